@@ -1,0 +1,3 @@
+//! tagsweep: placeholder map.
+
+pub mod event;
