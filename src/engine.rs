@@ -1,0 +1,486 @@
+//! The engine: every decision of the worker, as one pure state machine.
+//!
+//! It has no I/O, no clock and no randomness of its own. A shell tells it what happened
+//! ([`Engine::handle`]), asks what to do ([`Engine::poll`], until there is nothing more), and comes back
+//! when something happens or at [`Engine::deadline`]. The worker, the simulation and every later shell
+//! drive this same code; what can be decided without a socket is decided here.
+//!
+//! In the order in which an event passes through: [`ledger`] holds the delivery, [`pending`] its user
+//! IDs, [`pace`] says when a call may start, [`window`] is what goes into the call, [`verdict`] reads the
+//! answer, [`calls`] draws the consequences with the help of [`health`], [`letters`] carries what failed,
+//! and [`remembered`] knows what was finished lately.
+
+mod calls;
+mod health;
+mod ledger;
+mod letters;
+mod pace;
+mod pending;
+mod remembered;
+mod verdict;
+mod window;
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use crate::event::{EventKey, UserId};
+use health::Health;
+pub use health::PauseReason;
+use ledger::{Failure, Ledger, Progress};
+use letters::Letters;
+pub use letters::{Letter, LetterId};
+use pace::Pace;
+use pending::Pending;
+use remembered::Remembered;
+pub use verdict::{Answer, Class, ErrorCode, class, error_code, error_codes};
+pub use window::WindowId;
+use window::Windows;
+
+/// One message in our hands: its delivery tag, and the broker session that the tag belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Delivery {
+    pub session: u32,
+    pub tag: u64,
+}
+
+/// What the engine is to keep to.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Users in one call, 1 to 100.
+    pub max_ids: usize,
+    /// How long the oldest ID waits for its window to fill.
+    pub max_wait: Duration,
+    pub max_in_flight: usize,
+    pub calls_per_second: u32,
+    /// How much later than another a call may reach the API, relative to their starts, without a second
+    /// there holding too many of them.
+    pub quota_margin: Duration,
+    /// How many deliveries the broker leaves in our hands.
+    pub prefetch: usize,
+    /// How long a delivery is held before it goes back to the broker.
+    pub hold_limit: Duration,
+    /// Tries of one window before its users count as failed, as long as other calls succeed.
+    pub max_attempts: u32,
+    pub backoff_min: Duration,
+    pub backoff_max: Duration,
+    pub missing_account: MissingAccount,
+    /// Seeds the jitter of the backoff.
+    pub seed: u64,
+}
+
+/// What a user that the API does not know is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MissingAccount {
+    Done,
+    DeadLetter,
+}
+
+/// What happened.
+#[derive(Clone, Debug)]
+pub enum Input<'a> {
+    /// A message came in.
+    Delivered {
+        delivery: Delivery,
+        redelivered: bool,
+    },
+    /// The body that [`Action::Decode`] asked for holds these users. `invalid` says that it holds IDs,
+    /// too, that break the API's rule: they go to a dead letter while the others go on.
+    Event {
+        delivery: Delivery,
+        key: Option<EventKey>,
+        users: &'a [UserId],
+        invalid: bool,
+    },
+    /// The body is not for us: another type, or a tombstone.
+    NotForUs { delivery: Delivery },
+    /// The body cannot be read.
+    Unreadable { delivery: Delivery },
+    /// The call of this window is over.
+    Answered { window: WindowId, answer: Answer },
+    /// The broker has taken the letter: confirmed, routed, not returned.
+    LetterConfirmed(LetterId),
+    /// The broker has refused or returned the letter.
+    LetterRefused(LetterId),
+    /// The broker session is over; nothing can be acknowledged in it any more.
+    SessionLost { session: u32 },
+    /// So many workers share the quota of this queue.
+    Sharing { workers: u32 },
+    /// Finish what is in hand, and take no more.
+    Drain,
+}
+
+/// What to do.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Action {
+    /// Decode this delivery's body and answer with `Event`, `NotForUs` or `Unreadable`.
+    Decode(Delivery),
+    /// Make one call for these users and answer with `Answered`.
+    Call {
+        window: WindowId,
+        users: Vec<UserId>,
+        trigger: Trigger,
+    },
+    /// Use a new UserSig from the next call on.
+    RenewUserSig,
+    Settle(Settlement),
+    /// Publish this letter and answer with `LetterConfirmed` or `LetterRefused`.
+    DeadLetter(Letter),
+    /// Nothing to do but to tell.
+    Notice(Notice),
+}
+
+/// What the broker is told of deliveries. Each delivery is in exactly one of these, or its session is lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Settlement {
+    /// Acknowledge this delivery and all before it.
+    UpTo(Delivery),
+    /// Acknowledge this delivery alone.
+    One(Delivery),
+    /// Give this delivery back to the queue.
+    HandBack(Delivery),
+}
+
+/// Why a call was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Trigger {
+    /// As many IDs waited as a window can hold.
+    Full,
+    /// The oldest ID had waited long enough.
+    Expired,
+    Drain,
+    /// The window had failed before.
+    Retry,
+    /// A rejected window was split.
+    Split,
+}
+
+/// Why an event is dead-lettered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Reason {
+    MalformedEvent,
+    InvalidUserId,
+    RejectedByApi,
+    UnknownAccount,
+    RetriesExhausted,
+}
+
+impl Reason {
+    /// The value of the `tagsweep-reason` header.
+    pub fn name(self) -> &'static str {
+        match self {
+            Reason::MalformedEvent => "malformed-event",
+            Reason::InvalidUserId => "invalid-user-id",
+            Reason::RejectedByApi => "rejected-by-api",
+            Reason::UnknownAccount => "unknown-account",
+            Reason::RetriesExhausted => "retries-exhausted",
+        }
+    }
+}
+
+/// What an operator should hear of.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Notice {
+    /// No calls but probes from now on.
+    Paused(PauseReason),
+    /// Calls go on after a pause of this length.
+    Resumed { after: Duration },
+    /// The API said that calls come too often; this many a second are made from now on.
+    Throttled { calls_per_second: f64 },
+}
+
+/// Running totals.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    pub events_accepted: u64,
+    pub events_ignored: u64,
+    pub events_acknowledged: u64,
+    pub events_dead_lettered: u64,
+    /// Redelivered events that were finished before: acknowledged without a call.
+    pub events_remembered: u64,
+    pub events_handed_back: u64,
+    pub users_cleared: u64,
+    pub users_missing: u64,
+    pub users_dead_lettered: u64,
+    pub calls: u64,
+    /// Users in those calls, repeats included.
+    pub called_users: u64,
+    pub letters: u64,
+}
+
+/// What the worker is doing, for logs and health.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Status {
+    pub paused: Option<PauseReason>,
+    pub draining: bool,
+    pub pending_ids: usize,
+    pub in_flight_calls: usize,
+    pub unsettled_deliveries: usize,
+    pub calls_per_second: f64,
+    pub tally: Tally,
+}
+
+/// The state machine. See the [module](self).
+#[derive(Debug)]
+pub struct Engine {
+    settings: Settings,
+    jitter: Jitter,
+    ledger: Ledger,
+    pending: Pending,
+    pace: Pace,
+    windows: Windows,
+    health: Health,
+    letters: Letters,
+    remembered: Remembered,
+    draining: bool,
+    out: VecDeque<Action>,
+    tally: Tally,
+}
+
+impl Engine {
+    pub fn new(settings: Settings, now: Instant) -> Engine {
+        Engine {
+            jitter: Jitter(settings.seed),
+            ledger: Ledger::new(settings.prefetch / 4, settings.hold_limit),
+            pending: Pending::default(),
+            pace: Pace::new(
+                f64::from(settings.calls_per_second),
+                settings.quota_margin,
+                now,
+            ),
+            windows: Windows::default(),
+            health: Health::default(),
+            letters: Letters::default(),
+            remembered: Remembered::new(
+                settings.prefetch.saturating_mul(4),
+                settings.hold_limit * 2,
+            ),
+            draining: false,
+            out: VecDeque::new(),
+            tally: Tally::default(),
+            settings,
+        }
+    }
+
+    /// Takes note of what happened. Time must not run backwards from one call to the next.
+    pub fn handle(&mut self, now: Instant, input: Input<'_>) {
+        match input {
+            Input::Delivered {
+                delivery,
+                redelivered,
+            } => {
+                self.ledger.arrive(delivery, redelivered, now);
+            }
+            Input::Event {
+                delivery,
+                key,
+                users,
+                invalid,
+            } => self.event(now, delivery, key, users, invalid),
+            Input::NotForUs { delivery } => {
+                if self.ledger.open(delivery, None).is_some() {
+                    self.tally.events_ignored += 1;
+                    self.advance(now, delivery);
+                }
+            }
+            Input::Unreadable { delivery } => {
+                if self.ledger.open(delivery, None).is_some() {
+                    self.fail(delivery, Reason::MalformedEvent);
+                    self.advance(now, delivery);
+                }
+            }
+            Input::Answered { window, answer } => self.answered(now, window, answer),
+            Input::LetterConfirmed(letter) => {
+                if let Some(letter) = self.letters.confirmed(letter) {
+                    self.tally.letters += 1;
+                    self.tally.users_dead_lettered += letter.users.len() as u64;
+                    self.resolve(now, letter.delivery);
+                }
+            }
+            Input::LetterRefused(letter) => {
+                self.letters.refused(letter, now);
+                if self.draining {
+                    self.letters.give_up_refused();
+                }
+            }
+            Input::SessionLost { session } => {
+                self.ledger
+                    .lose_session(session, &self.windows.users_in_call());
+                self.pending.clear();
+                self.windows.take_waiting(|_| true);
+                self.letters.clear();
+            }
+            Input::Sharing { workers } => {
+                let quota = f64::from(self.settings.calls_per_second) / f64::from(workers.max(1));
+                self.pace.set_quota(quota);
+            }
+            Input::Drain => {
+                self.draining = true;
+                // One last try for what waits, then it is the next worker's.
+                self.windows.hurry(now);
+                self.letters.give_up_refused();
+            }
+        }
+    }
+
+    /// The next thing to do at `now`; none when there is nothing to do until [`deadline`](Engine::deadline).
+    pub fn poll(&mut self, now: Instant) -> Option<Action> {
+        if let Some(action) = self.out.pop_front() {
+            return Some(action);
+        }
+        if let Some(settlement) = self.ledger.settle(now) {
+            return Some(Action::Settle(settlement));
+        }
+        if let Some(delivery) = self.hand_back(now) {
+            return Some(Action::Settle(Settlement::HandBack(delivery)));
+        }
+        if let Some(letter) = self.letters.send(now) {
+            return Some(Action::DeadLetter(letter));
+        }
+        if self.takes_events()
+            && let Some(delivery) = self.ledger.next_unread()
+        {
+            return Some(Action::Decode(delivery));
+        }
+        self.call(now)
+    }
+
+    /// When to poll again if nothing happens before. None: only an input can change anything.
+    pub fn deadline(&self, now: Instant) -> Option<Instant> {
+        [
+            self.ledger.deadline(),
+            self.letters.deadline(),
+            self.next_call(now),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+
+    /// Whether a drain has come to its end: nothing is left that this worker could still do.
+    pub fn is_drained(&self) -> bool {
+        self.draining
+            && self.out.is_empty()
+            && self.windows.is_empty()
+            && self.pending.is_empty()
+            && self.letters.is_empty()
+            && self.ledger.is_settled()
+    }
+
+    pub fn status(&self, now: Instant) -> Status {
+        Status {
+            paused: self.health.paused().map(|pause| pause.reason),
+            draining: self.draining,
+            pending_ids: self.waiting_ids(),
+            in_flight_calls: self.windows.calls(),
+            unsettled_deliveries: self.ledger.unsettled(),
+            calls_per_second: self.pace.rate(now),
+            tally: self.tally,
+        }
+    }
+
+    fn event(
+        &mut self,
+        now: Instant,
+        delivery: Delivery,
+        key: Option<EventKey>,
+        users: &[UserId],
+        invalid: bool,
+    ) {
+        let Some(redelivered) = self.ledger.open(delivery, key) else {
+            return;
+        };
+        self.tally.events_accepted += 1;
+        if redelivered && key.is_some_and(|key| self.remembered.contains(key, now)) {
+            self.tally.events_remembered += 1;
+        } else {
+            for user in users {
+                if self.pending.join(*user, delivery, now) {
+                    self.ledger.wait(delivery);
+                }
+            }
+            if invalid {
+                self.fail(delivery, Reason::InvalidUserId);
+            }
+        }
+        self.advance(now, delivery);
+    }
+
+    /// The event itself is at fault, before any call.
+    fn fail(&mut self, delivery: Delivery, reason: Reason) {
+        self.ledger.fail(
+            delivery,
+            Failure {
+                reason,
+                code: None,
+                user: None,
+                attempts: 0,
+            },
+        );
+    }
+
+    fn resolve(&mut self, now: Instant, delivery: Delivery) {
+        let progress = self.ledger.resolve(delivery, now);
+        self.follow(now, delivery, progress);
+    }
+
+    fn advance(&mut self, now: Instant, delivery: Delivery) {
+        let progress = self.ledger.advance(delivery, now);
+        self.follow(now, delivery, progress);
+    }
+
+    fn follow(&mut self, now: Instant, delivery: Delivery, progress: Progress) {
+        match progress {
+            Progress::Waiting => {}
+            Progress::Failed(failures) => {
+                let first_seen = self.ledger.arrived(delivery).unwrap_or(now);
+                for _ in 0..self.letters.write(delivery, failures, first_seen) {
+                    self.ledger.wait(delivery);
+                }
+            }
+            Progress::Finished {
+                event,
+                dead_lettered,
+            } => {
+                self.tally.events_acknowledged += 1;
+                self.tally.events_dead_lettered += u64::from(dead_lettered);
+                if let Some(event) = event {
+                    self.remembered.insert(event, now);
+                }
+            }
+        }
+    }
+
+    fn hand_back(&mut self, now: Instant) -> Option<Delivery> {
+        let delivery = self.ledger.hand_back(now)?;
+        self.tally.events_handed_back += 1;
+        self.letters.forget(delivery);
+        Some(delivery)
+    }
+
+    fn waiting_ids(&self) -> usize {
+        self.pending.len() + self.windows.waiting_users()
+    }
+
+    /// New events are decoded while there is room for their users, and while a dead letter could be
+    /// written for them.
+    fn takes_events(&self) -> bool {
+        let room = self.settings.prefetch.max(2 * self.settings.max_ids);
+        !self.draining && self.waiting_ids() < room && !self.letters.is_stuck()
+    }
+}
+
+/// A small generator for the backoff's jitter (splitmix64), so that the same seed gives the same run.
+#[derive(Debug)]
+struct Jitter(u64);
+
+impl Jitter {
+    /// Between half of `wait` and all of it.
+    fn spread(&mut self, wait: Duration) -> Duration {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^= mixed >> 31;
+        wait.mul_f64(0.5 + (mixed >> 11) as f64 / (1u64 << 53) as f64 / 2.0)
+    }
+}

@@ -1,0 +1,216 @@
+//! Dead letters on their way: each is sent until the broker has confirmed it.
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::time::{Duration, Instant};
+
+use super::ledger::Failure;
+use super::{Delivery, Reason};
+use crate::event::UserId;
+
+const BACKOFF_MIN: Duration = Duration::from_secs(1);
+const BACKOFF_MAX: Duration = Duration::from_secs(30);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct LetterId(pub u64);
+
+/// A dead letter that is due: the delivery's original body goes out with these facts in its headers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Letter {
+    pub id: LetterId,
+    pub delivery: Delivery,
+    pub reason: Reason,
+    pub code: Option<i64>,
+    /// The users that failed for this reason; empty where no ID could be read.
+    pub users: Vec<UserId>,
+    /// Calls made for the user that was tried most.
+    pub attempts: u32,
+    /// When the delivery came into our hands.
+    pub first_seen: Instant,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Letters {
+    /// To be sent now.
+    due: VecDeque<LetterId>,
+    /// Refused by the broker: to be sent again at that moment.
+    refused: BTreeSet<(Instant, LetterId)>,
+    /// Every letter that is not confirmed, with the number of its refusals.
+    open: HashMap<LetterId, (Letter, u32)>,
+    next: u64,
+}
+
+impl Letters {
+    /// Writes the letters of one delivery, one for each reason and code, so that each says exactly
+    /// what is wrong with whom. Returns how many.
+    pub(super) fn write(
+        &mut self,
+        delivery: Delivery,
+        failures: Vec<Failure>,
+        first_seen: Instant,
+    ) -> u32 {
+        let mut letters: Vec<Letter> = Vec::new();
+        for Failure {
+            reason,
+            code,
+            user,
+            attempts,
+        } in failures
+        {
+            let same = letters
+                .iter_mut()
+                .find(|letter| letter.reason == reason && letter.code == code);
+            if let Some(letter) = same {
+                letter.users.extend(user);
+                letter.attempts = letter.attempts.max(attempts);
+                continue;
+            }
+            self.next += 1;
+            let id = LetterId(self.next);
+            let users = user.into_iter().collect();
+            letters.push(Letter {
+                id,
+                delivery,
+                reason,
+                code,
+                users,
+                attempts,
+                first_seen,
+            });
+        }
+        let count = letters.len() as u32;
+        for letter in letters {
+            self.due.push_back(letter.id);
+            self.open.insert(letter.id, (letter, 0));
+        }
+        count
+    }
+
+    /// The next letter to send.
+    pub(super) fn send(&mut self, now: Instant) -> Option<Letter> {
+        while let Some((due, id)) = self.refused.first().copied() {
+            if due > now {
+                break;
+            }
+            self.refused.remove(&(due, id));
+            self.due.push_back(id);
+        }
+        while let Some(id) = self.due.pop_front() {
+            if let Some((letter, _)) = self.open.get(&id) {
+                return Some(letter.clone());
+            }
+        }
+        None
+    }
+
+    /// The broker has the letter for good.
+    pub(super) fn confirmed(&mut self, id: LetterId) -> Option<Letter> {
+        self.open.remove(&id).map(|(letter, _)| letter)
+    }
+
+    /// The broker did not take the letter: it is sent again, later and later.
+    pub(super) fn refused(&mut self, id: LetterId, now: Instant) {
+        if let Some((_, refusals)) = self.open.get_mut(&id) {
+            let wait = BACKOFF_MIN
+                .saturating_mul(1 << (*refusals).min(10))
+                .min(BACKOFF_MAX);
+            *refusals += 1;
+            self.refused.insert((now + wait, id));
+        }
+    }
+
+    /// Whether the dead-letter queue refuses letters at this time. New events must wait then: what
+    /// they bring could not be dead-lettered either.
+    pub(super) fn is_stuck(&self) -> bool {
+        self.open.values().any(|(_, refusals)| *refusals > 0)
+    }
+
+    /// The delivery is not ours any more.
+    pub(super) fn forget(&mut self, delivery: Delivery) {
+        self.open
+            .retain(|_, (letter, _)| letter.delivery != delivery);
+        self.refused.retain(|(_, id)| self.open.contains_key(id));
+    }
+
+    /// Gives up on the refused letters; their deliveries stay unacknowledged.
+    pub(super) fn give_up_refused(&mut self) {
+        self.open.retain(|_, (_, refusals)| *refusals == 0);
+        self.refused.clear();
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.due.clear();
+        self.refused.clear();
+        self.open.clear();
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.open.is_empty()
+    }
+
+    /// When a refused letter is to be sent again.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.refused.first().map(|(due, _)| *due)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn failure(reason: Reason, code: Option<i64>, user: &str) -> Failure {
+        Failure {
+            reason,
+            code,
+            user: UserId::parse(user).ok(),
+            attempts: 1,
+        }
+    }
+
+    const DELIVERY: Delivery = Delivery { session: 1, tag: 1 };
+
+    #[test]
+    fn each_reason_gets_one_letter_that_names_its_own_users_only() {
+        let now = Instant::now();
+        let mut letters = Letters::default();
+        let failures = vec![
+            failure(Reason::RejectedByApi, Some(90001), "a"),
+            failure(Reason::InvalidUserId, None, ""),
+            failure(Reason::RejectedByApi, Some(90001), "b"),
+        ];
+        assert_eq!(letters.write(DELIVERY, failures, now), 2);
+        let first = letters.send(now).unwrap();
+        assert_eq!(
+            first.users.iter().map(UserId::as_str).collect::<Vec<_>>(),
+            ["a", "b"]
+        );
+        let second = letters.send(now).unwrap();
+        assert_eq!(
+            (second.reason, second.users.len()),
+            (Reason::InvalidUserId, 0)
+        );
+        assert!(letters.send(now).is_none());
+    }
+
+    #[test]
+    fn a_refused_letter_is_sent_again_until_it_is_confirmed() {
+        let now = Instant::now();
+        let mut letters = Letters::default();
+        letters.write(
+            DELIVERY,
+            vec![failure(Reason::MalformedEvent, None, "")],
+            now,
+        );
+        let letter = letters.send(now).unwrap();
+        letters.refused(letter.id, now);
+        assert!(letters.is_stuck());
+        assert!(letters.send(now).is_none());
+        let later = letters.deadline().unwrap();
+        assert_eq!(later, now + BACKOFF_MIN);
+        assert_eq!(letters.send(later).unwrap(), letter);
+        letters.refused(letter.id, later);
+        assert_eq!(letters.deadline().unwrap(), later + 2 * BACKOFF_MIN);
+        assert!(letters.confirmed(letter.id).is_some());
+        assert!(letters.is_empty() && !letters.is_stuck());
+        assert!(letters.confirmed(letter.id).is_none());
+    }
+}

@@ -1,0 +1,213 @@
+//! What an answer of the API means: by error code only, never by its text.
+//!
+//! The table `error-codes.tsv` beside this file is the one list of codes: the engine decides by it,
+//! and `tagsweep explain` prints it.
+
+use std::sync::LazyLock;
+
+use crate::event::UserId;
+
+/// What one call came back with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// The call succeeded for all its users but those in `failed`, each with a code of its own.
+    Done { failed: Vec<(UserId, i64)> },
+    /// The call as a whole was refused with this code.
+    Refused(i64),
+    /// There was an answer, but it contradicts itself.
+    Unclear,
+    /// No usable answer: no connection, a timeout, a broken body, an HTTP status other than 200.
+    Fault,
+}
+
+/// What the worker does on an error code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Class {
+    /// The API or the way to it has a bad moment: try again later.
+    Transient,
+    /// Too many calls: slow down and try again.
+    Throttle,
+    /// The UserSig has run out: make a new one and try again at once.
+    AuthRefresh,
+    /// Our configuration or the app's is wrong: nothing can work, so pause.
+    Config,
+    /// The API takes offence at the request: split until the guilty user stands alone.
+    Reject,
+    /// Too many IDs or too large a body: split; for a single user it is our configuration.
+    Oversize,
+    /// The account does not exist: nothing is left to clear.
+    Missing,
+    /// Either the UserSig or one of the IDs: refresh first, then split if other calls succeed.
+    Ambiguous,
+    /// Nobody knows: a few tries, then pause.
+    Unknown,
+}
+
+impl Class {
+    pub const ALL: [Class; 9] = [
+        Class::Transient,
+        Class::Throttle,
+        Class::AuthRefresh,
+        Class::Config,
+        Class::Reject,
+        Class::Oversize,
+        Class::Missing,
+        Class::Ambiguous,
+        Class::Unknown,
+    ];
+
+    /// Its name in the table, in metrics and in logs.
+    pub fn name(self) -> &'static str {
+        match self {
+            Class::Transient => "transient",
+            Class::Throttle => "throttle",
+            Class::AuthRefresh => "auth-refresh",
+            Class::Config => "config",
+            Class::Reject => "reject",
+            Class::Oversize => "oversize",
+            Class::Missing => "missing",
+            Class::Ambiguous => "ambiguous",
+            Class::Unknown => "unknown",
+        }
+    }
+
+    /// What the worker does on such a code, in words for an operator.
+    pub fn reaction(self) -> &'static str {
+        match self {
+            Class::Transient => {
+                "The window is tried again with growing, jittered pauses while other windows go on. \
+                 If nothing succeeds, the worker pauses and probes; nothing is dead-lettered in an outage."
+            }
+            Class::Throttle => {
+                "The pace is halved at once and grows back slowly; the window is tried again. \
+                 Nothing is dead-lettered and no attempt is counted."
+            }
+            Class::AuthRefresh => {
+                "A new UserSig is made and the window is tried again at once. If the new one is refused \
+                 too, the worker pauses: check this machine's clock and im.user_sig_lifetime."
+            }
+            Class::Config => {
+                "The worker pauses, keeps every event in the queue, and probes with one call, after 1 s \
+                 and then ever more slowly, until the cause is mended. Nothing is dead-lettered."
+            }
+            Class::Reject => {
+                "The window is split in halves until single users stand alone: the good ones are cleared \
+                 on the way and the guilty one is dead-lettered as rejected-by-api - but only while other \
+                 calls succeed; otherwise the worker pauses and probes."
+            }
+            Class::Oversize => {
+                "The window is split in halves. If even one user is too much, the worker pauses: check \
+                 im.path and window.max_ids."
+            }
+            Class::Missing => {
+                "The account does not exist, so nothing is left to clear: the user counts as done, or is \
+                 dead-lettered as unknown-account where im.missing_account says so."
+            }
+            Class::Ambiguous => {
+                "A new UserSig is made and the window is tried again. If it is refused again while other \
+                 calls succeed, one of its IDs is at fault and the window is split; else the worker pauses."
+            }
+            Class::Unknown => {
+                "The window is tried a few times more. If nothing else succeeds, the worker pauses; \
+                 otherwise the window is split and what still fails is tried again for as long as it takes. \
+                 Nothing is dead-lettered for it."
+            }
+        }
+    }
+}
+
+/// One line of the table.
+#[derive(Clone, Copy, Debug)]
+pub struct ErrorCode {
+    pub code: i64,
+    pub class: Class,
+    pub meaning: &'static str,
+    /// Who says so.
+    pub source: &'static str,
+}
+
+static TABLE: LazyLock<Vec<ErrorCode>> = LazyLock::new(|| {
+    let mut codes: Vec<ErrorCode> = include_str!("error-codes.tsv")
+        .lines()
+        .skip(1)
+        .filter_map(parse_line)
+        .collect();
+    codes.sort_by_key(|entry| entry.code);
+    codes
+});
+
+fn parse_line(line: &'static str) -> Option<ErrorCode> {
+    let mut fields = line.split('\t');
+    let code = fields.next()?.parse().ok()?;
+    let name = fields.next()?;
+    let class = Class::ALL.into_iter().find(|class| class.name() == name)?;
+    Some(ErrorCode {
+        code,
+        class,
+        meaning: fields.next()?,
+        source: fields.next()?,
+    })
+}
+
+/// All known error codes, in ascending order.
+pub fn error_codes() -> &'static [ErrorCode] {
+    &TABLE
+}
+
+/// What is known of `code`.
+pub fn error_code(code: i64) -> Option<&'static ErrorCode> {
+    TABLE
+        .binary_search_by_key(&code, |entry| entry.code)
+        .ok()
+        .map(|place| &TABLE[place])
+}
+
+/// The class of `code`; a code that is not in the table is [`Class::Unknown`].
+pub fn class(code: i64) -> Class {
+    error_code(code).map_or(Class::Unknown, |entry| entry.class)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_line_of_the_table_is_read_and_no_code_stands_twice() {
+        let lines = include_str!("error-codes.tsv").lines().count() - 1;
+        assert_eq!(error_codes().len(), lines);
+        assert!(
+            error_codes()
+                .windows(2)
+                .all(|pair| pair[0].code < pair[1].code)
+        );
+        assert!(
+            error_codes()
+                .iter()
+                .all(|entry| !entry.meaning.is_empty() && !entry.source.is_empty())
+        );
+        for class in Class::ALL {
+            assert!(
+                error_codes().iter().any(|entry| entry.class == class),
+                "{class:?} has no code"
+            );
+        }
+    }
+
+    #[test]
+    fn the_codes_of_this_api_have_the_class_that_its_page_asks_for() {
+        for (code, expected) in [
+            (60007, Class::Throttle),
+            (70001, Class::AuthRefresh),
+            (70009, Class::Config),
+            (70107, Class::Missing),
+            (90001, Class::Reject),
+            (90009, Class::Config),
+            (90018, Class::Oversize),
+            (90045, Class::Config),
+            (91000, Class::Transient),
+            (12345, Class::Unknown),
+        ] {
+            assert_eq!(class(code), expected, "{code}");
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! Windows: the users of one call, from the moment they are cut until each has a verdict.
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::Instant;
+
+use super::pace::Slot;
+use super::pending::Claim;
+use super::{Delivery, Trigger};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct WindowId(pub u64);
+
+#[derive(Debug)]
+pub(super) struct Window {
+    pub claims: Vec<Claim>,
+    /// Why its next call is made.
+    pub trigger: Trigger,
+    /// Calls made for these users, in whatever company.
+    pub calls: u32,
+    /// Failures that count against the limit of tries.
+    pub attempts: u32,
+    /// Answers that nobody knows the meaning of.
+    pub riddles: u32,
+    /// Whether a new UserSig was tried for an ambiguous code.
+    pub refreshed: bool,
+    /// When a single user was rejected first and last, for want of a witness.
+    pub suspicion: Option<Suspicion>,
+    /// When its last call started.
+    pub called: Option<Instant>,
+}
+
+/// A single user that the API rejects while nobody can tell whether the API rejects everybody.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Suspicion {
+    pub code: i64,
+    pub first: Instant,
+    pub last: Instant,
+}
+
+impl Window {
+    pub(super) fn new(claims: Vec<Claim>, trigger: Trigger) -> Window {
+        Window {
+            claims,
+            trigger,
+            calls: 0,
+            attempts: 0,
+            riddles: 0,
+            refreshed: false,
+            suspicion: None,
+            called: None,
+        }
+    }
+
+    /// The two halves, each to be called at once. A guilty user among `n` is alone after log2(n) splits.
+    pub(super) fn split(mut self) -> [Window; 2] {
+        let second = self.claims.split_off(self.claims.len().div_ceil(2));
+        [self.claims, second].map(|claims| Window {
+            calls: self.calls,
+            called: self.called,
+            refreshed: self.refreshed,
+            ..Window::new(claims, Trigger::Split)
+        })
+    }
+
+    pub(super) fn deliveries(&self) -> impl Iterator<Item = Delivery> {
+        self.claims
+            .iter()
+            .flat_map(|claim| claim.waiters.as_slice())
+            .copied()
+    }
+}
+
+/// All windows: those in a call, and those that wait to be called again.
+#[derive(Debug, Default)]
+pub(super) struct Windows {
+    in_call: HashMap<WindowId, (Window, Slot)>,
+    waiting: BTreeMap<(Instant, WindowId), Window>,
+    next: u64,
+}
+
+impl Windows {
+    fn new_id(&mut self) -> WindowId {
+        self.next += 1;
+        WindowId(self.next)
+    }
+
+    /// The window goes out with the call that holds `slot`.
+    pub(super) fn call(&mut self, mut window: Window, slot: Slot, now: Instant) -> WindowId {
+        window.called = Some(now);
+        window.calls += 1;
+        let id = self.new_id();
+        self.in_call.insert(id, (window, slot));
+        id
+    }
+
+    /// The call is over.
+    pub(super) fn answered(&mut self, id: WindowId) -> Option<(Window, Slot)> {
+        self.in_call.remove(&id)
+    }
+
+    /// The window waits for a call at `due`.
+    pub(super) fn wait(&mut self, window: Window, due: Instant) {
+        let id = self.new_id();
+        self.waiting.insert((due, id), window);
+    }
+
+    /// All waiting windows are due now.
+    pub(super) fn hurry(&mut self, now: Instant) {
+        let waiting = std::mem::take(&mut self.waiting);
+        self.waiting = waiting
+            .into_iter()
+            .map(|((_, id), window)| ((now, id), window))
+            .collect();
+    }
+
+    /// The window that is due first, if it is due.
+    pub(super) fn take_due(&mut self, now: Instant) -> Option<Window> {
+        self.waiting
+            .first_entry()
+            .filter(|entry| entry.key().0 <= now)
+            .map(std::collections::btree_map::OccupiedEntry::remove)
+    }
+
+    /// The waiting window that was called longest ago, due or not. Probes go round with this, so that
+    /// one bad window cannot fail all of them.
+    pub(super) fn take_least_called(&mut self) -> Option<Window> {
+        let key = self
+            .waiting
+            .iter()
+            .min_by_key(|(_, window)| window.called)
+            .map(|(key, _)| *key)?;
+        self.waiting.remove(&key)
+    }
+
+    /// Takes out the waiting windows that `wanted` picks.
+    pub(super) fn take_waiting(&mut self, wanted: impl Fn(&Window) -> bool) -> Vec<Window> {
+        self.waiting
+            .extract_if(.., |_, window| wanted(window))
+            .map(|(_, window)| window)
+            .collect()
+    }
+
+    pub(super) fn waiting_mut(&mut self) -> impl Iterator<Item = &mut Window> {
+        self.waiting.values_mut()
+    }
+
+    pub(super) fn next_due(&self) -> Option<Instant> {
+        self.waiting.first_key_value().map(|((due, _), _)| *due)
+    }
+
+    pub(super) fn calls(&self) -> usize {
+        self.in_call.len()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.in_call.is_empty() && self.waiting.is_empty()
+    }
+
+    pub(super) fn has_waiting(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
+    /// How many users of each delivery are in a call.
+    pub(super) fn users_in_call(&self) -> HashMap<Delivery, u32> {
+        let mut users = HashMap::new();
+        for delivery in self
+            .in_call
+            .values()
+            .flat_map(|(window, _)| window.deliveries())
+        {
+            *users.entry(delivery).or_insert(0) += 1;
+        }
+        users
+    }
+
+    /// Users that wait for another call.
+    pub(super) fn waiting_users(&self) -> usize {
+        self.waiting
+            .values()
+            .map(|window| window.claims.len())
+            .sum()
+    }
+}
