@@ -17,6 +17,8 @@ mod letters;
 mod pace;
 mod pending;
 mod remembered;
+#[cfg(test)]
+mod tests;
 mod verdict;
 mod window;
 
@@ -336,12 +338,10 @@ impl Engine {
         if let Some(letter) = self.letters.send(now) {
             return Some(Action::DeadLetter(letter));
         }
-        if self.takes_events()
-            && let Some(delivery) = self.ledger.next_unread()
-        {
-            return Some(Action::Decode(delivery));
-        }
-        self.call(now)
+        // Starting a call, or finding that nobody waits for one any more, makes room for events.
+        self.decode()
+            .or_else(|| self.call(now))
+            .or_else(|| self.decode())
     }
 
     /// When to poll again if nothing happens before. None: only an input can change anything.
@@ -457,15 +457,18 @@ impl Engine {
         Some(delivery)
     }
 
-    fn waiting_ids(&self) -> usize {
-        self.pending.len() + self.windows.waiting_users()
-    }
-
     /// New events are decoded while there is room for their users, and while a dead letter could be
     /// written for them.
-    fn takes_events(&self) -> bool {
+    fn decode(&mut self) -> Option<Action> {
         let room = self.settings.prefetch.max(2 * self.settings.max_ids);
-        !self.draining && self.waiting_ids() < room && !self.letters.is_stuck()
+        if self.draining || self.waiting_ids() >= room || self.letters.is_stuck() {
+            return None;
+        }
+        self.ledger.next_unread().map(Action::Decode)
+    }
+
+    fn waiting_ids(&self) -> usize {
+        self.pending.len() + self.windows.waiting_users()
     }
 }
 

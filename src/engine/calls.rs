@@ -97,6 +97,14 @@ impl Engine {
     /// round: so neither one bad window nor a new one every second can fail all probes.
     fn take_probe(&mut self, now: Instant) -> Option<Window> {
         let fresh = self.health.paused()?.fresh_turn;
+        let lone = |window: &Window| {
+            window
+                .suspicion
+                .is_some_and(|s| self.health.believes_lone(s.first, now))
+        };
+        if let Some(suspect) = self.windows.take_first_waiting(lone) {
+            return Some(suspect);
+        }
         let window = if fresh {
             self.cut(now).or_else(|| self.windows.take_least_called())
         } else {
@@ -317,7 +325,11 @@ impl Engine {
         }
         let code = reason.code.unwrap_or_default();
         let first = window.suspicion.map_or(now, |suspicion| suspicion.first);
-        if self.health.has_witness(now) || self.health.believe_lone(first, now) {
+        let witnessed = self.health.has_witness(now);
+        if witnessed || self.health.believes_lone(first, now) {
+            if !witnessed {
+                self.health.convicted_lone(now);
+            }
             let outcome = Outcome::Failed {
                 reason: Reason::RejectedByApi,
                 code: reason.code,

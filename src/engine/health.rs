@@ -128,15 +128,15 @@ impl Health {
         }
     }
 
-    /// Whether a single user, rejected since `first` with no witness, may be believed guilty now: one
-    /// user in five minutes, so that even an API that rejects everything costs next to nothing.
-    pub(super) fn believe_lone(&mut self, first: Instant, now: Instant) -> bool {
-        let believed =
-            now >= first + LONE_AFTER && self.last_lone.is_none_or(|last| now >= last + LONE_AFTER);
-        if believed {
-            self.last_lone = Some(now);
-        }
-        believed
+    /// Whether a single user, rejected since `first` with no witness, may be believed guilty at `now`:
+    /// one user in five minutes, so that even an API that rejects everything costs next to nothing.
+    pub(super) fn believes_lone(&self, first: Instant, now: Instant) -> bool {
+        now >= first + LONE_AFTER && self.last_lone.is_none_or(|last| now >= last + LONE_AFTER)
+    }
+
+    /// A lone user was believed guilty.
+    pub(super) fn convicted_lone(&mut self, now: Instant) {
+        self.last_lone = Some(now);
     }
 }
 

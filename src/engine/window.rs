@@ -132,6 +132,19 @@ impl Windows {
         self.waiting.remove(&key)
     }
 
+    /// The first waiting window that `wanted` picks, due or not.
+    pub(super) fn take_first_waiting(
+        &mut self,
+        wanted: impl Fn(&Window) -> bool,
+    ) -> Option<Window> {
+        let key = self
+            .waiting
+            .iter()
+            .find(|(_, window)| wanted(window))
+            .map(|(key, _)| *key)?;
+        self.waiting.remove(&key)
+    }
+
     /// Takes out the waiting windows that `wanted` picks.
     pub(super) fn take_waiting(&mut self, wanted: impl Fn(&Window) -> bool) -> Vec<Window> {
         self.waiting
