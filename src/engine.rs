@@ -7,11 +7,13 @@
 //!
 //! In the order in which an event passes through: [`ledger`] holds the delivery, [`pending`] its user
 //! IDs, [`pace`] says when a call may start, [`window`] is what goes into the call, [`verdict`] reads the
-//! answer, [`calls`] draws the consequences with the help of [`health`], [`letters`] carries what failed,
-//! and [`remembered`] knows what was finished lately.
+//! answer, [`answers`] draws the consequences with the help of [`health`], [`letters`] carries what failed,
+//! and [`remembered`] knows what was finished lately. [`interface`] is what a shell says and is told.
 
+mod answers;
 mod calls;
 mod health;
+mod interface;
 mod ledger;
 mod letters;
 mod pace;
@@ -28,6 +30,10 @@ use std::time::{Duration, Instant};
 use crate::event::{EventKey, UserId};
 use health::Health;
 pub use health::PauseReason;
+pub use interface::{
+    Action, Delivery, Input, MissingAccount, Notice, Reason, Settings, Settlement, Status, Tally,
+    Trigger,
+};
 use ledger::{Failure, Ledger, Progress};
 use letters::Letters;
 pub use letters::{Letter, LetterId};
@@ -37,189 +43,6 @@ use remembered::Remembered;
 pub use verdict::{Answer, Class, ErrorCode, class, error_code, error_codes};
 pub use window::WindowId;
 use window::Windows;
-
-/// One message in our hands: its delivery tag, and the broker session that the tag belongs to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Delivery {
-    pub session: u32,
-    pub tag: u64,
-}
-
-/// What the engine is to keep to.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    /// Users in one call, 1 to 100.
-    pub max_ids: usize,
-    /// How long the oldest ID waits for its window to fill.
-    pub max_wait: Duration,
-    pub max_in_flight: usize,
-    pub calls_per_second: u32,
-    /// How much later than another a call may reach the API, relative to their starts, without a second
-    /// there holding too many of them.
-    pub quota_margin: Duration,
-    /// How many deliveries the broker leaves in our hands.
-    pub prefetch: usize,
-    /// How long a delivery is held before it goes back to the broker.
-    pub hold_limit: Duration,
-    /// Tries of one window before its users count as failed, as long as other calls succeed.
-    pub max_attempts: u32,
-    pub backoff_min: Duration,
-    pub backoff_max: Duration,
-    pub missing_account: MissingAccount,
-    /// Seeds the jitter of the backoff.
-    pub seed: u64,
-}
-
-/// What a user that the API does not know is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum MissingAccount {
-    Done,
-    DeadLetter,
-}
-
-/// What happened.
-#[derive(Clone, Debug)]
-pub enum Input<'a> {
-    /// A message came in.
-    Delivered {
-        delivery: Delivery,
-        redelivered: bool,
-    },
-    /// The body that [`Action::Decode`] asked for holds these users. `invalid` says that it holds IDs,
-    /// too, that break the API's rule: they go to a dead letter while the others go on.
-    Event {
-        delivery: Delivery,
-        key: Option<EventKey>,
-        users: &'a [UserId],
-        invalid: bool,
-    },
-    /// The body is not for us: another type, or a tombstone.
-    NotForUs { delivery: Delivery },
-    /// The body cannot be read.
-    Unreadable { delivery: Delivery },
-    /// The call of this window is over.
-    Answered { window: WindowId, answer: Answer },
-    /// The broker has taken the letter: confirmed, routed, not returned.
-    LetterConfirmed(LetterId),
-    /// The broker has refused or returned the letter.
-    LetterRefused(LetterId),
-    /// The broker session is over; nothing can be acknowledged in it any more.
-    SessionLost { session: u32 },
-    /// So many workers share the quota of this queue.
-    Sharing { workers: u32 },
-    /// Finish what is in hand, and take no more.
-    Drain,
-}
-
-/// What to do.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Action {
-    /// Decode this delivery's body and answer with `Event`, `NotForUs` or `Unreadable`.
-    Decode(Delivery),
-    /// Make one call for these users and answer with `Answered`.
-    Call {
-        window: WindowId,
-        users: Vec<UserId>,
-        trigger: Trigger,
-    },
-    /// Use a new UserSig from the next call on.
-    RenewUserSig,
-    Settle(Settlement),
-    /// Publish this letter and answer with `LetterConfirmed` or `LetterRefused`.
-    DeadLetter(Letter),
-    /// Nothing to do but to tell.
-    Notice(Notice),
-}
-
-/// What the broker is told of deliveries. Each delivery is in exactly one of these, or its session is lost.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Settlement {
-    /// Acknowledge this delivery and all before it.
-    UpTo(Delivery),
-    /// Acknowledge this delivery alone.
-    One(Delivery),
-    /// Give this delivery back to the queue.
-    HandBack(Delivery),
-}
-
-/// Why a call was made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Trigger {
-    /// As many IDs waited as a window can hold.
-    Full,
-    /// The oldest ID had waited long enough.
-    Expired,
-    Drain,
-    /// The window had failed before.
-    Retry,
-    /// A rejected window was split.
-    Split,
-}
-
-/// Why an event is dead-lettered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Reason {
-    MalformedEvent,
-    InvalidUserId,
-    RejectedByApi,
-    UnknownAccount,
-    RetriesExhausted,
-}
-
-impl Reason {
-    /// The value of the `tagsweep-reason` header.
-    pub fn name(self) -> &'static str {
-        match self {
-            Reason::MalformedEvent => "malformed-event",
-            Reason::InvalidUserId => "invalid-user-id",
-            Reason::RejectedByApi => "rejected-by-api",
-            Reason::UnknownAccount => "unknown-account",
-            Reason::RetriesExhausted => "retries-exhausted",
-        }
-    }
-}
-
-/// What an operator should hear of.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Notice {
-    /// No calls but probes from now on.
-    Paused(PauseReason),
-    /// Calls go on after a pause of this length.
-    Resumed { after: Duration },
-    /// The API said that calls come too often; this many a second are made from now on.
-    Throttled { calls_per_second: f64 },
-}
-
-/// Running totals.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Tally {
-    pub events_accepted: u64,
-    pub events_ignored: u64,
-    pub events_acknowledged: u64,
-    pub events_dead_lettered: u64,
-    /// Redelivered events that were finished before: acknowledged without a call.
-    pub events_remembered: u64,
-    pub events_handed_back: u64,
-    pub users_cleared: u64,
-    pub users_missing: u64,
-    pub users_dead_lettered: u64,
-    pub calls: u64,
-    /// Users in those calls, repeats included.
-    pub called_users: u64,
-    pub letters: u64,
-}
-
-/// What the worker is doing, for logs and health.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Status {
-    pub paused: Option<PauseReason>,
-    pub draining: bool,
-    pub pending_ids: usize,
-    pub in_flight_calls: usize,
-    pub unsettled_deliveries: usize,
-    pub calls_per_second: f64,
-    pub tally: Tally,
-}
 
 /// The state machine. See the [module](self).
 #[derive(Debug)]
