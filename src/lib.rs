@@ -1,4 +1,24 @@
-//! tagsweep: placeholder map.
+//! tagsweep clears all tags of deleted or reset Tencent Cloud Chat users: "user deleted" and "user
+//! reset" events from RabbitMQ in, `im_remove_all_tags` calls out, and nothing lost on the way.
+//!
+//! The crate in reading order, which is the order in which the data flows:
+//!
+//! - [`config`]: what it is told, checked before anything is connected;
+//! - [`event`]: what arrives, and how a body becomes user IDs;
+//! - [`engine`]: every decision, as a pure state machine without I/O or clock;
+//! - [`im`]: the API, one call at a time;
+//! - [`rabbitmq`]: the broker, one session after the other;
+//! - [`worker`]: the shell that drives the engine between these two;
+//! - [`cli`], [`telemetry`], [`shutdown`]: the rim.
+//!
+//! Who may use whom is in ARCHITECTURE.md, and a test keeps it true.
 
+pub mod cli;
+pub mod config;
 pub mod engine;
 pub mod event;
+pub mod im;
+pub mod rabbitmq;
+pub mod shutdown;
+pub mod telemetry;
+pub mod worker;

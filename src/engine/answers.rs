@@ -36,6 +36,7 @@ impl Engine {
             Answer::Done { failed } => self.done(now, window, failed),
             Answer::Refused(code) => self.refused(now, window, class(code), Some(code)),
             Answer::Unclear => self.refused(now, window, Class::Unknown, None),
+            Answer::NoCredential => self.refused(now, window, Class::Config, None),
             Answer::Fault => self.refused(now, window, Class::Transient, None),
         }
     }

@@ -123,6 +123,19 @@ pub enum Trigger {
     Split,
 }
 
+impl Trigger {
+    /// Its name in metrics and logs.
+    pub fn name(self) -> &'static str {
+        match self {
+            Trigger::Full => "full",
+            Trigger::Expired => "expired",
+            Trigger::Drain => "drain",
+            Trigger::Retry => "retry",
+            Trigger::Split => "split",
+        }
+    }
+}
+
 /// Why an event is dead-lettered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Reason {

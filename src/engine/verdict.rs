@@ -16,6 +16,8 @@ pub enum Answer {
     Refused(i64),
     /// There was an answer, but it contradicts itself.
     Unclear,
+    /// No call could be made, since there is no secret to sign it with.
+    NoCredential,
     /// No usable answer: no connection, a timeout, a broken body, an HTTP status other than 200.
     Fault,
 }

@@ -1,0 +1,120 @@
+//! The command line: one file a subcommand. Here they are named, and their ends become exit codes.
+
+mod check;
+mod config;
+mod explain;
+mod publish;
+mod run;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::config::{Problems, Settings};
+
+/// Something failed.
+const FAILED: u8 = 1;
+/// The configuration is refused (EX_CONFIG of sysexits.h).
+const CONFIGURATION_REFUSED: u8 = 78;
+
+/// Clears all tags of deleted or reset Tencent Cloud Chat users: events from RabbitMQ in,
+/// im_remove_all_tags calls out, nothing lost.
+#[derive(Parser)]
+#[command(
+    version = concat!(env!("CARGO_PKG_VERSION"), " (", env!("TAGSWEEP_COMMIT"), ")"),
+    after_help = "Example: tagsweep --config /etc/tagsweep/config.toml run\n\n\
+                  Exit codes: 0 done, 1 failed, 78 configuration refused."
+)]
+struct Arguments {
+    /// A TOML file with settings; repeatable, later ones win. TAGSWEEP__SECTION__KEY wins over all.
+    #[arg(long, value_name = "FILE", global = true)]
+    config: Vec<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Works until SIGTERM or SIGINT.
+    Run(run::Arguments),
+    /// Tries the configuration and every outside part, and says how to mend what is wrong.
+    Check(check::Arguments),
+    /// Publishes one event per user.
+    Publish(publish::Arguments),
+    /// Says what an API error code means and what the worker does on it.
+    Explain(explain::Arguments),
+    /// Prints the effective configuration, its JSON Schema, or the commented default file.
+    Config(config::Arguments),
+}
+
+/// Why a command did not do what it was asked for.
+enum Failure {
+    Configuration(Problems),
+    Other(anyhow::Error),
+    /// Everything was said already.
+    Silent,
+}
+
+impl<E: Into<anyhow::Error>> From<E> for Failure {
+    fn from(error: E) -> Failure {
+        Failure::Other(error.into())
+    }
+}
+
+/// Runs the program.
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let files = &arguments.config;
+    // Two TLS stacks are linked in, of which each would otherwise look for a provider by itself.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let end = match arguments.command {
+        Command::Run(arguments) => run::run(files, &arguments),
+        Command::Check(arguments) => check::run(files, &arguments),
+        Command::Publish(arguments) => publish::run(files, arguments),
+        Command::Explain(arguments) => explain::run(&arguments),
+        Command::Config(arguments) => config::run(files, &arguments),
+    };
+    match end {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::Silent) => ExitCode::from(FAILED),
+        Err(Failure::Other(error)) => {
+            eprintln!("tagsweep: {error:#}");
+            ExitCode::from(FAILED)
+        }
+        Err(Failure::Configuration(problems)) => {
+            eprintln!("tagsweep: the configuration is refused:");
+            eprintln!("{problems}");
+            ExitCode::from(CONFIGURATION_REFUSED)
+        }
+    }
+}
+
+/// The configuration of this process, checked.
+fn settings(files: &[PathBuf]) -> Result<Settings, Failure> {
+    crate::config::load_from_process(files).map_err(Failure::Configuration)
+}
+
+/// One thread is enough: the work is waiting, and one thread costs the least.
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()
+}
+
+/// Prints for people or machines on standard output; a reader that has gone away is no error.
+macro_rules! print_out {
+    ($($argument:tt)*) => {{
+        use std::io::Write;
+        let _ = writeln!(std::io::stdout(), $($argument)*);
+    }};
+}
+use print_out;
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        super::Arguments::command().debug_assert();
+    }
+}

@@ -1,0 +1,251 @@
+//! The worker: RabbitMQ on one side, the API on the other, the engine between them.
+//!
+//! One loop over a closed set of events. It decides nothing: what happens is told to the engine, and
+//! what the engine asks for is done. It translates between the words of the edges, and it is where
+//! things are logged, once each.
+
+mod held;
+mod letter;
+mod report;
+mod wiring;
+
+use std::time::{Duration, Instant, SystemTime};
+
+use tokio::task::JoinSet;
+use tokio::time::MissedTickBehavior;
+
+use crate::config::Settings;
+use crate::engine::{Action, Answer, Delivery, Engine, Input, LetterId, Settlement, Trigger, WindowId};
+use crate::event::{Decoded, Rules, UserId};
+use crate::im::{self, Client, Reply};
+use crate::rabbitmq::{self, Broker, DeliveryTag};
+use crate::shutdown::Shutdown;
+use held::Held;
+pub use wiring::{SetupError, broker_options, client_options};
+
+/// Deliveries taken in one turn of the loop, before calls and answers get theirs.
+const TURN: usize = 512;
+/// How often a line tells what was done.
+const SUMMARY: Duration = Duration::from_secs(60);
+
+/// Why the worker ended other than in good order.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("the worker could not be set up: {0}")]
+    Setup(#[from] SetupError),
+    #[error("stopped before everything in hand was settled; the broker delivers the rest again")]
+    Stopped,
+    #[error("the last acknowledgements may not have arrived, the broker delivers those events again: {0}")]
+    Close(rabbitmq::Loss),
+}
+
+/// Works until `shutdown` asks for an end, and returns when all in hand is settled.
+///
+/// # Errors
+/// When it could not start, or had to stop before everything was settled. Nothing is lost then: what
+/// was not acknowledged is delivered again.
+pub async fn run(settings: &Settings, shutdown: Shutdown) -> Result<(), Error> {
+    let mut worker = Worker::new(settings)?;
+    report::started(settings);
+    let end = tokio::select! {
+        () = worker.work(&shutdown) => Ok(()),
+        () = shutdown.stop.cancelled() => Err(Error::Stopped),
+    };
+    let status = worker.engine.status(Instant::now());
+    let closed = worker.broker.close().await;
+    report::ended(&status);
+    end.and(closed.map_err(Error::Close))
+}
+
+struct Worker {
+    engine: Engine,
+    broker: Broker,
+    client: Client,
+    calls: JoinSet<(WindowId, Reply)>,
+    held: Held,
+    rules: Rules,
+    report: report::Report,
+}
+
+impl Worker {
+    fn new(settings: &Settings) -> Result<Worker, SetupError> {
+        Ok(Worker {
+            engine: Engine::new(wiring::engine_settings(settings), Instant::now()),
+            broker: Broker::new(broker_options(settings)?),
+            client: Client::new(client_options(&settings.im)?).map_err(SetupError::Client)?,
+            calls: JoinSet::new(),
+            held: Held::default(),
+            rules: wiring::rules(&settings.events),
+            report: report::Report::default(),
+        })
+    }
+
+    /// The one loop. Returns when a drain has come to its end.
+    async fn work(&mut self, shutdown: &Shutdown) {
+        let mut draining = false;
+        let mut summary = tokio::time::interval(SUMMARY);
+        summary.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            self.perform();
+            if self.engine.is_drained() {
+                return;
+            }
+            let deadline = self.engine.deadline(Instant::now());
+            tokio::select! {
+                event = self.broker.next() => self.broker_event(event),
+                Some(call) = self.calls.join_next() => self.answered(call),
+                () = until(deadline) => {}
+                () = shutdown.drain.cancelled(), if !draining => {
+                    draining = true;
+                    self.broker.stop_consuming();
+                    self.engine.handle(Instant::now(), Input::Drain);
+                }
+                _ = summary.tick() => self.report.summary(&self.engine.status(Instant::now())),
+            }
+        }
+    }
+
+    /// Does what the engine asks for, until it asks for nothing more.
+    fn perform(&mut self) {
+        let now = Instant::now();
+        while let Some(action) = self.engine.poll(now) {
+            match action {
+                Action::Decode(delivery) => self.decode(now, delivery),
+                Action::Call { window, users, trigger } => self.call(window, users, trigger),
+                Action::RenewUserSig => self.client.renew_user_sig(),
+                Action::Settle(settlement) => self.settle(settlement),
+                Action::DeadLetter(due) => self.dead_letter(now, due),
+                Action::Notice(notice) => report::notice(notice),
+            }
+        }
+    }
+
+    fn broker_event(&mut self, event: rabbitmq::Event) {
+        let now = Instant::now();
+        report::broker_event(&event);
+        match event {
+            rabbitmq::Event::Opened { share: workers, .. } | rabbitmq::Event::ShareChanged(workers) => {
+                self.engine.handle(now, Input::Sharing { workers });
+            }
+            rabbitmq::Event::Lost { session, .. } => {
+                self.held.clear();
+                self.engine.handle(now, Input::SessionLost { session });
+            }
+            rabbitmq::Event::Delivered(delivery) => {
+                self.delivered(now, delivery);
+                // Where one delivery is, there are often more: one turn takes what has arrived.
+                for _ in 1..TURN {
+                    let Some(delivery) = self.broker.try_next() else { break };
+                    self.delivered(now, delivery);
+                }
+            }
+            rabbitmq::Event::LetterConfirmed(id) => {
+                self.engine.handle(now, Input::LetterConfirmed(LetterId(id)));
+            }
+            rabbitmq::Event::LetterRefused(id, _) => {
+                self.engine.handle(now, Input::LetterRefused(LetterId(id)));
+            }
+            rabbitmq::Event::NotOpened { .. } | rabbitmq::Event::Blocked | rabbitmq::Event::Unblocked => {}
+        }
+    }
+
+    fn delivered(&mut self, now: Instant, delivered: rabbitmq::Delivery) {
+        let DeliveryTag { session, tag } = delivered.tag;
+        let delivery = Delivery { session, tag };
+        self.held.insert(delivery, delivered.message);
+        self.engine.handle(now, Input::Delivered { delivery, redelivered: delivered.redelivered });
+    }
+
+    fn decode(&mut self, now: Instant, delivery: Delivery) {
+        let Some(message) = self.held.message(delivery) else {
+            unreachable!("a delivery is held until it is settled");
+        };
+        match wiring::decode(message, &self.rules) {
+            Decoded::Event(event) => {
+                let invalid = !event.invalid.is_empty();
+                let input = Input::Event { delivery, key: event.key, users: &event.users, invalid };
+                self.engine.handle(now, input);
+                if invalid {
+                    self.held.set_invalid(delivery, event.invalid);
+                }
+            }
+            Decoded::NotForUs(_) => self.engine.handle(now, Input::NotForUs { delivery }),
+            Decoded::Malformed(why) => {
+                self.held.set_malformed(delivery, why);
+                self.engine.handle(now, Input::Unreadable { delivery });
+            }
+        }
+    }
+
+    fn call(&mut self, window: WindowId, users: Vec<UserId>, trigger: Trigger) {
+        let client = self.client.clone();
+        self.calls.spawn(async move {
+            let start = Instant::now();
+            let reply = client.remove_all_tags(&users).await;
+            report::call(&reply, users.len(), trigger, start.elapsed());
+            (window, reply)
+        });
+    }
+
+    fn answered(&mut self, call: Result<(WindowId, Reply), tokio::task::JoinError>) {
+        let mut call = Some(call);
+        while let Some(over) = call {
+            match over {
+                Ok((window, reply)) => {
+                    let input = Input::Answered { window, answer: answer(reply) };
+                    self.engine.handle(Instant::now(), input);
+                }
+                // A call neither panics nor is aborted; going on would hold its users for ever.
+                Err(error) => std::panic::resume_unwind(error.into_panic()),
+            }
+            call = self.calls.try_join_next();
+        }
+        self.report.clock_skew(self.client.clock_skew());
+    }
+
+    fn settle(&mut self, settlement: Settlement) {
+        let tag = |delivery: Delivery| DeliveryTag { session: delivery.session, tag: delivery.tag };
+        let settlement = match settlement {
+            Settlement::UpTo(delivery) => {
+                self.held.remove_up_to(delivery);
+                rabbitmq::Settlement::UpTo(tag(delivery))
+            }
+            Settlement::One(delivery) => {
+                self.held.remove(delivery);
+                rabbitmq::Settlement::One(tag(delivery))
+            }
+            Settlement::HandBack(delivery) => {
+                self.held.remove(delivery);
+                rabbitmq::Settlement::HandBack(tag(delivery))
+            }
+        };
+        self.broker.settle(settlement);
+    }
+
+    fn dead_letter(&mut self, now: Instant, due: crate::engine::Letter) {
+        let Some(held) = self.held.letter_parts(due.delivery) else {
+            unreachable!("a delivery is held until it is settled");
+        };
+        let first_seen = SystemTime::now() - now.saturating_duration_since(due.first_seen);
+        report::dead_letter(&due);
+        self.broker.publish_letter(letter::letter(&due, held, first_seen));
+    }
+}
+
+/// What the API's reply is to the engine.
+fn answer(reply: Reply) -> Answer {
+    match reply {
+        Reply::Done { failed, .. } => Answer::Done { failed },
+        Reply::Refused(code) => Answer::Refused(code),
+        Reply::Unclear => Answer::Unclear,
+        Reply::Fault(im::Fault::Secret(_)) => Answer::NoCredential,
+        Reply::Fault(_) => Answer::Fault,
+    }
+}
+
+async fn until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
+        None => std::future::pending().await,
+    }
+}

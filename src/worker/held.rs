@@ -1,0 +1,94 @@
+//! The messages in our hands, until they are settled: a dead letter needs the original.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use crate::engine::Delivery;
+use crate::event::Malformed;
+use crate::rabbitmq::Message;
+
+/// Messages by delivery tag. Tags of one session count up by one, so a ring is the whole index.
+#[derive(Default)]
+pub(super) struct Held {
+    /// The tag of the message at the head.
+    head: u64,
+    messages: VecDeque<Option<Arc<Message>>>,
+    /// What was wrong with the few that were not all right.
+    faults: HashMap<Delivery, Fault>,
+}
+
+/// What decoding found wrong with a message.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Fault {
+    /// IDs that break the API's rule, as the event gives them.
+    pub(super) invalid: Vec<String>,
+    pub(super) malformed: Option<Malformed>,
+}
+
+impl Held {
+    pub(super) fn insert(&mut self, delivery: Delivery, message: Message) {
+        if self.messages.is_empty() {
+            self.head = delivery.tag;
+        }
+        while self.head + (self.messages.len() as u64) < delivery.tag {
+            self.messages.push_back(None);
+        }
+        self.messages.push_back(Some(Arc::new(message)));
+    }
+
+    pub(super) fn message(&self, delivery: Delivery) -> Option<&Arc<Message>> {
+        self.messages.get(self.place(delivery)?)?.as_ref()
+    }
+
+    pub(super) fn set_invalid(&mut self, delivery: Delivery, invalid: Vec<String>) {
+        self.faults.insert(delivery, Fault { invalid, malformed: None });
+    }
+
+    pub(super) fn set_malformed(&mut self, delivery: Delivery, malformed: Malformed) {
+        self.faults.insert(delivery, Fault { invalid: Vec::new(), malformed: Some(malformed) });
+    }
+
+    /// The original of a letter, and what was found wrong with it.
+    pub(super) fn letter_parts(&self, delivery: Delivery) -> Option<(Arc<Message>, Fault)> {
+        let message = Arc::clone(self.message(delivery)?);
+        Some((message, self.faults.get(&delivery).cloned().unwrap_or_default()))
+    }
+
+    pub(super) fn remove(&mut self, delivery: Delivery) {
+        if let Some(place) = self.place(delivery)
+            && let Some(message) = self.messages.get_mut(place)
+        {
+            *message = None;
+        }
+        self.faults.remove(&delivery);
+        self.trim();
+    }
+
+    pub(super) fn remove_up_to(&mut self, delivery: Delivery) {
+        let Some(place) = self.place(delivery) else { return };
+        let count = (place + 1).min(self.messages.len());
+        self.messages.drain(..count);
+        self.head += count as u64;
+        if !self.faults.is_empty() {
+            self.faults.retain(|other, _| other.tag > delivery.tag);
+        }
+        self.trim();
+    }
+
+    /// Nothing of a lost session can be settled.
+    pub(super) fn clear(&mut self) {
+        self.messages.clear();
+        self.faults.clear();
+    }
+
+    fn trim(&mut self) {
+        while let Some(None) = self.messages.front() {
+            self.messages.pop_front();
+            self.head += 1;
+        }
+    }
+
+    fn place(&self, delivery: Delivery) -> Option<usize> {
+        delivery.tag.checked_sub(self.head).map(|place| place as usize)
+    }
+}

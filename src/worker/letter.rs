@@ -1,0 +1,69 @@
+//! A dead letter as it goes to the broker: the original, and why it could not be done.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use jiff::Timestamp;
+
+use super::held::Fault;
+use crate::engine::{Letter, Reason, error_code};
+use crate::event::UserId;
+use crate::rabbitmq::{self, Mark, Message};
+
+/// Writes the headers of the contract.
+pub(super) fn letter(
+    due: &Letter,
+    (message, fault): (Arc<Message>, Fault),
+    first_seen: SystemTime,
+) -> rabbitmq::Letter {
+    let mut marks = vec![
+        ("tagsweep-reason", text(due.reason.name())),
+        ("tagsweep-detail", text(&detail(due, &fault))),
+        ("tagsweep-attempts", Mark::Integer(i64::from(due.attempts))),
+        ("tagsweep-first-seen", time(first_seen)),
+        ("tagsweep-dead-lettered-at", time(SystemTime::now())),
+        ("tagsweep-exchange", text(&message.exchange)),
+        ("tagsweep-routing-key", text(&message.routing_key)),
+        ("tagsweep-version", text(env!("CARGO_PKG_VERSION"))),
+    ];
+    if let Some(code) = due.code {
+        marks.push(("tagsweep-error-code", Mark::Integer(code)));
+    }
+    let failed = failed_users(due, fault);
+    if !failed.is_empty() {
+        marks.push(("tagsweep-failed-users", Mark::Texts(failed)));
+    }
+    rabbitmq::Letter { id: due.id.0, session: due.delivery.session, message, marks }
+}
+
+/// The users that failed for this letter's reason.
+fn failed_users(due: &Letter, fault: Fault) -> Vec<String> {
+    if due.reason == Reason::InvalidUserId {
+        return fault.invalid;
+    }
+    due.users.iter().map(UserId::as_str).map(str::to_owned).collect()
+}
+
+/// A short text of ours: what the API says besides the code is never repeated, and no ID is named.
+fn detail(due: &Letter, fault: &Fault) -> String {
+    let known = due.code.and_then(error_code).map(|known| known.meaning);
+    match due.reason {
+        Reason::MalformedEvent => {
+            fault.malformed.map_or_else(|| "the event cannot be read".to_owned(), |why| why.to_string())
+        }
+        Reason::InvalidUserId => "not 1 to 32 bytes of printable ASCII".to_owned(),
+        Reason::RejectedByApi => known.unwrap_or("the API rejects this user").to_owned(),
+        Reason::UnknownAccount => "the API does not know this user".to_owned(),
+        Reason::RetriesExhausted => known.unwrap_or("no usable answer, while other calls succeeded").to_owned(),
+    }
+}
+
+fn text(text: &str) -> Mark {
+    Mark::Text(text.to_owned())
+}
+
+/// RFC 3339 in UTC, to the millisecond.
+fn time(at: SystemTime) -> Mark {
+    let at = Timestamp::try_from(at).unwrap_or(Timestamp::UNIX_EPOCH);
+    Mark::Text(format!("{at:.3}"))
+}

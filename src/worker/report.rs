@@ -1,0 +1,167 @@
+//! What the worker says. Each thing is logged once, here, with fields; users only by their aliases.
+
+use std::time::Duration;
+
+use jiff::SignedDuration;
+
+use crate::config::Settings;
+use crate::engine::{Class, Letter, Notice, Status, Tally, Trigger, class, error_code};
+use crate::im::Reply;
+use crate::rabbitmq;
+
+/// A clock that is further off than this makes UserSigs fail sooner or later.
+const SKEW_LIMIT: SignedDuration = SignedDuration::from_secs(60);
+/// Users named in one line at most.
+const NAMED: usize = 5;
+
+pub(super) fn started(settings: &Settings) {
+    for warning in settings.warnings() {
+        tracing::warn!("{warning}");
+    }
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        commit = env!("TAGSWEEP_COMMIT"),
+        sdk_app_id = settings.im.sdk_app_id,
+        base_url = settings.im.base_url,
+        queue = settings.rabbitmq.queue,
+        calls_per_second = settings.im.calls_per_second,
+        max_in_flight = settings.im.max_in_flight,
+        prefetch = settings.prefetch(),
+        "started"
+    );
+}
+
+pub(super) fn ended(status: &Status) {
+    let Tally { events_acknowledged, users_cleared, users_missing, users_dead_lettered, calls, .. } = status.tally;
+    tracing::info!(
+        events_acknowledged,
+        users_cleared,
+        users_missing,
+        users_dead_lettered,
+        calls,
+        left_to_the_broker = status.unsettled_deliveries,
+        "ended"
+    );
+}
+
+pub(super) fn notice(notice: Notice) {
+    match notice {
+        Notice::Paused(reason) => {
+            let meaning = reason.code.and_then(error_code).map(|known| known.meaning);
+            tracing::warn!(
+                class = reason.class.name(),
+                code = reason.code,
+                meaning,
+                "paused: no calls but one probe now and then; events stay in the queue, nothing is dead-lettered"
+            );
+        }
+        Notice::Resumed { after } => {
+            tracing::info!(paused_seconds = after.as_secs_f64(), "the API works again, going on");
+        }
+        Notice::Throttled { calls_per_second } => {
+            tracing::warn!(calls_per_second, "the API says that calls come too often, slowing down");
+        }
+    }
+}
+
+pub(super) fn broker_event(event: &rabbitmq::Event) {
+    use rabbitmq::Event;
+    match event {
+        Event::Opened { session, share, warnings } => {
+            tracing::info!(session, quota_shared_by = share, "broker session open, consuming");
+            for warning in warnings {
+                tracing::warn!("{warning}");
+            }
+        }
+        Event::NotOpened { reason, retry_in } => {
+            let retry_seconds = retry_in.as_secs_f64();
+            tracing::warn!(%reason, retry_seconds, "no broker session, trying again");
+        }
+        Event::Lost { session, reason, retry_in } => {
+            let retry_seconds = retry_in.map(|wait| wait.as_secs_f64());
+            tracing::warn!(session, %reason, retry_seconds, "broker session lost, what it held is delivered again");
+        }
+        Event::LetterRefused(_, reason) => {
+            tracing::error!(%reason, "a dead letter was not taken: its event is kept, intake stops, trying again");
+        }
+        Event::Blocked => tracing::warn!("the broker takes no messages for now (an alarm): dead letters wait"),
+        Event::Unblocked => tracing::info!("the broker takes messages again"),
+        Event::ShareChanged(share) => tracing::info!(quota_shared_by = share, "the number of workers changed"),
+        Event::Delivered(_) | Event::LetterConfirmed(_) => {}
+    }
+}
+
+/// One call. Success is the rule and said at debug level only.
+pub(super) fn call(reply: &Reply, ids: usize, trigger: Trigger, took: Duration) {
+    let milliseconds = took.as_millis() as u64;
+    let trigger = trigger.name();
+    match reply {
+        Reply::Done { failed, strangers } => {
+            tracing::debug!(ids, failed = failed.len(), trigger, milliseconds, "call done");
+            if *strangers > 0 {
+                tracing::warn!(strangers, "the answer names users that were not in the call");
+            }
+        }
+        Reply::Refused(code) => {
+            let class = class(*code);
+            // A split of a window says the same thing up to 15 times; once is enough at this level.
+            if class == Class::Missing || trigger == Trigger::Split.name() {
+                tracing::debug!(code, class = class.name(), ids, trigger, milliseconds, "call refused");
+            } else {
+                tracing::warn!(code, class = class.name(), ids, trigger, milliseconds, "call refused");
+            }
+        }
+        Reply::Unclear => tracing::warn!(ids, trigger, milliseconds, "the answer contradicts itself"),
+        Reply::Fault(fault) => tracing::warn!(%fault, ids, trigger, milliseconds, "call failed"),
+    }
+}
+
+pub(super) fn dead_letter(letter: &Letter) {
+    let named = letter.users.iter().take(NAMED);
+    tracing::warn!(
+        reason = letter.reason.name(),
+        code = letter.code,
+        users = letter.users.len(),
+        aliases = ?named.collect::<Vec<_>>(),
+        delivery = letter.delivery.tag,
+        "dead-lettering an event"
+    );
+}
+
+/// What was said before, so that it is not said again.
+#[derive(Default)]
+pub(super) struct Report {
+    tally: Tally,
+    skewed: bool,
+}
+
+impl Report {
+    /// A line now and then, if anything was done.
+    pub(super) fn summary(&mut self, status: &Status) {
+        let before = std::mem::replace(&mut self.tally, status.tally);
+        if before == status.tally {
+            return;
+        }
+        tracing::info!(
+            events_acknowledged = status.tally.events_acknowledged - before.events_acknowledged,
+            users_cleared = status.tally.users_cleared - before.users_cleared,
+            users_missing = status.tally.users_missing - before.users_missing,
+            users_dead_lettered = status.tally.users_dead_lettered - before.users_dead_lettered,
+            calls = status.tally.calls - before.calls,
+            pending_ids = status.pending_ids,
+            unsettled_deliveries = status.unsettled_deliveries,
+            calls_per_second = status.calls_per_second,
+            "progress"
+        );
+    }
+
+    pub(super) fn clock_skew(&mut self, skew: Option<SignedDuration>) {
+        let Some(skew) = skew else { return };
+        let skewed = skew.abs() > SKEW_LIMIT;
+        if skewed && !self.skewed {
+            let seconds = skew.as_secs();
+            tracing::warn!(seconds, "this machine's clock and the API's differ; UserSigs may be refused");
+        }
+        self.skewed = skewed;
+    }
+}

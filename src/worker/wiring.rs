@@ -1,0 +1,155 @@
+//! From the configuration to what each part is built from.
+
+use std::borrow::Cow;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use secrecy::SecretString;
+
+use crate::config::{self, Credentials, EventFormat, Secret, Settings, UrlsError};
+use crate::engine::{self, MissingAccount};
+use crate::event::{self, Format, Rules};
+use crate::im::{self, BuildError, Credential};
+use crate::rabbitmq::{self, HeaderValue, Identity, Message, Timing};
+
+/// How much the way to the API may jitter before a second there could hold too many calls. At 20 ms,
+/// 98 calls a second are left of 100; a fast API gives most of them back.
+const QUOTA_MARGIN: Duration = Duration::from_millis(20);
+
+/// Why a part could not be built from a configuration that was found to be in order.
+#[derive(Debug, thiserror::Error)]
+pub enum SetupError {
+    #[error("{}: {cause}", path.display())]
+    File { path: PathBuf, cause: io::Error },
+    #[error("rabbitmq.url: {0}")]
+    Urls(#[from] UrlsError),
+    #[error("im.base_url: {0}")]
+    BaseUrl(#[from] url::ParseError),
+    #[error("im.sdk_app_id is too large")]
+    AppId,
+    #[error("one of im.secret_key, im.user_sig and their _file forms is required")]
+    NoCredentials,
+    #[error("the API client: {0}")]
+    Client(BuildError),
+}
+
+pub(super) fn engine_settings(settings: &Settings) -> engine::Settings {
+    engine::Settings {
+        max_ids: settings.window.max_ids,
+        max_wait: settings.window.max_wait,
+        max_in_flight: settings.im.max_in_flight,
+        calls_per_second: settings.im.calls_per_second,
+        quota_margin: QUOTA_MARGIN,
+        prefetch: usize::from(settings.prefetch()),
+        hold_limit: settings.rabbitmq.hold_limit,
+        max_attempts: settings.retry.max_attempts,
+        backoff_min: settings.retry.backoff_min,
+        backoff_max: settings.retry.backoff_max,
+        missing_account: match settings.im.missing_account {
+            config::MissingAccount::Done => MissingAccount::Done,
+            config::MissingAccount::DeadLetter => MissingAccount::DeadLetter,
+        },
+        seed: fastrand::u64(..),
+    }
+}
+
+pub(super) fn rules(events: &config::Events) -> Rules {
+    let format = match events.format {
+        EventFormat::Auto => Format::Auto,
+        EventFormat::Plain => Format::Plain,
+        EventFormat::CloudEvents => Format::CloudEvents,
+    };
+    Rules { format, types: events.types.clone() }
+}
+
+/// What the API client is built from.
+///
+/// # Errors
+/// When a file cannot be read any more, or the settings were not checked.
+pub fn client_options(settings: &config::Im) -> Result<im::Options, SetupError> {
+    let credential = match settings.credentials().ok_or(SetupError::NoCredentials)? {
+        Credentials::SecretKey(key) => {
+            Credential::SecretKey { load: source(key), lifetime: settings.user_sig_lifetime }
+        }
+        Credentials::UserSig(user_sig) => Credential::UserSig { load: source(user_sig) },
+    };
+    Ok(im::Options {
+        base_url: settings.base_url.parse()?,
+        path: settings.path.clone(),
+        sdk_app_id: settings.sdk_app_id.try_into().map_err(|_| SetupError::AppId)?,
+        admin: settings.admin.clone(),
+        credential,
+        connect_timeout: settings.connect_timeout,
+        request_timeout: settings.request_timeout,
+        ca_pem: settings.ca_file.as_deref().map(read).transpose()?.map(String::into_bytes),
+        max_idle_connections: settings.max_in_flight,
+    })
+}
+
+fn source(secret: Secret) -> im::SecretSource {
+    Arc::new(move || {
+        secret.load().map_err(|error| match error {
+            config::SecretError::Unreadable { cause, .. } => im::SecretError::Unreadable(cause.kind()),
+            config::SecretError::Empty { .. } => im::SecretError::Empty,
+        })
+    })
+}
+
+/// What a broker session is opened with.
+///
+/// # Errors
+/// When a file cannot be read any more, or the settings were not checked.
+pub fn broker_options(settings: &Settings) -> Result<rabbitmq::Options, SetupError> {
+    let broker = &settings.rabbitmq;
+    let identity = match (&broker.cert_file, &broker.key_file) {
+        (Some(cert), Some(key)) => {
+            Some(Identity { cert_pem: read(cert)?, key_pem: SecretString::from(read(key)?) })
+        }
+        _ => None,
+    };
+    Ok(rabbitmq::Options {
+        urls: broker.urls()?.iter().map(|url| SecretString::from(url.expose_secret())).collect(),
+        ca_pem: broker.ca_file.as_deref().map(read).transpose()?,
+        identity,
+        exchange: broker.exchange.clone(),
+        routing_keys: broker.routing_keys.clone(),
+        queue: broker.queue.clone(),
+        dead_letter_exchange: broker.dead_letter_exchange.clone(),
+        dead_letter_queue: broker.dead_letter_queue.clone(),
+        declare: broker.declare,
+        prefetch: settings.prefetch(),
+        timing: Timing::default(),
+    })
+}
+
+fn read(path: &Path) -> Result<String, SetupError> {
+    std::fs::read_to_string(path).map_err(|cause| SetupError::File { path: path.to_owned(), cause })
+}
+
+/// Reads a message, as the decoder sees it.
+pub(super) fn decode(message: &Message, rules: &Rules) -> event::Decoded {
+    let header = |name: &str| message.header(name).and_then(header_text);
+    let message = event::Message {
+        body: &message.body,
+        content_type: message.content_type(),
+        content_encoding: message.content_encoding(),
+        kind: message.kind(),
+        message_id: message.message_id(),
+        timestamp: message.timestamp(),
+        routing_key: &message.routing_key,
+        header: &header,
+    };
+    event::decode(&message, rules)
+}
+
+/// The canonical text of a header; CloudEvents allows native types where it has them.
+fn header_text(value: HeaderValue<'_>) -> Option<Cow<'_, str>> {
+    match value {
+        HeaderValue::Text(text) => Some(text.into()),
+        HeaderValue::Integer(number) => Some(number.to_string().into()),
+        HeaderValue::Timestamp(seconds) => Some(seconds.to_string().into()),
+        HeaderValue::Boolean(_) | HeaderValue::Other => None,
+    }
+}
