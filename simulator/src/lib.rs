@@ -1,1 +1,36 @@
-//! placeholder
+//! A faithful stand-in for the tag interface of Tencent Cloud Chat: `im_remove_all_tags`, its Push
+//! sibling, `im_add_tag` and `im_get_tag`.
+//!
+//! It states the API's contract a second time and shares no type with any client, so that a mistake
+//! on the wire shows. Checks come in the order of the real API, UserSigs are verified, the quota
+//! counts over a sliding second, and tags really vanish. It answers HTTP 200 without a
+//! `Content-Type`, as the real one does.
+//!
+//! In reading order:
+//! - [`Simulator`]: a running one, its switches and what it saw
+//! - `server`, `wire`, `control`: sockets, faults on them, and the `/_sim` paths
+//! - `service`: what becomes of one call, without any socket
+//! - `checks`, `usersig`, `lockout`, `quota`: why a call is refused
+//! - `users`: accounts and their tags
+//! - `faults`, `journal`: what goes wrong on purpose, and what was seen
+
+mod checks;
+mod codes;
+mod control;
+mod faults;
+mod interface;
+mod journal;
+mod lockout;
+mod quota;
+mod server;
+mod service;
+mod simulator;
+mod users;
+mod usersig;
+mod wire;
+
+pub use faults::{Fault, InvalidFault, Rule, RuleId, duration};
+pub use interface::Interface;
+pub use journal::{Entry, Journal, Second, Stats};
+pub use simulator::{NotSeen, Options, Simulator};
+pub use users::{Clears, UnknownAccounts};

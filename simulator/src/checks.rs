@@ -1,0 +1,163 @@
+//! The checks a call has to pass, in the order of the real API. The first that fails gives the
+//! `ErrorCode`; which of several wrongs is reported is part of the contract.
+//!
+//! They are pure: quota, faults and users are looked at elsewhere.
+
+use axum::extract::Query;
+use axum::http::Method;
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::codes;
+use crate::interface::Interface;
+use crate::service::Call;
+use crate::usersig::UserSig;
+
+const MAX_ACCOUNTS: usize = 100;
+const MAX_TAGS_OF_A_USER: usize = 10;
+const MAX_TAG_BYTES: usize = 50;
+
+/// Names and values are case-sensitive.
+#[derive(Deserialize)]
+struct Parameters {
+    sdkappid: Option<String>,
+    identifier: Option<String>,
+    usersig: Option<String>,
+    random: Option<u32>,
+    contenttype: Option<ContentType>,
+}
+
+#[derive(Deserialize)]
+enum ContentType {
+    #[serde(rename = "json")]
+    Json,
+}
+
+/// What callers are checked against.
+pub(crate) struct App {
+    pub(crate) sdk_app_id: u64,
+    pub(crate) secret_key: String,
+    pub(crate) admins: Vec<String>,
+}
+
+/// From the path to the admin right.
+pub(crate) fn authenticate(app: &App, call: &Call) -> Result<Interface, i32> {
+    let interface = call.interface.ok_or(codes::NO_SUCH_PATH)?;
+    if call.method != Method::POST {
+        return Err(codes::HTTP_PARSE);
+    }
+    let Query(parameters) =
+        Query::<Parameters>::try_from_uri(&call.uri).map_err(|_| codes::HTTP_PARSE)?;
+    let sdk_app_id = not_empty(parameters.sdkappid).ok_or(codes::NO_APP)?;
+    if sdk_app_id.parse() != Ok(app.sdk_app_id) {
+        return Err(codes::UNKNOWN_APP);
+    }
+    // Documented as required, so a client that leaves one out has a mistake to show.
+    if parameters.random.is_none() || parameters.contenttype.is_none() {
+        return Err(codes::HTTP_PARSE);
+    }
+    let identifier = not_empty(parameters.identifier).ok_or(codes::NO_IDENTITY)?;
+    let user_sig = parameters.usersig.ok_or(codes::NO_IDENTITY)?;
+    if user_sig.is_empty() {
+        return Err(codes::SIG_EMPTY);
+    }
+    verify(app, &identifier, &user_sig, call.wall_clock)?;
+    if !app.admins.contains(&identifier) {
+        return Err(codes::NOT_ADMIN);
+    }
+    Ok(interface)
+}
+
+/// The signature comes before its age: a forged old UserSig must not look merely expired.
+fn verify(app: &App, identifier: &str, user_sig: &str, now: u64) -> Result<(), i32> {
+    let user_sig = UserSig::decode(user_sig).ok_or(codes::SIG_UNREADABLE)?;
+    if user_sig.sdk_app_id != app.sdk_app_id {
+        return Err(codes::SIG_OF_OTHER_APP);
+    }
+    if user_sig.identifier != identifier {
+        return Err(codes::SIG_OF_OTHER_IDENTIFIER);
+    }
+    if !user_sig.is_signed_by(&app.secret_key) {
+        return Err(codes::SIG_FORGED);
+    }
+    if user_sig.is_expired(now) {
+        return Err(codes::SIG_EXPIRED);
+    }
+    Ok(())
+}
+
+fn not_empty(value: Option<String>) -> Option<String> {
+    value.filter(|value| !value.is_empty())
+}
+
+/// One user of a request's list.
+pub(crate) struct Target<'a> {
+    pub(crate) id: &'a str,
+    /// To be added; empty for the other interfaces.
+    pub(crate) tags: Vec<&'a str>,
+}
+
+/// The users that a body asks for; `body` is `None` where it was no JSON.
+pub(crate) fn targets(
+    interface: Interface,
+    body: Option<&Value>,
+    feature_enabled: bool,
+) -> Result<Vec<Target<'_>>, i32> {
+    let body = body.ok_or(codes::NOT_JSON)?;
+    let list = body
+        .get(interface.list_field())
+        .and_then(Value::as_array)
+        .filter(|list| !list.is_empty())
+        .ok_or(codes::UNFIT_BODY)?;
+    if !feature_enabled {
+        return Err(codes::FEATURE_OFF);
+    }
+    let targets = list
+        .iter()
+        .map(|element| target(interface, element))
+        .collect::<Result<Vec<_>, _>>()?;
+    if targets.len() > MAX_ACCOUNTS {
+        return Err(codes::TOO_MANY_ACCOUNTS);
+    }
+    Ok(targets)
+}
+
+fn target(interface: Interface, element: &Value) -> Result<Target<'_>, i32> {
+    let id = listed_id(interface, element).ok_or(codes::NOT_STRINGS)?;
+    if interface != Interface::ImAddTag {
+        return Ok(Target { id, tags: vec![] });
+    }
+    let tags = element
+        .get("Tags")
+        .and_then(Value::as_array)
+        .and_then(|tags| tags.iter().map(Value::as_str).collect::<Option<Vec<_>>>())
+        .ok_or(codes::UNFIT_BODY)?;
+    if tags.len() > MAX_TAGS_OF_A_USER {
+        return Err(codes::TOO_MANY_TAGS);
+    }
+    if tags
+        .iter()
+        .any(|tag| tag.is_empty() || tag.len() > MAX_TAG_BYTES)
+    {
+        return Err(codes::TAG_LENGTH);
+    }
+    Ok(Target { id, tags })
+}
+
+/// Every ID that a body lists, as far as it can be read: for the journal and for rules about one
+/// user, which look at refused calls too.
+pub(crate) fn listed_ids(interface: Interface, body: &Value) -> Vec<&str> {
+    body.get(interface.list_field())
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .filter_map(|element| listed_id(interface, element))
+        .collect()
+}
+
+fn listed_id(interface: Interface, element: &Value) -> Option<&str> {
+    match interface {
+        Interface::ImAddTag => element.get("To_Account")?.as_str(),
+        _ => element.as_str(),
+    }
+}
