@@ -1,3 +1,4 @@
 //! tagsweep: placeholder map.
 
+pub mod config;
 pub mod event;
