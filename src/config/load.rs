@@ -1,0 +1,370 @@
+//! Loading: layers of values become [`Settings`], or a list of everything that is wrong.
+//!
+//! Each value is tried alone on top of the defaults, so that one wrong value hides no other.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use config::{Environment, File, FileFormat, Source};
+use serde_json::Value;
+
+use super::keys::{self, Key, Kind};
+use super::problem::{Problem, Problems};
+use super::{DEFAULT_FILE, Settings, rules};
+
+const PREFIX: &str = "TAGSWEEP";
+const SEPARATOR: &str = "__";
+
+/// The values of one source: section names or dotted keys, in a stable order.
+type Layer = BTreeMap<String, Value>;
+
+/// Where a value came from.
+#[derive(Clone, Debug, PartialEq)]
+enum Origin {
+    Default,
+    File(PathBuf),
+    Environment,
+}
+
+#[derive(Clone)]
+struct Setting {
+    value: Value,
+    origin: Origin,
+}
+
+struct Loading {
+    known: BTreeMap<String, Key>,
+    defaults: BTreeMap<String, Setting>,
+    settings: BTreeMap<String, Setting>,
+    problems: Vec<Problem>,
+    /// Whether every source could be read. If not, rules would complain of what only seems to be missing.
+    complete: bool,
+}
+
+pub(super) fn load(
+    files: &[PathBuf],
+    environment: impl IntoIterator<Item = (String, String)>,
+) -> Result<Settings, Problems> {
+    let mut loading = Loading::of_defaults();
+    for file in files {
+        loading.add_file(file);
+    }
+    loading.add_environment(environment);
+    loading.finish()
+}
+
+/// The environment of this process. Variables that are not UTF-8 matter only if they are ours.
+pub(super) fn process_environment() -> Result<Vec<(String, String)>, Problems> {
+    let mut environment = Vec::new();
+    let mut problems = Vec::new();
+    for (name, value) in std::env::vars_os() {
+        let Ok(name) = name.into_string() else {
+            continue;
+        };
+        match value.into_string() {
+            Ok(value) => environment.push((name, value)),
+            Err(_) if name.starts_with(&format!("{PREFIX}{SEPARATOR}")) => problems.push(Problem {
+                key: name,
+                value: None,
+                origin: None,
+                text: "the variable is not UTF-8; write the value in a file".into(),
+            }),
+            Err(_) => {}
+        }
+    }
+    if problems.is_empty() {
+        Ok(environment)
+    } else {
+        Err(Problems(problems))
+    }
+}
+
+impl Loading {
+    fn of_defaults() -> Loading {
+        let mut loading = Loading {
+            known: keys::known(),
+            defaults: BTreeMap::new(),
+            settings: BTreeMap::new(),
+            problems: Vec::new(),
+            complete: true,
+        };
+        let layer = toml(DEFAULT_FILE).expect("a test parses the default file");
+        for (section, keys) in layer {
+            for (key, value) in keys.as_object().into_iter().flatten() {
+                let setting = Setting {
+                    value: value.clone(),
+                    origin: Origin::Default,
+                };
+                loading.defaults.insert(format!("{section}.{key}"), setting);
+            }
+        }
+        loading.settings = loading.defaults.clone();
+        loading
+    }
+
+    fn add_file(&mut self, path: &PathBuf) {
+        let layer = std::fs::read_to_string(path)
+            .map_err(|error| format!("cannot be read ({error}); mend the path given to --config"))
+            .and_then(|text| toml(&text));
+        let layer = match layer {
+            Ok(layer) => layer,
+            Err(text) => {
+                self.complete = false;
+                return self.problems.push(Problem {
+                    key: path.display().to_string(),
+                    value: None,
+                    origin: None,
+                    text,
+                });
+            }
+        };
+        let origin = Origin::File(path.clone());
+        for (section, value) in layer {
+            let is_known = sections(&self.known).contains(section.as_str());
+            match value {
+                Value::Object(keys) if is_known => {
+                    for (key, value) in keys {
+                        self.set(&format!("{section}.{key}"), value, &origin);
+                    }
+                }
+                Value::Object(_) => self.unknown_section(&section, &origin),
+                _ if is_known => {
+                    let text = format!("is a section; write [{section}] and its keys below that");
+                    self.refuse(&section, None, &origin, text);
+                }
+                _ => self.unknown_key(&section, &origin),
+            }
+        }
+    }
+
+    fn add_environment(&mut self, environment: impl IntoIterator<Item = (String, String)>) {
+        let source = Environment::with_prefix(PREFIX)
+            .separator(SEPARATOR)
+            .source(Some(environment.into_iter().collect()));
+        let layer = collect(&source).expect("UTF-8 texts are all that an environment may hold");
+        for (key, value) in layer {
+            self.set(&key, value, &Origin::Environment);
+        }
+    }
+
+    fn set(&mut self, key: &str, value: Value, origin: &Origin) {
+        let Some(known) = self.known.get(key) else {
+            return self.unknown_key(key, origin);
+        };
+        if value == "" && !self.defaults.contains_key(key) {
+            self.settings.remove(key);
+            return;
+        }
+        let shown = shown(known, &value);
+        let tried = typed(known.kind, value, origin).and_then(|value| self.try_alone(key, value));
+        match tried {
+            Ok(value) => {
+                let origin = origin.clone();
+                self.settings
+                    .insert(key.to_owned(), Setting { value, origin });
+            }
+            Err(text) => self.refuse(key, Some(shown), origin, text),
+        }
+    }
+
+    /// Whether the section's type takes the value, all other keys being at their defaults.
+    fn try_alone(&self, key: &str, value: Value) -> Result<Value, String> {
+        let mut tree = tree(&self.defaults);
+        place(&mut tree, key, value.clone());
+        match serde_json::from_value::<Settings>(tree) {
+            Ok(_) => Ok(value),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    fn unknown_key(&mut self, key: &str, origin: &Origin) {
+        let nearest = keys::nearest(key, self.known.keys().map(String::as_str));
+        let text = match (nearest, origin) {
+            (Some(nearest), Origin::Environment) => {
+                format!("no such key; did you mean {}?", variable(nearest))
+            }
+            (Some(nearest), _) => format!("no such key; did you mean {nearest}?"),
+            (None, _) => "no such key; `tagsweep config --default` shows them all".into(),
+        };
+        // The value is not shown: it may be a secret under a misspelt name.
+        self.refuse(key, None, origin, text);
+    }
+
+    fn unknown_section(&mut self, section: &str, origin: &Origin) {
+        let sections = sections(&self.known);
+        let text = match keys::nearest(section, sections.iter().copied()) {
+            Some(nearest) => format!("no such section; did you mean [{nearest}]?"),
+            None => {
+                let all: Vec<&str> = sections.into_iter().collect();
+                format!("no such section; there are {}", all.join(", "))
+            }
+        };
+        self.refuse(&format!("[{section}]"), None, origin, text);
+    }
+
+    fn refuse(&mut self, key: &str, value: Option<String>, origin: &Origin, text: String) {
+        self.problems.push(Problem {
+            key: key.to_owned(),
+            value,
+            origin: origin.shown(key),
+            text,
+        });
+    }
+
+    fn finish(mut self) -> Result<Settings, Problems> {
+        let url_is_default = self
+            .settings
+            .get("rabbitmq.url")
+            .is_some_and(|url| url.origin == Origin::Default);
+        if url_is_default && self.settings.contains_key("rabbitmq.url_file") {
+            self.settings.remove("rabbitmq.url");
+        }
+        let settings: Settings = serde_json::from_value(tree(&self.settings))
+            .expect("each value was tried, and no section's type couples two of its keys");
+        if self.complete {
+            self.apply_rules(&settings);
+        }
+        if self.problems.is_empty() {
+            Ok(settings)
+        } else {
+            Err(Problems(self.problems))
+        }
+    }
+
+    /// A rule that looks at a refused value sees its default instead; what it finds then is not told.
+    fn apply_rules(&mut self, settings: &Settings) {
+        let refused: BTreeSet<String> = self.problems.iter().map(|p| p.key.clone()).collect();
+        for finding in rules::check(settings) {
+            if finding.keys.iter().any(|key| refused.contains(*key)) {
+                continue;
+            }
+            let key = finding.keys[0];
+            let setting = self.settings.get(key);
+            self.problems.push(Problem {
+                key: key.to_owned(),
+                value: setting.map(|setting| shown(&self.known[key], &setting.value)),
+                origin: setting.and_then(|setting| setting.origin.shown(key)),
+                text: finding.text,
+            });
+        }
+    }
+}
+
+impl Origin {
+    fn shown(&self, key: &str) -> Option<String> {
+        match self {
+            Origin::Default => None,
+            Origin::File(path) => Some(format!("in {}", path.display())),
+            Origin::Environment => Some(format!("from {}", variable(key))),
+        }
+    }
+}
+
+/// The environment variable of a key: `im.admin` is `TAGSWEEP__IM__ADMIN`.
+fn variable(key: &str) -> String {
+    let key = key.to_uppercase().replace('.', SEPARATOR);
+    format!("{PREFIX}{SEPARATOR}{key}")
+}
+
+fn sections(known: &BTreeMap<String, Key>) -> BTreeSet<&str> {
+    known
+        .keys()
+        .filter_map(|key| key.split_once('.'))
+        .map(|(section, _)| section)
+        .collect()
+}
+
+fn tree(settings: &BTreeMap<String, Setting>) -> Value {
+    let mut tree = Value::Null;
+    for (key, setting) in settings {
+        place(&mut tree, key, setting.value.clone());
+    }
+    tree
+}
+
+fn place(tree: &mut Value, key: &str, value: Value) {
+    let (section, key) = key.split_once('.').expect("known keys have two parts");
+    tree[section][key] = value;
+}
+
+fn toml(text: &str) -> Result<Layer, String> {
+    collect(&File::from_str(text, FileFormat::Toml)).map_err(|error| {
+        // The parser quotes the line that it cannot read, and that line may hold a secret.
+        let text = error.to_string();
+        let lines = text.lines().enumerate();
+        let kept: Vec<&str> = lines
+            .filter(|(index, line)| *index == 0 || !line.contains('|'))
+            .map(|(_, line)| line.trim())
+            .collect();
+        kept.join(": ")
+    })
+}
+
+fn collect(source: &dyn Source) -> Result<Layer, config::ConfigError> {
+    let values = source.collect()?.into_iter();
+    values
+        .map(|(name, value)| Ok((name, value.try_deserialize()?)))
+        .collect()
+}
+
+/// A value as a problem shows it. A URL with something before an `@` may hold a password, whatever
+/// key it was written to.
+fn shown(key: &Key, value: &Value) -> String {
+    let text = value.to_string();
+    if key.secret || (text.contains("://") && text.contains('@')) {
+        return "[redacted]".into();
+    }
+    text
+}
+
+/// Brings a value into the form that its key has, or says what that form is. The environment has
+/// only texts, so they are read as what the key wants; a file has types, and they must fit.
+fn typed(kind: Kind, value: Value, origin: &Origin) -> Result<Value, String> {
+    let value = match value {
+        Value::String(text) if *origin == Origin::Environment => of_text(kind, text),
+        value => value,
+    };
+    let fits = match kind {
+        Kind::Integer { min, max } => value.as_u64().is_some_and(|n| (min..=max).contains(&n)),
+        Kind::Boolean => value.is_boolean(),
+        Kind::Duration | Kind::Text => value.is_string(),
+        Kind::List => is_list(&value),
+        Kind::TextOrList => value.is_string() || is_list(&value),
+    };
+    match kind {
+        _ if fits => Ok(value),
+        // A bare number is the usual slip; the duration's own parser has the words for it.
+        Kind::Duration if value.is_number() => Ok(Value::String(value.to_string())),
+        Kind::Integer { min, max } => Err(format!("must be a whole number from {min} to {max}")),
+        Kind::Boolean => Err("must be true or false".into()),
+        Kind::Duration => Err("must be a duration in quotes, such as \"10s\"".into()),
+        Kind::Text => Err("must be a text in quotes".into()),
+        Kind::List => Err("must be a list of texts, such as [\"a\", \"b\"]".into()),
+        Kind::TextOrList => Err("must be a text in quotes, or a list of them".into()),
+    }
+}
+
+fn of_text(kind: Kind, text: String) -> Value {
+    match kind {
+        Kind::Integer { .. } => text
+            .trim()
+            .parse::<u64>()
+            .map_or(Value::String(text), Value::from),
+        Kind::Boolean => text
+            .trim()
+            .parse::<bool>()
+            .map_or(Value::String(text), Value::from),
+        Kind::List | Kind::TextOrList => text
+            .split(',')
+            .map(str::trim)
+            .filter(|item| !item.is_empty())
+            .collect(),
+        Kind::Duration | Kind::Text => Value::String(text),
+    }
+}
+
+fn is_list(value: &Value) -> bool {
+    value
+        .as_array()
+        .is_some_and(|items| items.iter().all(Value::is_string))
+}

@@ -1,0 +1,130 @@
+//! The rules: combinations that cannot work, one small function each.
+//!
+//! A rule looks at values and at the files that they name, and at nothing else. Ranges of single
+//! numbers are no rules; they stand at the fields.
+
+use std::path::Path;
+use std::time::Duration;
+
+use super::{Events, Log, Receipts, Settings, Window};
+
+mod im;
+mod rabbitmq;
+mod timing;
+
+/// What a rule found.
+#[derive(Debug)]
+pub(super) struct Finding {
+    /// The keys that it looked at; the first is the one to mend.
+    pub keys: Vec<&'static str>,
+    /// What is wrong, and the mend.
+    pub text: String,
+}
+
+fn finding<const N: usize>(keys: [&'static str; N], text: impl Into<String>) -> Finding {
+    Finding {
+        keys: keys.to_vec(),
+        text: text.into(),
+    }
+}
+
+/// All that the rules find.
+pub(super) fn check(settings: &Settings) -> Vec<Finding> {
+    let mut found = im::check(&settings.im);
+    found.extend(wait_is_above_zero(&settings.window));
+    found.extend(event_types_are_given(&settings.events));
+    found.extend(rabbitmq::check(settings));
+    found.extend(timing::check(settings));
+    found.extend(no_receipts_yet(&settings.receipts));
+    found.extend(admin_token(settings));
+    found.extend(log_level(&settings.log));
+    found
+}
+
+fn wait_is_above_zero(window: &Window) -> Option<Finding> {
+    above_zero("window.max_wait", window.max_wait)
+}
+
+fn event_types_are_given(events: &Events) -> Option<Finding> {
+    let useless = events.types.is_empty() || events.types.iter().any(String::is_empty);
+    useless.then(|| {
+        finding(
+            ["events.types"],
+            "must name at least one event type, and no empty one; otherwise nothing is ever done",
+        )
+    })
+}
+
+fn no_receipts_yet(receipts: &Receipts) -> Option<Finding> {
+    receipts.exchange.is_some().then(|| {
+        finding(
+            ["receipts.exchange"],
+            "receipts are not in this version; remove the key",
+        )
+    })
+}
+
+fn admin_token(settings: &Settings) -> Vec<Finding> {
+    let admin = &settings.admin;
+    let mut found = Vec::new();
+    if admin.token.is_some() && admin.token_file.is_some() {
+        found.push(both_forms("admin.token", "admin.token_file"));
+    }
+    if let Some(Err(error)) = admin.token().map(|token| token.load()) {
+        found.push(finding(["admin.token_file"], secret_mend(&error)));
+    }
+    found
+}
+
+/// `EnvFilter` takes a bare word that is no level for the name of a target, with all of its logs on;
+/// so a misspelt level has to be found here.
+fn log_level(log: &Log) -> Option<Finding> {
+    const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+    let is_level = |text: &str| LEVELS.contains(&text);
+    let is_target = |text: &str| {
+        !text.is_empty()
+            && text
+                .chars()
+                .all(|character| character.is_ascii_alphanumeric() || "_:-".contains(character))
+    };
+    let fine = log.level.split(',').all(|part| match part.split_once('=') {
+        Some((target, level)) => is_target(target) && is_level(level),
+        None => is_level(part),
+    });
+    (!fine).then(|| {
+        finding(
+            ["log.level"],
+            "must be off, error, warn, info, debug or trace, or a list with targets such as info,lapin=warn",
+        )
+    })
+}
+
+fn above_zero(key: &'static str, duration: Duration) -> Option<Finding> {
+    duration
+        .is_zero()
+        .then(|| finding([key], "must be above zero; write at least 1ms"))
+}
+
+fn both_forms(text: &'static str, file: &'static str) -> Finding {
+    finding(
+        [text, file],
+        format!("is set together with {file}; remove one of them"),
+    )
+}
+
+fn secret_mend(error: &super::SecretError) -> String {
+    format!("{error}; mend the path, its rights or its content")
+}
+
+/// Whether a file can be read and holds PEM.
+fn pem_file(key: &'static str, path: Option<&Path>) -> Option<Finding> {
+    let wrong = match std::fs::read_to_string(path?) {
+        Err(error) => format!("cannot be read ({error})"),
+        Ok(text) if !text.contains("-----BEGIN ") => "holds no PEM block".to_owned(),
+        Ok(_) => return None,
+    };
+    Some(finding(
+        [key],
+        format!("{wrong}; name a PEM file that this user may read"),
+    ))
+}

@@ -1,0 +1,56 @@
+//! What is legal, and still deserves a second look.
+
+use std::time::Duration;
+
+use super::{Credentials, Settings, in_units};
+
+/// The API's own timeout.
+const API_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// The documented quota of the interface.
+const DOCUMENTED_QUOTA: u32 = 100;
+
+pub(super) fn of(settings: &Settings) -> Vec<String> {
+    [
+        impatient(settings),
+        above_the_documented_quota(settings),
+        user_sig_that_ends(settings),
+        empty_vhost(settings),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+fn impatient(settings: &Settings) -> Option<String> {
+    let timeout = settings.im.request_timeout;
+    (timeout <= API_TIMEOUT).then(|| {
+        format!(
+            "im.request_timeout = {}: the API itself takes up to 3s; at least 5s let its answer arrive",
+            in_units::print(timeout)
+        )
+    })
+}
+
+fn above_the_documented_quota(settings: &Settings) -> Option<String> {
+    let calls = settings.im.calls_per_second;
+    (calls > DOCUMENTED_QUOTA).then(|| {
+        format!(
+            "im.calls_per_second = {calls}: the documented quota is {DOCUMENTED_QUOTA}; above it calls are refused, unless Tencent raised it for this app"
+        )
+    })
+}
+
+fn user_sig_that_ends(settings: &Settings) -> Option<String> {
+    matches!(settings.im.credentials(), Some(Credentials::UserSig(_))).then(|| {
+        "im.user_sig cannot be renewed: the worker pauses when it expires; im.secret_key_file makes new ones".into()
+    })
+}
+
+fn empty_vhost(settings: &Settings) -> Option<String> {
+    let urls = settings.rabbitmq.urls().ok()?;
+    let url = urls.iter().find(|url| url.has_empty_vhost())?;
+    Some(format!(
+        "rabbitmq.url = {url}: a bare / at the end names the vhost with the empty name; the vhost / is written /%2f"
+    ))
+}
