@@ -1,0 +1,70 @@
+//! The broker: numbered sessions, deliveries in, settlements and dead letters out.
+//!
+//! [`Broker`] is one cancel-safe stream of [`Event`]s plus commands that never wait. Behind it,
+//! a *session* is two connections (a blocked publisher must not stall acks), opened under
+//! timeouts and ended at the first sign of loss; then the next one is opened, for ever, with
+//! jittered backoff. lapin's own recovery is off: it can hang without a sign.
+//!
+//! This is the only module that names lapin. It knows nothing of events, users, windows or the
+//! API, reads no file or environment, and logs nothing: what happened is in the values it gives.
+
+mod broker;
+mod inspect;
+mod lanes;
+mod letters;
+mod link;
+mod loss;
+mod message;
+mod options;
+mod publisher;
+mod session;
+mod settlements;
+mod tls;
+mod topology;
+
+pub use broker::Broker;
+pub use inspect::{Finding, Outcome, inspect};
+pub use letters::{Letter, LetterRefusal, Mark};
+pub use loss::{Loss, Part};
+pub use message::{Delivery, DeliveryTag, HeaderValue, Message};
+pub use options::{Identity, Options, Timing};
+pub use publisher::{PublishError, Publisher, Publishing};
+pub use settlements::Settlement;
+pub use topology::Warning;
+
+use std::time::Duration;
+
+/// What [`Broker::next`] tells.
+#[derive(Debug)]
+pub enum Event {
+    /// A session is open and consuming. `share` is by how many consumers the API quota of the
+    /// queue must be divided: 1 with a single active consumer, else the queue's consumer count.
+    Opened {
+        session: u32,
+        share: u32,
+        warnings: Vec<Warning>,
+    },
+    /// No session could be opened; the next attempt follows by itself.
+    NotOpened {
+        reason: Loss,
+        retry_in: Duration,
+    },
+    /// The session ended. Its deliveries are the broker's again, its letters are forgotten, and
+    /// every command that still names it is dropped. `retry_in` is `None` after
+    /// [`Broker::stop_consuming`]: there is nothing left to reconnect for.
+    Lost {
+        session: u32,
+        reason: Loss,
+        retry_in: Option<Duration>,
+    },
+    Delivered(Delivery),
+    /// The broker took responsibility for the letter, in a queue.
+    LetterConfirmed(u64),
+    /// The letter is in no queue. Its delivery must not be acknowledged.
+    LetterRefused(u64, LetterRefusal),
+    /// The broker takes no publishes for now (memory or disk alarm): letters wait, acks go on.
+    Blocked,
+    Unblocked,
+    /// The number of consumers of a queue without a single active consumer changed.
+    ShareChanged(u32),
+}

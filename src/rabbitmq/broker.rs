@@ -1,0 +1,274 @@
+//! The supervisor: one session after the other, for ever.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use tokio::{
+    task::JoinSet,
+    time::{Instant, Sleep, sleep},
+};
+
+use super::{
+    Delivery, Event, Letter, Loss, Options, Settlement, Warning, options::Timing, session::Session,
+};
+
+/// The broker as the worker's loop sees it: [`next`](Self::next) and commands that never wait.
+///
+/// Everything happens inside `next`, so it must be polled for anything to go on; dropping its
+/// future loses nothing.
+pub struct Broker {
+    options: Arc<Options>,
+    phase: Phase,
+    backoff: Backoff,
+    /// The number of the newest session; the first is 1.
+    sessions: u32,
+    /// Which URL worked last.
+    position: usize,
+    draining: bool,
+    farewells: JoinSet<()>,
+}
+
+type Opening = Pin<Box<dyn Future<Output = Result<Opened, Loss>> + Send>>;
+
+struct Opened {
+    session: Session,
+    position: usize,
+    warnings: Vec<Warning>,
+}
+
+enum Phase {
+    Waiting(Pin<Box<Sleep>>),
+    Opening(Opening),
+    Open {
+        session: Box<Session>,
+        since: Instant,
+    },
+    /// Drained and lost: there is nothing to reconnect for.
+    Over,
+}
+
+impl Broker {
+    /// Connects nothing yet: that is the first [`next`](Self::next)'s work.
+    ///
+    /// # Panics
+    ///
+    /// Without a URL, or outside a tokio runtime.
+    pub fn new(options: Options) -> Self {
+        assert!(!options.urls.is_empty(), "a broker needs a URL");
+        Self {
+            backoff: Backoff::new(options.timing),
+            options: Arc::new(options),
+            phase: Phase::Waiting(Box::pin(sleep(Duration::ZERO))),
+            sessions: 0,
+            position: 0,
+            draining: false,
+            farewells: JoinSet::new(),
+        }
+    }
+
+    /// The next event. Cancel-safe.
+    pub async fn next(&mut self) -> Event {
+        std::future::poll_fn(|cx| self.poll(cx)).await
+    }
+
+    /// A delivery that has arrived already, to take many in one turn of the loop.
+    pub fn try_next(&mut self) -> Option<Delivery> {
+        self.session()?.try_delivery()
+    }
+
+    /// Queues a settlement. One of an older session is dropped: its tag names another delivery
+    /// now, and its delivery is the broker's again.
+    pub fn settle(&mut self, settlement: Settlement) {
+        let number = settlement.tag().session;
+        if let Some(session) = self.session().filter(|it| it.number() == number) {
+            session.settle(settlement);
+        }
+    }
+
+    /// Queues a letter. One of an older session is dropped, as its delivery will come again.
+    pub fn publish_letter(&mut self, letter: Letter) {
+        if let Some(session) = self.session().filter(|it| it.number() == letter.session) {
+            session.publish_letter(letter);
+        }
+    }
+
+    /// Begins the end: no delivery is given any more, acks and letters go on.
+    pub fn stop_consuming(&mut self) {
+        self.draining = true;
+        match self.session() {
+            Some(session) => session.stop_consuming(),
+            None => self.phase = Phase::Over,
+        }
+    }
+
+    /// Sends what is to be settled, then closes in order. Ok means that the broker has taken
+    /// every settlement; on Err it will deliver some of them again. Letters without an outcome
+    /// are not waited for. Bounded by the call and close limits.
+    pub async fn close(mut self) -> Result<(), Loss> {
+        let phase = std::mem::replace(&mut self.phase, Phase::Over);
+        let closed = match phase {
+            Phase::Open { session, .. } => session.close().await,
+            Phase::Waiting(_) | Phase::Opening(_) | Phase::Over => Ok(()),
+        };
+        // Each is bounded by the close limit.
+        while self.farewells.join_next().await.is_some() {}
+        closed
+    }
+
+    fn session(&mut self) -> Option<&mut Session> {
+        match &mut self.phase {
+            Phase::Open { session, .. } => Some(session),
+            _ => None,
+        }
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
+        loop {
+            match &mut self.phase {
+                Phase::Over => return Poll::Pending,
+                Phase::Waiting(pause) => {
+                    ready!(pause.as_mut().poll(cx));
+                    self.phase = Phase::Opening(Box::pin(open_any(
+                        self.sessions + 1,
+                        Arc::clone(&self.options),
+                        self.position,
+                    )));
+                }
+                Phase::Opening(opening) => {
+                    return Poll::Ready(match ready!(opening.as_mut().poll(cx)) {
+                        Ok(opened) => self.begin(opened),
+                        Err(reason) => Event::NotOpened {
+                            reason,
+                            retry_in: self.wait(),
+                        },
+                    });
+                }
+                Phase::Open { session, .. } => {
+                    return Poll::Ready(match ready!(session.poll(cx)) {
+                        Ok(event) => event,
+                        Err(reason) => self.lose(reason),
+                    });
+                }
+            }
+        }
+    }
+
+    fn begin(&mut self, opened: Opened) -> Event {
+        let Opened {
+            session,
+            position,
+            warnings,
+        } = opened;
+        self.sessions = session.number();
+        self.position = position;
+        let share = session.share();
+        self.phase = Phase::Open {
+            session: Box::new(session),
+            since: Instant::now(),
+        };
+        Event::Opened {
+            session: self.sessions,
+            share,
+            warnings,
+        }
+    }
+
+    fn lose(&mut self, reason: Loss) -> Event {
+        if let Phase::Open { session, since } = std::mem::replace(&mut self.phase, Phase::Over) {
+            if since.elapsed() >= self.options.timing.steady_after {
+                self.backoff.reset();
+            }
+            while self.farewells.try_join_next().is_some() {}
+            self.farewells.spawn(session.abandon());
+        }
+        Event::Lost {
+            session: self.sessions,
+            reason,
+            retry_in: (!self.draining).then(|| self.wait()),
+        }
+    }
+
+    fn wait(&mut self) -> Duration {
+        let pause = self.backoff.next();
+        self.phase = Phase::Waiting(Box::pin(sleep(pause)));
+        pause
+    }
+}
+
+/// Tries each URL once, from `first` on, and tells the last failure.
+async fn open_any(number: u32, options: Arc<Options>, first: usize) -> Result<Opened, Loss> {
+    let mut attempt = 0;
+    loop {
+        let position = (first + attempt) % options.urls.len();
+        match Session::open(number, Arc::clone(&options), position).await {
+            Ok((session, warnings)) => {
+                return Ok(Opened {
+                    session,
+                    position,
+                    warnings,
+                });
+            }
+            Err(_) if attempt + 1 < options.urls.len() => attempt += 1,
+            Err(loss) => return Err(loss),
+        }
+    }
+}
+
+/// Endless exponential backoff with full jitter, so that replicas do not come back in step.
+struct Backoff {
+    min: Duration,
+    max: Duration,
+    ceiling: Duration,
+}
+
+impl Backoff {
+    fn new(timing: Timing) -> Self {
+        Self {
+            min: timing.backoff_min,
+            max: timing.backoff_max,
+            ceiling: timing.backoff_min,
+        }
+    }
+
+    fn next(&mut self) -> Duration {
+        let pause = self.ceiling.mul_f64(fastrand::f64());
+        self.ceiling = (self.ceiling * 2).min(self.max);
+        pause
+    }
+
+    fn reset(&mut self) {
+        self.ceiling = self.min;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_backoff_doubles_up_to_its_maximum_and_starts_anew() {
+        let timing = Timing {
+            backoff_min: Duration::from_millis(250),
+            backoff_max: Duration::from_secs(30),
+            ..Timing::default()
+        };
+        let mut backoff = Backoff::new(timing);
+        let mut ceilings = Vec::new();
+        for _ in 0..9 {
+            let ceiling = backoff.ceiling;
+            ceilings.push(ceiling.as_millis());
+            assert!(backoff.next() <= ceiling);
+        }
+        assert_eq!(
+            ceilings,
+            [250, 500, 1000, 2000, 4000, 8000, 16000, 30000, 30000]
+        );
+        backoff.reset();
+        assert_eq!(backoff.ceiling, Duration::from_millis(250));
+    }
+}

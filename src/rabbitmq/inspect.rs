@@ -1,0 +1,131 @@
+//! What `tagsweep check` wants to know of the broker.
+
+use std::future::poll_fn;
+
+use lapin::{
+    BasicProperties,
+    types::{AMQPValue, FieldTable},
+};
+
+use super::{
+    Loss, Options,
+    lanes::{Body, Lanes, Outgoing},
+    link::Link,
+    topology::prepare,
+};
+
+/// What one look at the broker showed. The detail names the mend where there is something to
+/// mend, and never a secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    pub what: &'static str,
+    pub outcome: Outcome,
+    pub detail: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    Ok,
+    Warn,
+    Fail,
+}
+
+const LOGIN: &str = "broker login";
+const TOPOLOGY: &str = "queues and exchanges";
+const BINDINGS: &str = "bindings";
+const DEAD_LETTER_ROUTE: &str = "dead-letter route";
+
+/// Tries the login, the queues and exchanges, the bindings, and the dead-letter route.
+///
+/// With `options.declare` it makes what is missing, as the worker would. The route is tried with
+/// a message that expires at once and carries the header `tagsweep-check`.
+pub async fn inspect(options: &Options) -> Vec<Finding> {
+    let (link, _events) = match Link::open_any(options, "tagsweep check").await {
+        Ok(link) => link,
+        Err(loss) => return vec![finding(LOGIN, Err(loss), "")],
+    };
+    let mut findings = vec![finding(LOGIN, Ok::<_, Loss>(()), "the broker let us in")];
+    findings.extend(inspect_topology(&link, options).await);
+    let route = try_dead_letter_route(&link, options).await;
+    findings.push(finding(
+        DEAD_LETTER_ROUTE,
+        route,
+        "a queue took a message that expires at once",
+    ));
+    // Everything is known by now; how the goodbye goes changes nothing.
+    let _ = link.close().await;
+    findings
+}
+
+async fn inspect_topology(link: &Link, options: &Options) -> Vec<Finding> {
+    let topology = match prepare(link.connection(), options).await {
+        Ok(topology) => topology,
+        Err(loss) => return vec![finding(TOPOLOGY, Err(loss), "")],
+    };
+    let mut findings = vec![finding(
+        TOPOLOGY,
+        Ok::<_, Loss>(()),
+        "all of them are there",
+    )];
+    findings.extend(topology.warnings.iter().map(|warning| Finding {
+        what: TOPOLOGY,
+        outcome: Outcome::Warn,
+        detail: warning.to_string(),
+    }));
+    findings.push(if options.declare {
+        finding(BINDINGS, Ok::<_, Loss>(()), "all of them are there")
+    } else {
+        Finding {
+            what: BINDINGS,
+            outcome: Outcome::Warn,
+            detail: format!(
+                "not known: AMQP cannot show bindings without making them; see that queue {:?} is bound to exchange {:?} for each of rabbitmq.routing_keys",
+                options.queue, options.exchange
+            ),
+        }
+    });
+    findings
+}
+
+async fn try_dead_letter_route(link: &Link, options: &Options) -> Result<(), String> {
+    let text = |loss: Loss| loss.to_string();
+    let timing = options.timing;
+    let mut lane = Lanes::open(link, 1, timing.call, timing.confirm)
+        .await
+        .map_err(|error| text(error.into()))?;
+    let mut headers = FieldTable::default();
+    headers.insert("tagsweep-check".into(), AMQPValue::Boolean(true));
+    lane.push(
+        0,
+        Outgoing {
+            exchange: options.dead_letter_exchange.as_str().into(),
+            routing_key: "tagsweep.check".into(),
+            body: Body::Owned(Vec::new()),
+            properties: BasicProperties::default()
+                .with_expiration("0".into())
+                .with_headers(headers),
+        },
+    );
+    let confirmed = tokio::time::timeout(timing.confirm, poll_fn(|cx| lane.poll(cx))).await;
+    let (_, outcome) = confirmed
+        .map_err(|_| "no confirm in time: the broker may block publishers".to_owned())?
+        .map_err(text)?;
+    outcome.map_err(|refusal| {
+        format!(
+            "exchange {:?}: {refusal}; see that queue {:?} is bound to it and not full",
+            options.dead_letter_exchange, options.dead_letter_queue
+        )
+    })
+}
+
+fn finding<E: ToString>(what: &'static str, result: Result<(), E>, detail: &str) -> Finding {
+    let (outcome, detail) = match result {
+        Ok(()) => (Outcome::Ok, detail.to_owned()),
+        Err(error) => (Outcome::Fail, error.to_string()),
+    };
+    Finding {
+        what,
+        outcome,
+        detail,
+    }
+}

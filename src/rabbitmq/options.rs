@@ -1,0 +1,73 @@
+//! What a session is opened with.
+
+use std::time::Duration;
+
+use secrecy::SecretString;
+
+/// Everything the broker side needs to know; plain values, already validated.
+///
+/// Names and routing keys are at most 255 bytes, as AMQP has it.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// `amqp://` or `amqps://`, tried in turn. At least one.
+    pub urls: Vec<SecretString>,
+    /// Trust roots for `amqps://` as PEM, instead of the system's.
+    pub ca_pem: Option<String>,
+    pub identity: Option<Identity>,
+    pub exchange: String,
+    pub routing_keys: Vec<String>,
+    pub queue: String,
+    pub dead_letter_exchange: String,
+    pub dead_letter_queue: String,
+    /// `true`: create what is missing. `false`: only check that it is there.
+    pub declare: bool,
+    pub prefetch: u16,
+    pub timing: Timing,
+}
+
+/// The client certificate for mutual TLS.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    pub cert_pem: String,
+    pub key_pem: SecretString,
+}
+
+/// How long each kind of waiting may last. Only tests need other values than the default.
+#[derive(Clone, Copy, Debug)]
+pub struct Timing {
+    /// TCP, TLS and login of one connection, each.
+    pub connect: Duration,
+    /// One AMQP call, and the time an ack may take to be written.
+    pub call: Duration,
+    /// From publish to confirm; not counted while the broker blocks publishers.
+    pub confirm: Duration,
+    /// The orderly close of one connection, before its socket is cut.
+    pub close: Duration,
+    /// Between two looks at the state of connections and channels.
+    pub poll: Duration,
+    /// Between two counts of the consumers of a queue without a single active consumer.
+    pub count: Duration,
+    pub backoff_min: Duration,
+    pub backoff_max: Duration,
+    /// A session that lived this long starts the backoff anew.
+    pub steady_after: Duration,
+    /// AMQP heartbeat in seconds, unless the URL names one: a dead peer shows within twice this.
+    pub heartbeat: u16,
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(10),
+            call: Duration::from_secs(10),
+            confirm: Duration::from_secs(30),
+            close: Duration::from_secs(3),
+            poll: Duration::from_secs(1),
+            count: Duration::from_secs(3),
+            backoff_min: Duration::from_millis(250),
+            backoff_max: Duration::from_secs(30),
+            steady_after: Duration::from_secs(60),
+            heartbeat: 10,
+        }
+    }
+}

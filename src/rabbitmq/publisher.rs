@@ -1,0 +1,125 @@
+//! Publishing events, each confirmed, many in flight.
+
+use std::future::poll_fn;
+
+use lapin::{BasicProperties, types::ShortString};
+
+use super::{
+    LetterRefusal, Loss, Options,
+    lanes::{Body, Lanes, Outgoing},
+    link::Link,
+};
+
+/// Events between publish and confirm at the same time.
+const LANES: usize = 64;
+
+/// One event to be published to the exchange of [`Options`].
+#[derive(Clone, Copy, Debug)]
+pub struct Publishing<'a> {
+    pub routing_key: &'a str,
+    pub body: &'a [u8],
+    pub content_type: &'a str,
+    pub message_id: &'a str,
+    /// The AMQP property `type`.
+    pub kind: &'a str,
+}
+
+/// Why an event is not in a queue, or maybe not.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PublishError {
+    #[error("event {number}: {refusal}")]
+    Refused { number: u64, refusal: LetterRefusal },
+    #[error("event {number}: its routing key, id or type is longer than 255 bytes")]
+    TooLong { number: u64 },
+    #[error("events that were not confirmed may be lost: {0}")]
+    Lost(#[from] Loss),
+}
+
+/// A connection that publishes. Every error is final: connect anew.
+pub struct Publisher {
+    link: Link,
+    lanes: Lanes,
+    exchange: ShortString,
+    options: Options,
+    published: u64,
+    confirmed: u64,
+}
+
+impl Publisher {
+    /// Connects to the first URL that answers.
+    pub async fn connect(options: Options) -> Result<Self, Loss> {
+        let (link, _events) = Link::open_any(&options, "tagsweep publish").await?;
+        let timing = options.timing;
+        Ok(Self {
+            lanes: Lanes::open(&link, LANES, timing.call, timing.confirm).await?,
+            link,
+            exchange: options.exchange.as_str().into(),
+            options,
+            published: 0,
+            confirmed: 0,
+        })
+    }
+
+    /// Sends one event, waiting only where too many are unconfirmed. An error may be about an
+    /// earlier event: events are numbered from 1 as they were given.
+    pub async fn publish(&mut self, event: Publishing<'_>) -> Result<(), PublishError> {
+        self.published += 1;
+        let number = self.published;
+        let outgoing = self
+            .outgoing(event)
+            .ok_or(PublishError::TooLong { number })?;
+        self.lanes.push(number, outgoing);
+        while self.lanes.unconfirmed() >= LANES {
+            self.settle_one().await?;
+        }
+        Ok(())
+    }
+
+    /// How many events a queue has taken for certain.
+    pub fn confirmed(&self) -> u64 {
+        self.confirmed
+    }
+
+    /// Waits until every event is confirmed.
+    pub async fn flush(&mut self) -> Result<(), PublishError> {
+        while self.lanes.unconfirmed() > 0 {
+            self.settle_one().await?;
+        }
+        Ok(())
+    }
+
+    /// Confirms everything, then closes in order.
+    pub async fn close(mut self) -> Result<(), PublishError> {
+        self.flush().await?;
+        Ok(self.link.close().await?)
+    }
+
+    async fn settle_one(&mut self) -> Result<(), PublishError> {
+        let limit = self.options.timing.confirm;
+        let next = poll_fn(|cx| self.lanes.poll(cx));
+        let (number, outcome) =
+            tokio::time::timeout(limit, next)
+                .await
+                .map_err(|_| Loss::Silent {
+                    operation: "a publish",
+                    limit,
+                })??;
+        outcome.map_err(|refusal| PublishError::Refused { number, refusal })?;
+        self.confirmed += 1;
+        Ok(())
+    }
+
+    fn outgoing(&self, event: Publishing<'_>) -> Option<Outgoing> {
+        let short = |text: &str| ShortString::try_new(text).ok();
+        Some(Outgoing {
+            exchange: self.exchange.clone(),
+            routing_key: short(event.routing_key)?,
+            body: Body::Owned(event.body.to_vec()),
+            properties: BasicProperties::default()
+                .with_delivery_mode(2)
+                .with_content_type(short(event.content_type)?)
+                .with_message_id(short(event.message_id)?)
+                .with_type(short(event.kind)?),
+        })
+    }
+}

@@ -1,0 +1,393 @@
+//! One session: two connections, from the first login to the first sign of loss.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, Waker, ready},
+    time::Duration,
+};
+
+use futures_util::Stream;
+use lapin::{
+    Channel, Consumer,
+    options::{
+        BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions,
+    },
+    types::{FieldTable, ShortString},
+};
+use tokio::time::{Interval, MissedTickBehavior, interval};
+
+use super::{
+    Delivery, Event, Letter, LetterRefusal, Loss, Options, Part, Settlement, Warning,
+    lanes::Lanes,
+    link::{Link, LinkEvents},
+    loss::{CallError, within},
+    message::delivery,
+    settlements::{Frame, Settlements},
+    topology::{Scratch, Sharing, prepare},
+};
+
+/// Letters between publish and confirm at the same time.
+const LANES: usize = 8;
+
+type Call<T> = Pin<Box<dyn Future<Output = Result<T, CallError>> + Send>>;
+type Check<T> = Pin<Box<dyn Future<Output = Result<T, Loss>> + Send>>;
+
+pub(super) struct Session {
+    number: u32,
+    options: Arc<Options>,
+    consumer: Option<Consumer>,
+    channel: Channel,
+    settlements: Settlements,
+    settling: Option<Call<()>>,
+    cancelling: Option<Call<()>>,
+    letters: Lanes,
+    consume_events: LinkEvents,
+    publish_events: LinkEvents,
+    poll: Interval,
+    sharing: Sharing,
+    share: u32,
+    count: Interval,
+    counting: Option<Check<u32>>,
+    mending: Option<Check<()>>,
+    /// Found while somebody asked for a delivery only; told by the next poll.
+    loss: Option<Loss>,
+    consume: Link,
+    publish: Link,
+}
+
+impl Session {
+    /// Opens a session on the URL at `position`. The warnings are for the operator.
+    pub(super) async fn open(
+        number: u32,
+        options: Arc<Options>,
+        position: usize,
+    ) -> Result<(Self, Vec<Warning>), Loss> {
+        let timing = options.timing;
+        let ((consume, consume_events), (publish, publish_events)) = tokio::try_join!(
+            Link::open(&options, position, "tagsweep consume"),
+            Link::open(&options, position, "tagsweep publish"),
+        )?;
+        let topology = prepare(consume.connection(), &options).await?;
+        let letters = Lanes::open(&publish, LANES, timing.call, timing.confirm).await?;
+        let (channel, consumer) = start_consuming(&consume, &options).await?;
+        let share = match topology.sharing {
+            Sharing::SingleActiveConsumer => 1,
+            Sharing::ByCount => count_consumers(&consume, &options).await?,
+        };
+        let session = Self {
+            number,
+            consumer: Some(consumer),
+            channel,
+            settlements: Settlements::default(),
+            settling: None,
+            cancelling: None,
+            letters,
+            consume_events,
+            publish_events,
+            poll: every(timing.poll),
+            sharing: topology.sharing,
+            share,
+            count: every(timing.count),
+            counting: None,
+            mending: None,
+            loss: None,
+            consume,
+            publish,
+            options,
+        };
+        Ok((session, topology.warnings))
+    }
+
+    pub(super) fn number(&self) -> u32 {
+        self.number
+    }
+
+    pub(super) fn share(&self) -> u32 {
+        self.share
+    }
+
+    pub(super) fn settle(&mut self, settlement: Settlement) {
+        self.settlements.push(settlement);
+    }
+
+    pub(super) fn publish_letter(&mut self, letter: Letter) {
+        let id = letter.id;
+        let outgoing = letter.into_outgoing(&self.options.dead_letter_exchange);
+        self.letters.push(id, outgoing);
+    }
+
+    /// No delivery is given any more. What the broker had sent ahead is its own again when the
+    /// channel closes; its tags are above all that were given, so no ack can include them.
+    pub(super) fn stop_consuming(&mut self) {
+        let Some(consumer) = self.consumer.take() else {
+            return;
+        };
+        let channel = self.channel.clone();
+        let limit = self.options.timing.call;
+        self.cancelling = Some(Box::pin(async move {
+            let cancel = channel.basic_cancel(consumer.tag(), BasicCancelOptions::default());
+            within(limit, "basic.cancel", cancel).await
+        }));
+    }
+
+    /// The next thing that happened. Deliveries come last, so that a stream of them never holds
+    /// up an ack or a confirm.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Event, Loss>> {
+        if let Some(loss) = self.loss.take() {
+            return Poll::Ready(Err(loss));
+        }
+        if let Poll::Ready(Err(loss)) = self.poll_settlements(cx) {
+            return Poll::Ready(Err(loss));
+        }
+        if let Poll::Ready(event) = self.poll_links(cx) {
+            return Poll::Ready(event);
+        }
+        if let Poll::Ready(event) = self.poll_letters(cx) {
+            return Poll::Ready(event);
+        }
+        if let Poll::Ready(event) = self.poll_watch(cx) {
+            return Poll::Ready(event);
+        }
+        // lapin's streams do not take part in tokio's budget, and a full queue never runs dry.
+        if !tokio::task::coop::has_budget_remaining() {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        self.poll_consumer(cx).map_ok(Event::Delivered)
+    }
+
+    /// A delivery that is here already. A loss found on the way is told by the next poll.
+    pub(super) fn try_delivery(&mut self) -> Option<Delivery> {
+        if self.loss.is_some() {
+            return None;
+        }
+        match self.poll_consumer(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(Ok(delivery)) => Some(delivery),
+            Poll::Ready(Err(loss)) => {
+                self.loss = Some(loss);
+                None
+            }
+            Poll::Pending => None,
+        }
+    }
+
+    fn poll_consumer(&mut self, cx: &mut Context<'_>) -> Poll<Result<Delivery, Loss>> {
+        let Some(consumer) = &mut self.consumer else {
+            return Poll::Pending;
+        };
+        Poll::Ready(match ready!(Pin::new(consumer).poll_next(cx)) {
+            Some(Ok(arrived)) => Ok(delivery(self.number, arrived)),
+            Some(Err(error)) => Err(error.into()),
+            None => Err(Loss::Cancelled),
+        })
+    }
+
+    /// Sends what is to be settled, one frame after the other. Ready only with a loss, or when
+    /// everything is written.
+    pub(super) fn poll_settlements(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Loss>> {
+        loop {
+            if let Some(settling) = &mut self.settling {
+                ready!(settling.as_mut().poll(cx))?;
+                self.settling = None;
+            }
+            let Some(frame) = self.settlements.pop() else {
+                return Poll::Ready(Ok(()));
+            };
+            let channel = self.channel.clone();
+            self.settling = Some(Box::pin(send(channel, frame, self.options.timing.call)));
+        }
+    }
+
+    fn poll_links(&mut self, cx: &mut Context<'_>) -> Poll<Result<Event, Loss>> {
+        if let Poll::Ready(Some(lapin::Event::Error(error))) =
+            self.consume_events.as_mut().poll_next(cx)
+        {
+            return Poll::Ready(Err(error.into()));
+        }
+        loop {
+            match ready!(self.publish_events.as_mut().poll_next(cx)) {
+                Some(lapin::Event::Error(error)) => return Poll::Ready(Err(error.into())),
+                Some(lapin::Event::ConnectionBlocked(_)) => {
+                    self.letters.set_blocked(true);
+                    return Poll::Ready(Ok(Event::Blocked));
+                }
+                Some(lapin::Event::ConnectionUnblocked) => {
+                    self.letters.set_blocked(false);
+                    return Poll::Ready(Ok(Event::Unblocked));
+                }
+                Some(_) => {}
+                None => return Poll::Pending,
+            }
+        }
+    }
+
+    fn poll_letters(&mut self, cx: &mut Context<'_>) -> Poll<Result<Event, Loss>> {
+        let (id, outcome) = ready!(self.letters.poll(cx))?;
+        Poll::Ready(Ok(match outcome {
+            Ok(()) => Event::LetterConfirmed(id),
+            Err(refusal) => {
+                if refusal == LetterRefusal::Returned {
+                    self.mend_dead_letter_route();
+                }
+                Event::LetterRefused(id, refusal)
+            }
+        }))
+    }
+
+    /// A returned letter means that the dead-letter queue or its binding is gone.
+    fn mend_dead_letter_route(&mut self) {
+        if self.options.declare && self.mending.is_none() {
+            let mut scratch = Scratch::new(self.consume.connection(), self.options.timing.call);
+            let options = Arc::clone(&self.options);
+            self.mending = Some(Box::pin(async move {
+                scratch.declare_dead_letter_route(&options).await
+            }));
+        }
+    }
+
+    fn poll_watch(&mut self, cx: &mut Context<'_>) -> Poll<Result<Event, Loss>> {
+        if self.poll.poll_tick(cx).is_ready() {
+            self.check()?;
+        }
+        if let Some(cancelling) = &mut self.cancelling
+            && let Poll::Ready(answer) = cancelling.as_mut().poll(cx)
+        {
+            self.cancelling = None;
+            answer?;
+        }
+        if let Some(mending) = &mut self.mending
+            && let Poll::Ready(answer) = mending.as_mut().poll(cx)
+        {
+            self.mending = None;
+            answer?;
+        }
+        self.poll_share(cx)
+    }
+
+    /// Some ends of a connection give no other sign.
+    fn check(&self) -> Result<(), Loss> {
+        let gone = |what: &str| Loss::Broken {
+            cause: format!("the {what} is closed"),
+        };
+        if !self.consume.connected() {
+            return Err(gone("consume connection"));
+        }
+        if !self.publish.connected() {
+            return Err(gone("publish connection"));
+        }
+        if !self.channel.status().connected() {
+            return Err(gone("consume channel"));
+        }
+        self.letters.check()
+    }
+
+    fn poll_share(&mut self, cx: &mut Context<'_>) -> Poll<Result<Event, Loss>> {
+        if self.sharing == Sharing::SingleActiveConsumer {
+            return Poll::Pending;
+        }
+        if self.counting.is_none() {
+            ready!(self.count.poll_tick(cx));
+            let mut scratch = Scratch::new(self.consume.connection(), self.options.timing.call);
+            let queue = self.options.queue.clone();
+            self.counting = Some(Box::pin(async move {
+                scratch.check_queue(Part::Queue, &queue).await
+            }));
+        }
+        let Some(counting) = &mut self.counting else {
+            return Poll::Pending;
+        };
+        let counted = ready!(counting.as_mut().poll(cx))?.max(1);
+        self.counting = None;
+        self.count.reset();
+        if counted == self.share {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        self.share = counted;
+        Poll::Ready(Ok(Event::ShareChanged(counted)))
+    }
+
+    /// Lets go of a lost session: what still answers is told goodbye, nothing is waited for
+    /// longer than the close limit, and nothing unsent is sent.
+    pub(super) async fn abandon(self) {
+        let Self {
+            consumer,
+            channel,
+            settling,
+            letters,
+            consume,
+            publish,
+            ..
+        } = self;
+        drop(settling);
+        // The loss is known; how the goodbye goes changes nothing.
+        let _ = tokio::join!(consume.close(), publish.close());
+        drop((consumer, channel, letters));
+    }
+
+    /// Sends what is to be settled and closes both connections. Ok means that the broker has
+    /// taken every settlement: it answers the close of a channel after all that came before.
+    pub(super) async fn close(mut self) -> Result<(), Loss> {
+        let limit = self.options.timing.call;
+        std::future::poll_fn(|cx| self.poll_settlements(cx)).await?;
+        if let Some(cancelling) = self.cancelling.take() {
+            cancelling.await?;
+        }
+        within(
+            limit,
+            "channel.close",
+            self.channel.close(200, "bye".into()),
+        )
+        .await?;
+        let (consume, publish) = tokio::join!(self.consume.close(), self.publish.close());
+        consume.and(publish)
+    }
+}
+
+async fn start_consuming(link: &Link, options: &Options) -> Result<(Channel, Consumer), Loss> {
+    let limit = options.timing.call;
+    let channel = link.channel().await?;
+    // Before the consumer: without it the whole queue would come at once.
+    let qos = channel.basic_qos(options.prefetch, BasicQosOptions::default());
+    within(limit, "basic.qos", qos).await?;
+    let consume = channel.basic_consume(
+        options.queue.as_str().into(),
+        ShortString::default(),
+        BasicConsumeOptions::default(),
+        FieldTable::default(),
+    );
+    let consumer = within(limit, "basic.consume", consume).await?;
+    Ok((channel, consumer))
+}
+
+async fn count_consumers(link: &Link, options: &Options) -> Result<u32, Loss> {
+    let mut scratch = Scratch::new(link.connection(), options.timing.call);
+    let counted = scratch.check_queue(Part::Queue, &options.queue).await?;
+    Ok(counted.max(1))
+}
+
+/// Resolves when the frame is written. Unlike an acker's, the channel's own methods fail on a
+/// channel that is gone, so an ack that was not sent is never taken for one that was.
+async fn send(channel: Channel, frame: Frame, limit: Duration) -> Result<(), CallError> {
+    match frame {
+        Frame::Ack { tag, multiple } => {
+            let ack = channel.basic_ack(tag, BasicAckOptions { multiple });
+            within(limit, "basic.ack", ack).await
+        }
+        Frame::Nack { tag } => {
+            let options = BasicNackOptions {
+                multiple: false,
+                requeue: true,
+            };
+            within(limit, "basic.nack", channel.basic_nack(tag, options)).await
+        }
+    }
+}
+
+fn every(period: Duration) -> Interval {
+    let mut interval = interval(period);
+    interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    interval
+}

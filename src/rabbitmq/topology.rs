@@ -1,0 +1,399 @@
+//! What must be on the broker: exchange, queue, bindings and the dead-letter route.
+//!
+//! What exists with other arguments is the operator's choice: it is used as it is, and told as a
+//! [`Warning`]. A refused declaration closes its channel, so each is made on a scratch channel.
+
+use std::{sync::Arc, time::Duration};
+
+use lapin::{
+    Channel, Connection, ExchangeKind,
+    options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions},
+    types::{AMQPValue, FieldTable},
+};
+
+use super::{
+    Loss, Options, Part,
+    loss::{ACCESS_REFUSED, CallError, NOT_FOUND, PRECONDITION_FAILED, within},
+};
+
+/// Something on the broker is not as tagsweep would have made it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Warning {
+    #[error("{part} {name:?} exists with other settings than tagsweep's; it is used as it is")]
+    Differs { part: Part, name: String },
+    #[error(
+        "queue {name:?} has no single active consumer: each replica takes its share of the API quota by counting consumers, which is only right again some seconds after a replica comes or goes"
+    )]
+    SharedByCount { name: String },
+    #[error(
+        "{part} {name:?} has no x-delivery-limit of -1: RabbitMQ 4 and newer then drop a message after 20 deliveries; set delivery-limit to -1 by a policy"
+    )]
+    DeliveryLimit { part: Part, name: String },
+    #[error(
+        "with rabbitmq.declare = false it cannot be seen whether queue {name:?} has a single active consumer; each replica takes its share of the API quota by counting consumers"
+    )]
+    SharingUnknown { name: String },
+}
+
+/// How several consumers of the queue divide the API's quota.
+///
+/// With a single active consumer the broker lets one work and the others stand by: it has the
+/// whole quota. This is known only when the broker accepted a declaration that asks for it, since
+/// AMQP shows no arguments. Otherwise all consumers may be at work, and each takes an equal part.
+/// Counting where it was not needed only makes one slow; not counting would break the quota.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sharing {
+    SingleActiveConsumer,
+    ByCount,
+}
+
+#[derive(Debug)]
+pub(super) struct Topology {
+    pub(super) sharing: Sharing,
+    pub(super) warnings: Vec<Warning>,
+}
+
+/// Makes or checks everything, as `options.declare` has it.
+pub(super) async fn prepare(
+    connection: Arc<Connection>,
+    options: &Options,
+) -> Result<Topology, Loss> {
+    let mut scratch = Scratch::new(connection, options.timing.call);
+    if options.declare {
+        scratch.declare_all(options).await
+    } else {
+        scratch.check_all(options).await?;
+        Ok(Topology {
+            sharing: Sharing::ByCount,
+            warnings: vec![Warning::SharingUnknown {
+                name: options.queue.clone(),
+            }],
+        })
+    }
+}
+
+/// Declarations and checks on channels that may be closed by a refusal.
+pub(super) struct Scratch {
+    connection: Arc<Connection>,
+    channel: Option<Channel>,
+    limit: Duration,
+    warnings: Vec<Warning>,
+}
+
+impl Scratch {
+    pub(super) fn new(connection: Arc<Connection>, limit: Duration) -> Self {
+        Self {
+            connection,
+            channel: None,
+            limit,
+            warnings: Vec::new(),
+        }
+    }
+
+    async fn declare_all(&mut self, options: &Options) -> Result<Topology, Loss> {
+        self.declare_exchange(Part::Exchange, &options.exchange, ExchangeKind::Topic)
+            .await?;
+        let sharing = self.declare_work_queue(&options.queue).await?;
+        self.bind_work_queue(options).await?;
+        self.declare_dead_letter_route(options).await?;
+        Ok(Topology {
+            sharing,
+            warnings: std::mem::take(&mut self.warnings),
+        })
+    }
+
+    pub(super) async fn check_all(&mut self, options: &Options) -> Result<(), Loss> {
+        self.check_queue(Part::Queue, &options.queue).await?;
+        self.check_exchange(Part::Exchange, &options.exchange)
+            .await?;
+        self.check_queue(Part::DeadLetterQueue, &options.dead_letter_queue)
+            .await?;
+        self.check_exchange(Part::DeadLetterExchange, &options.dead_letter_exchange)
+            .await
+    }
+
+    pub(super) async fn bind_work_queue(&mut self, options: &Options) -> Result<(), Loss> {
+        for key in &options.routing_keys {
+            self.bind(Part::Queue, &options.queue, &options.exchange, key)
+                .await?;
+        }
+        Ok(())
+    }
+
+    /// The exchange is a fanout: a letter keeps its routing key, and no key is ever unroutable.
+    pub(super) async fn declare_dead_letter_route(
+        &mut self,
+        options: &Options,
+    ) -> Result<(), Loss> {
+        let exchange = &options.dead_letter_exchange;
+        let queue = &options.dead_letter_queue;
+        self.declare_exchange(Part::DeadLetterExchange, exchange, ExchangeKind::Fanout)
+            .await?;
+        if let Declared::AsItWas = self
+            .declare_queue(Part::DeadLetterQueue, queue, false)
+            .await?
+        {
+            self.warnings.push(Warning::Differs {
+                part: Part::DeadLetterQueue,
+                name: queue.clone(),
+            });
+        }
+        // A fanout ignores the key; where the exchange was made as a topic, `#` takes all keys.
+        self.bind(Part::DeadLetterQueue, queue, exchange, "#").await
+    }
+
+    async fn declare_work_queue(&mut self, name: &str) -> Result<Sharing, Loss> {
+        if let Declared::AsAsked = self.declare_queue(Part::Queue, name, true).await? {
+            return Ok(Sharing::SingleActiveConsumer);
+        }
+        self.warnings.push(Warning::Differs {
+            part: Part::Queue,
+            name: name.to_owned(),
+        });
+        let classic = Shape {
+            quorum: false,
+            single_active_consumer: true,
+            unlimited_delivery: false,
+        };
+        match self.try_queue(name, classic).await {
+            Ok(()) => Ok(Sharing::SingleActiveConsumer),
+            Err(error) if error.reply_code() == Some(PRECONDITION_FAILED) => {
+                self.warnings.push(Warning::SharedByCount {
+                    name: name.to_owned(),
+                });
+                Ok(Sharing::ByCount)
+            }
+            Err(error) => Err(refused(error, Part::Queue, name)),
+        }
+    }
+
+    /// Declares a durable quorum queue; what exists with other arguments is left as it is.
+    ///
+    /// Since RabbitMQ 4 such a queue drops a message after 20 failed deliveries unless told
+    /// otherwise, in a way that RabbitMQ 3 refuses; so the second try is without it.
+    async fn declare_queue(
+        &mut self,
+        part: Part,
+        name: &str,
+        single_active_consumer: bool,
+    ) -> Result<Declared, Loss> {
+        let mut shape = Shape {
+            quorum: true,
+            single_active_consumer,
+            unlimited_delivery: true,
+        };
+        let mut may_be_limited = false;
+        loop {
+            match self.try_queue(name, shape).await {
+                Ok(()) => break,
+                Err(error) if error.reply_code() != Some(PRECONDITION_FAILED) => {
+                    return Err(refused(error, part, name));
+                }
+                Err(error) if shape.unlimited_delivery => {
+                    shape.unlimited_delivery = false;
+                    may_be_limited = !error.reply_text().contains(UNKNOWN_TO_RABBITMQ_3);
+                }
+                Err(_) => {
+                    // Refused because it is there already, or because it cannot be made at all?
+                    self.check_queue(part, name).await?;
+                    return Ok(Declared::AsItWas);
+                }
+            }
+        }
+        if may_be_limited && self.limits_deliveries_by_default().await? {
+            self.warnings.push(Warning::DeliveryLimit {
+                part,
+                name: name.to_owned(),
+            });
+        }
+        Ok(Declared::AsAsked)
+    }
+
+    /// Whether this broker has a delivery limit of its own, which lapin does not tell (it hides
+    /// the server's version). RabbitMQ 3 refuses the value -1 as such, before anything is made;
+    /// newer ones refuse the argument for a classic queue. Nothing is ever created by this.
+    async fn limits_deliveries_by_default(&mut self) -> Result<bool, Loss> {
+        let options = QueueDeclareOptions {
+            exclusive: true,
+            auto_delete: true,
+            ..QueueDeclareOptions::default()
+        };
+        let mut arguments = FieldTable::default();
+        arguments.insert("x-delivery-limit".into(), AMQPValue::LongLongInt(-1));
+        let answer = self
+            .call("queue.declare", async |channel: &Channel| {
+                channel
+                    .queue_declare("".into(), options, arguments.clone())
+                    .await
+            })
+            .await;
+        match answer {
+            Ok(_) => Ok(true),
+            Err(error) if error.reply_code() == Some(PRECONDITION_FAILED) => {
+                Ok(!error.reply_text().contains(UNKNOWN_TO_RABBITMQ_3))
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn try_queue(&mut self, name: &str, shape: Shape) -> Result<(), CallError> {
+        let options = QueueDeclareOptions {
+            durable: true,
+            ..QueueDeclareOptions::default()
+        };
+        self.call("queue.declare", async |channel: &Channel| {
+            channel
+                .queue_declare(name.into(), options, shape.arguments())
+                .await
+        })
+        .await?;
+        Ok(())
+    }
+
+    async fn declare_exchange(
+        &mut self,
+        part: Part,
+        name: &str,
+        kind: ExchangeKind,
+    ) -> Result<(), Loss> {
+        let options = ExchangeDeclareOptions {
+            durable: true,
+            ..ExchangeDeclareOptions::default()
+        };
+        let answer = self
+            .call("exchange.declare", async |channel: &Channel| {
+                channel
+                    .exchange_declare(name.into(), kind.clone(), options, FieldTable::default())
+                    .await
+            })
+            .await;
+        match answer {
+            Ok(()) => Ok(()),
+            Err(error) if error.reply_code() == Some(PRECONDITION_FAILED) => {
+                self.warnings.push(Warning::Differs {
+                    part,
+                    name: name.to_owned(),
+                });
+                Ok(())
+            }
+            Err(error) => Err(refused(error, part, name)),
+        }
+    }
+
+    async fn bind(
+        &mut self,
+        part: Part,
+        queue: &str,
+        exchange: &str,
+        key: &str,
+    ) -> Result<(), Loss> {
+        self.call("queue.bind", async |channel: &Channel| {
+            channel
+                .queue_bind(
+                    queue.into(),
+                    exchange.into(),
+                    key.into(),
+                    QueueBindOptions::default(),
+                    FieldTable::default(),
+                )
+                .await
+        })
+        .await
+        .map_err(|error| refused(error, part, queue))
+    }
+
+    /// The number of consumers of a queue that must be there.
+    pub(super) async fn check_queue(&mut self, part: Part, name: &str) -> Result<u32, Loss> {
+        let options = QueueDeclareOptions {
+            passive: true,
+            ..QueueDeclareOptions::default()
+        };
+        self.call("queue.declare", async |channel: &Channel| {
+            channel
+                .queue_declare(name.into(), options, FieldTable::default())
+                .await
+        })
+        .await
+        .map(|queue| queue.consumer_count())
+        .map_err(|error| refused(error, part, name))
+    }
+
+    pub(super) async fn check_exchange(&mut self, part: Part, name: &str) -> Result<(), Loss> {
+        let options = ExchangeDeclareOptions {
+            passive: true,
+            ..ExchangeDeclareOptions::default()
+        };
+        self.call("exchange.declare", async |channel: &Channel| {
+            channel
+                .exchange_declare(
+                    name.into(),
+                    ExchangeKind::Topic,
+                    options,
+                    FieldTable::default(),
+                )
+                .await
+        })
+        .await
+        .map_err(|error| refused(error, part, name))
+    }
+
+    /// Runs one call on the scratch channel, which is made anew after a refusal.
+    async fn call<T>(
+        &mut self,
+        operation: &'static str,
+        call: impl AsyncFnOnce(&Channel) -> lapin::Result<T>,
+    ) -> Result<T, CallError> {
+        let channel = match self.channel.take() {
+            Some(channel) => channel,
+            None => within(self.limit, "channel.open", self.connection.create_channel()).await?,
+        };
+        let answer = within(self.limit, operation, call(&channel)).await;
+        if answer.is_ok() {
+            self.channel = Some(channel);
+        }
+        answer
+    }
+}
+
+/// Part of RabbitMQ 3's complaint about a delivery limit of -1.
+const UNKNOWN_TO_RABBITMQ_3: &str = "value_negative";
+
+enum Declared {
+    AsAsked,
+    AsItWas,
+}
+
+#[derive(Clone, Copy)]
+struct Shape {
+    quorum: bool,
+    single_active_consumer: bool,
+    unlimited_delivery: bool,
+}
+
+impl Shape {
+    fn arguments(self) -> FieldTable {
+        let mut arguments = FieldTable::default();
+        if self.quorum {
+            arguments.insert(
+                "x-queue-type".into(),
+                AMQPValue::LongString("quorum".into()),
+            );
+        }
+        if self.single_active_consumer {
+            arguments.insert("x-single-active-consumer".into(), AMQPValue::Boolean(true));
+        }
+        if self.unlimited_delivery {
+            arguments.insert("x-delivery-limit".into(), AMQPValue::LongLongInt(-1));
+        }
+        arguments
+    }
+}
+
+fn refused(error: CallError, part: Part, name: &str) -> Loss {
+    let name = name.to_owned();
+    match error.reply_code() {
+        Some(NOT_FOUND) => Loss::Missing { part, name },
+        Some(ACCESS_REFUSED) => Loss::Denied { part, name },
+        _ => error.into(),
+    }
+}
