@@ -1,0 +1,49 @@
+//! The identity of an event.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use sha2::{Digest, Sha256};
+
+use super::ids::Ids;
+
+/// Names one event, so that its redelivery can be told from a new event of the same user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct EventKey(pub u128);
+
+impl EventKey {
+    /// A hash of the event's ID and of everything else that it says. An ID alone is not trusted:
+    /// where two publishers count their events from 1, or one repeats the user's ID as the event's,
+    /// taking a new event for a redelivered one would leave tags in place.
+    pub(super) fn of(
+        source: &str,
+        id: &str,
+        kind: &str,
+        time: Option<SystemTime>,
+        ids: &Ids,
+    ) -> EventKey {
+        let mut hash = Sha256::new();
+        // Each part goes in behind its length, so that no two lists of parts read the same.
+        let mut add = |part: &[u8]| {
+            hash.update((part.len() as u64).to_le_bytes());
+            hash.update(part);
+        };
+        add(source.as_bytes());
+        add(id.as_bytes());
+        add(kind.as_bytes());
+        match time.map(|time| time.duration_since(UNIX_EPOCH)) {
+            Some(Ok(after)) => add(&after.as_nanos().to_le_bytes()),
+            // Before 1970 nothing happened to users of chat: no need to tell such times apart.
+            Some(Err(_)) | None => add(&[]),
+        }
+        add(&(ids.users.len() as u64).to_le_bytes());
+        for user in &ids.users {
+            add(user.as_str().as_bytes());
+        }
+        for text in &ids.invalid {
+            add(text.as_bytes());
+        }
+        let mut first_half = [0; 16];
+        first_half.copy_from_slice(&hash.finalize()[..16]);
+        EventKey(u128::from_le_bytes(first_half))
+    }
+}

@@ -1,0 +1,37 @@
+//! The plain form: `{"type":"user.deleted","user_id":"alice","id":"evt-1","time":"…"}`.
+
+use super::body::{Body, Scalar};
+use super::{Decoded, Found, Malformed, Message, NotForUs, Rules};
+
+pub(super) fn event(
+    body: Body<'_>,
+    message: &Message<'_>,
+    rules: &Rules,
+) -> Result<Decoded, Malformed> {
+    let kind = match &body.kind {
+        Scalar::Text(kind) => kind,
+        Scalar::Absent => outer_kind(message),
+        Scalar::Number(_) | Scalar::Other => return Err(Malformed::TypeNotText),
+    };
+    if !rules.act_on(kind) {
+        return Ok(Decoded::NotForUs(NotForUs::ForeignType));
+    }
+    let mut ids = body.user_id;
+    ids.append(body.user_ids);
+    let found = Found {
+        kind,
+        source: None,
+        id: body.id.text(),
+        time: body.time.time(),
+        ids,
+    };
+    found.complete(message).map(Decoded::Event)
+}
+
+/// The type of a message whose body does not tell it.
+pub(super) fn outer_kind<'a>(message: &Message<'a>) -> &'a str {
+    match message.kind {
+        Some(kind) if !kind.is_empty() => kind,
+        _ => message.routing_key,
+    }
+}
