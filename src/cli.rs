@@ -97,7 +97,9 @@ fn settings(files: &[PathBuf]) -> Result<Settings, Failure> {
 
 /// One thread is enough: the work is waiting, and one thread costs the least.
 fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_current_thread().enable_all().build()
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
 }
 
 /// Prints for people or machines on standard output; a reader that has gone away is no error.

@@ -15,7 +15,9 @@ use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 
 use crate::config::Settings;
-use crate::engine::{Action, Answer, Delivery, Engine, Input, LetterId, Settlement, Trigger, WindowId};
+use crate::engine::{
+    Action, Answer, Delivery, Engine, Input, LetterId, Settlement, Trigger, WindowId,
+};
 use crate::event::{Decoded, Rules, UserId};
 use crate::im::{self, Client, Reply};
 use crate::rabbitmq::{self, Broker, DeliveryTag};
@@ -35,7 +37,9 @@ pub enum Error {
     Setup(#[from] SetupError),
     #[error("stopped before everything in hand was settled; the broker delivers the rest again")]
     Stopped,
-    #[error("the last acknowledgements may not have arrived, the broker delivers those events again: {0}")]
+    #[error(
+        "the last acknowledgements may not have arrived, the broker delivers those events again: {0}"
+    )]
     Close(rabbitmq::Loss),
 }
 
@@ -111,7 +115,11 @@ impl Worker {
         while let Some(action) = self.engine.poll(now) {
             match action {
                 Action::Decode(delivery) => self.decode(now, delivery),
-                Action::Call { window, users, trigger } => self.call(window, users, trigger),
+                Action::Call {
+                    window,
+                    users,
+                    trigger,
+                } => self.call(window, users, trigger),
                 Action::RenewUserSig => self.client.renew_user_sig(),
                 Action::Settle(settlement) => self.settle(settlement),
                 Action::DeadLetter(due) => self.dead_letter(now, due),
@@ -124,7 +132,8 @@ impl Worker {
         let now = Instant::now();
         report::broker_event(&event);
         match event {
-            rabbitmq::Event::Opened { share: workers, .. } | rabbitmq::Event::ShareChanged(workers) => {
+            rabbitmq::Event::Opened { share: workers, .. }
+            | rabbitmq::Event::ShareChanged(workers) => {
                 self.engine.handle(now, Input::Sharing { workers });
             }
             rabbitmq::Event::Lost { session, .. } => {
@@ -135,17 +144,22 @@ impl Worker {
                 self.delivered(now, delivery);
                 // Where one delivery is, there are often more: one turn takes what has arrived.
                 for _ in 1..TURN {
-                    let Some(delivery) = self.broker.try_next() else { break };
+                    let Some(delivery) = self.broker.try_next() else {
+                        break;
+                    };
                     self.delivered(now, delivery);
                 }
             }
             rabbitmq::Event::LetterConfirmed(id) => {
-                self.engine.handle(now, Input::LetterConfirmed(LetterId(id)));
+                self.engine
+                    .handle(now, Input::LetterConfirmed(LetterId(id)));
             }
             rabbitmq::Event::LetterRefused(id, _) => {
                 self.engine.handle(now, Input::LetterRefused(LetterId(id)));
             }
-            rabbitmq::Event::NotOpened { .. } | rabbitmq::Event::Blocked | rabbitmq::Event::Unblocked => {}
+            rabbitmq::Event::NotOpened { .. }
+            | rabbitmq::Event::Blocked
+            | rabbitmq::Event::Unblocked => {}
         }
     }
 
@@ -153,7 +167,13 @@ impl Worker {
         let DeliveryTag { session, tag } = delivered.tag;
         let delivery = Delivery { session, tag };
         self.held.insert(delivery, delivered.message);
-        self.engine.handle(now, Input::Delivered { delivery, redelivered: delivered.redelivered });
+        self.engine.handle(
+            now,
+            Input::Delivered {
+                delivery,
+                redelivered: delivered.redelivered,
+            },
+        );
     }
 
     fn decode(&mut self, now: Instant, delivery: Delivery) {
@@ -163,7 +183,12 @@ impl Worker {
         match wiring::decode(message, &self.rules) {
             Decoded::Event(event) => {
                 let invalid = !event.invalid.is_empty();
-                let input = Input::Event { delivery, key: event.key, users: &event.users, invalid };
+                let input = Input::Event {
+                    delivery,
+                    key: event.key,
+                    users: &event.users,
+                    invalid,
+                };
                 self.engine.handle(now, input);
                 if invalid {
                     self.held.set_invalid(delivery, event.invalid);
@@ -192,7 +217,10 @@ impl Worker {
         while let Some(over) = call {
             match over {
                 Ok((window, reply)) => {
-                    let input = Input::Answered { window, answer: answer(reply) };
+                    let input = Input::Answered {
+                        window,
+                        answer: answer(reply),
+                    };
                     self.engine.handle(Instant::now(), input);
                 }
                 // A call neither panics nor is aborted; going on would hold its users for ever.
@@ -204,7 +232,10 @@ impl Worker {
     }
 
     fn settle(&mut self, settlement: Settlement) {
-        let tag = |delivery: Delivery| DeliveryTag { session: delivery.session, tag: delivery.tag };
+        let tag = |delivery: Delivery| DeliveryTag {
+            session: delivery.session,
+            tag: delivery.tag,
+        };
         let settlement = match settlement {
             Settlement::UpTo(delivery) => {
                 self.held.remove_up_to(delivery);
@@ -228,7 +259,8 @@ impl Worker {
         };
         let first_seen = SystemTime::now() - now.saturating_duration_since(due.first_seen);
         report::dead_letter(&due);
-        self.broker.publish_letter(letter::letter(&due, held, first_seen));
+        self.broker
+            .publish_letter(letter::letter(&due, held, first_seen));
     }
 }
 

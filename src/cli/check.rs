@@ -37,14 +37,24 @@ struct Line {
 pub(super) fn run(files: &[PathBuf], arguments: &Arguments) -> Result<(), Failure> {
     let settings = super::settings(files)?;
     let mut lines = vec![line("configuration", "ok", "in order")];
-    lines.extend(settings.warnings().into_iter().map(|warning| line("configuration", "warn", warning)));
+    lines.extend(
+        settings
+            .warnings()
+            .into_iter()
+            .map(|warning| line("configuration", "warn", warning)),
+    );
     if !arguments.offline {
         super::runtime()?.block_on(outside(&settings, &mut lines))?;
     }
     if arguments.json {
         print_out!("{}", serde_json::to_string_pretty(&lines)?);
     } else {
-        for Line { what, outcome, detail } in &lines {
+        for Line {
+            what,
+            outcome,
+            detail,
+        } in &lines
+        {
             print_out!("{outcome:<5}{what}: {detail}");
         }
     }
@@ -71,28 +81,48 @@ async fn outside(settings: &Settings, lines: &mut Vec<Line>) -> Result<(), Failu
 fn api(reply: &Reply) -> Line {
     let line = |outcome, detail: String| line("API and UserSig", outcome, detail);
     match reply {
-        Reply::Done { .. } => line("ok", "im_get_tag of the admin itself was answered".to_owned()),
+        Reply::Done { .. } => line(
+            "ok",
+            "im_get_tag of the admin itself was answered".to_owned(),
+        ),
         Reply::Refused(code) => {
             let advice = error_code(*code).map_or("in no published table", |known| known.meaning);
-            line("fail", format!("error code {code}: {advice} (more: tagsweep explain {code})"))
+            line(
+                "fail",
+                format!("error code {code}: {advice} (more: tagsweep explain {code})"),
+            )
         }
-        Reply::Unclear => {
-            line("fail", "the answer is none of this API: check im.base_url and im.path".to_owned())
-        }
-        Reply::Fault(fault) => line("fail", format!("{fault}: check im.base_url and the way to it")),
+        Reply::Unclear => line(
+            "fail",
+            "the answer is none of this API: check im.base_url and im.path".to_owned(),
+        ),
+        Reply::Fault(fault) => line(
+            "fail",
+            format!("{fault}: check im.base_url and the way to it"),
+        ),
     }
 }
 
 fn clock(skew: SignedDuration) -> Line {
     let seconds = skew.as_secs();
     if skew.abs() > SKEW_LIMIT {
-        let detail = format!("{seconds} s between this machine and the API: set the clock, or UserSigs will fail");
+        let detail = format!(
+            "{seconds} s between this machine and the API: set the clock, or UserSigs will fail"
+        );
         line("clock", "warn", detail)
     } else {
-        line("clock", "ok", format!("{seconds} s between this machine and the API"))
+        line(
+            "clock",
+            "ok",
+            format!("{seconds} s between this machine and the API"),
+        )
     }
 }
 
 fn line(what: &'static str, outcome: &'static str, detail: impl Into<String>) -> Line {
-    Line { what, outcome, detail: detail.into() }
+    Line {
+        what,
+        outcome,
+        detail: detail.into(),
+    }
 }

@@ -22,7 +22,10 @@ pub(super) fn run(files: &[PathBuf], arguments: &Arguments) -> Result<(), Failur
     if arguments.default {
         print_out!("{}", crate::config::DEFAULT_FILE.trim_end());
     } else if arguments.schema {
-        print_out!("{}", serde_json::to_string_pretty(&crate::config::schema())?);
+        print_out!(
+            "{}",
+            serde_json::to_string_pretty(&crate::config::schema())?
+        );
     } else {
         let settings = super::settings(files)?;
         if arguments.json {

@@ -71,11 +71,18 @@ pub(super) fn run(files: &[PathBuf], arguments: Arguments) -> Result<(), Failure
         publisher.close().await
     });
     bar.finish_and_clear();
-    let count = published.context("not every event is known to be in the queue")?;
+    published.context("not every event is known to be in the queue")?;
+    let count = users.len();
     if arguments.json {
-        print_out!("{}", serde_json::json!({ "published": count, "confirmed": count }));
+        print_out!(
+            "{}",
+            serde_json::json!({ "published": count, "confirmed": count })
+        );
     } else {
-        print_out!("published {count} events of type {}, all confirmed", arguments.reason.event_type());
+        print_out!(
+            "published {count} events of type {}, all confirmed",
+            arguments.reason.event_type()
+        );
     }
     Ok(())
 }
@@ -86,8 +93,15 @@ async fn publish(
     kind: &'static str,
 ) -> Result<(), crate::rabbitmq::PublishError> {
     let id = format!("{:032x}", fastrand::u128(..));
-    let event = Event { kind, user_id: user.as_str(), id: &id, time: Timestamp::now().to_string() };
-    let Ok(body) = serde_json::to_vec(&event) else { unreachable!("four texts are JSON") };
+    let event = Event {
+        kind,
+        user_id: user.as_str(),
+        id: &id,
+        time: Timestamp::now().to_string(),
+    };
+    let Ok(body) = serde_json::to_vec(&event) else {
+        unreachable!("four texts are JSON")
+    };
     publisher
         .publish(Publishing {
             routing_key: kind,
@@ -117,7 +131,8 @@ fn users(named: Vec<String>, file: Option<&Path>) -> Result<Vec<UserId>, anyhow:
         let line = line.with_context(|| file.display().to_string())?;
         let user = line.trim_end_matches('\r');
         if !user.is_empty() {
-            let user = UserId::parse(user).with_context(|| format!("{}, line {}", file.display(), place + 1))?;
+            let user = UserId::parse(user)
+                .with_context(|| format!("{}, line {}", file.display(), place + 1))?;
             users.push(user);
         }
     }
@@ -129,7 +144,9 @@ fn progress_bar(users: usize) -> ProgressBar {
         return ProgressBar::hidden();
     }
     let bar = ProgressBar::new(users as u64);
-    if let Ok(style) = ProgressStyle::with_template("{bar:40} {pos}/{len} confirmed, {per_sec}, {eta} left") {
+    if let Ok(style) =
+        ProgressStyle::with_template("{bar:40} {pos}/{len} confirmed, {per_sec}, {eta} left")
+    {
         bar.set_style(style);
     }
     bar.enable_steady_tick(Duration::from_millis(200));

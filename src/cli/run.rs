@@ -7,7 +7,9 @@ use crate::shutdown::Shutdown;
 use crate::{telemetry, worker};
 
 #[derive(clap::Args)]
-#[command(after_help = "Example: TAGSWEEP__IM__SDK_APP_ID=1400000000 TAGSWEEP__IM__SECRET_KEY_FILE=/run/secrets/im-key tagsweep run")]
+#[command(
+    after_help = "Example: TAGSWEEP__IM__SDK_APP_ID=1400000000 TAGSWEEP__IM__SECRET_KEY_FILE=/run/secrets/im-key tagsweep run"
+)]
 pub(super) struct Arguments {}
 
 pub(super) fn run(files: &[PathBuf], _: &Arguments) -> Result<(), Failure> {
@@ -16,6 +18,8 @@ pub(super) fn run(files: &[PathBuf], _: &Arguments) -> Result<(), Failure> {
     let runtime = super::runtime()?;
     runtime.block_on(async {
         let shutdown = Shutdown::on_signals(settings.shutdown.grace_period)?;
-        worker::run(&settings, shutdown).await.map_err(Failure::from)
+        worker::run(&settings, shutdown)
+            .await
+            .map_err(Failure::from)
     })
 }

@@ -41,17 +41,32 @@ impl Held {
     }
 
     pub(super) fn set_invalid(&mut self, delivery: Delivery, invalid: Vec<String>) {
-        self.faults.insert(delivery, Fault { invalid, malformed: None });
+        self.faults.insert(
+            delivery,
+            Fault {
+                invalid,
+                malformed: None,
+            },
+        );
     }
 
     pub(super) fn set_malformed(&mut self, delivery: Delivery, malformed: Malformed) {
-        self.faults.insert(delivery, Fault { invalid: Vec::new(), malformed: Some(malformed) });
+        self.faults.insert(
+            delivery,
+            Fault {
+                invalid: Vec::new(),
+                malformed: Some(malformed),
+            },
+        );
     }
 
     /// The original of a letter, and what was found wrong with it.
     pub(super) fn letter_parts(&self, delivery: Delivery) -> Option<(Arc<Message>, Fault)> {
         let message = Arc::clone(self.message(delivery)?);
-        Some((message, self.faults.get(&delivery).cloned().unwrap_or_default()))
+        Some((
+            message,
+            self.faults.get(&delivery).cloned().unwrap_or_default(),
+        ))
     }
 
     pub(super) fn remove(&mut self, delivery: Delivery) {
@@ -65,7 +80,9 @@ impl Held {
     }
 
     pub(super) fn remove_up_to(&mut self, delivery: Delivery) {
-        let Some(place) = self.place(delivery) else { return };
+        let Some(place) = self.place(delivery) else {
+            return;
+        };
         let count = (place + 1).min(self.messages.len());
         self.messages.drain(..count);
         self.head += count as u64;
@@ -89,6 +106,9 @@ impl Held {
     }
 
     fn place(&self, delivery: Delivery) -> Option<usize> {
-        delivery.tag.checked_sub(self.head).map(|place| place as usize)
+        delivery
+            .tag
+            .checked_sub(self.head)
+            .map(|place| place as usize)
     }
 }

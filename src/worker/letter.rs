@@ -33,7 +33,12 @@ pub(super) fn letter(
     if !failed.is_empty() {
         marks.push(("tagsweep-failed-users", Mark::Texts(failed)));
     }
-    rabbitmq::Letter { id: due.id.0, session: due.delivery.session, message, marks }
+    rabbitmq::Letter {
+        id: due.id.0,
+        session: due.delivery.session,
+        message,
+        marks,
+    }
 }
 
 /// The users that failed for this letter's reason.
@@ -41,20 +46,27 @@ fn failed_users(due: &Letter, fault: Fault) -> Vec<String> {
     if due.reason == Reason::InvalidUserId {
         return fault.invalid;
     }
-    due.users.iter().map(UserId::as_str).map(str::to_owned).collect()
+    due.users
+        .iter()
+        .map(UserId::as_str)
+        .map(str::to_owned)
+        .collect()
 }
 
 /// A short text of ours: what the API says besides the code is never repeated, and no ID is named.
 fn detail(due: &Letter, fault: &Fault) -> String {
     let known = due.code.and_then(error_code).map(|known| known.meaning);
     match due.reason {
-        Reason::MalformedEvent => {
-            fault.malformed.map_or_else(|| "the event cannot be read".to_owned(), |why| why.to_string())
-        }
+        Reason::MalformedEvent => fault.malformed.map_or_else(
+            || "the event cannot be read".to_owned(),
+            |why| why.to_string(),
+        ),
         Reason::InvalidUserId => "not 1 to 32 bytes of printable ASCII".to_owned(),
         Reason::RejectedByApi => known.unwrap_or("the API rejects this user").to_owned(),
         Reason::UnknownAccount => "the API does not know this user".to_owned(),
-        Reason::RetriesExhausted => known.unwrap_or("no usable answer, while other calls succeeded").to_owned(),
+        Reason::RetriesExhausted => known
+            .unwrap_or("no usable answer, while other calls succeeded")
+            .to_owned(),
     }
 }
 

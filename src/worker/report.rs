@@ -32,7 +32,14 @@ pub(super) fn started(settings: &Settings) {
 }
 
 pub(super) fn ended(status: &Status) {
-    let Tally { events_acknowledged, users_cleared, users_missing, users_dead_lettered, calls, .. } = status.tally;
+    let Tally {
+        events_acknowledged,
+        users_cleared,
+        users_missing,
+        users_dead_lettered,
+        calls,
+        ..
+    } = status.tally;
     tracing::info!(
         events_acknowledged,
         users_cleared,
@@ -56,10 +63,16 @@ pub(super) fn notice(notice: Notice) {
             );
         }
         Notice::Resumed { after } => {
-            tracing::info!(paused_seconds = after.as_secs_f64(), "the API works again, going on");
+            tracing::info!(
+                paused_seconds = after.as_secs_f64(),
+                "the API works again, going on"
+            );
         }
         Notice::Throttled { calls_per_second } => {
-            tracing::warn!(calls_per_second, "the API says that calls come too often, slowing down");
+            tracing::warn!(
+                calls_per_second,
+                "the API says that calls come too often, slowing down"
+            );
         }
     }
 }
@@ -67,8 +80,16 @@ pub(super) fn notice(notice: Notice) {
 pub(super) fn broker_event(event: &rabbitmq::Event) {
     use rabbitmq::Event;
     match event {
-        Event::Opened { session, share, warnings } => {
-            tracing::info!(session, quota_shared_by = share, "broker session open, consuming");
+        Event::Opened {
+            session,
+            share,
+            warnings,
+        } => {
+            tracing::info!(
+                session,
+                quota_shared_by = share,
+                "broker session open, consuming"
+            );
             for warning in warnings {
                 tracing::warn!("{warning}");
             }
@@ -77,16 +98,24 @@ pub(super) fn broker_event(event: &rabbitmq::Event) {
             let retry_seconds = retry_in.as_secs_f64();
             tracing::warn!(%reason, retry_seconds, "no broker session, trying again");
         }
-        Event::Lost { session, reason, retry_in } => {
+        Event::Lost {
+            session,
+            reason,
+            retry_in,
+        } => {
             let retry_seconds = retry_in.map(|wait| wait.as_secs_f64());
             tracing::warn!(session, %reason, retry_seconds, "broker session lost, what it held is delivered again");
         }
         Event::LetterRefused(_, reason) => {
             tracing::error!(%reason, "a dead letter was not taken: its event is kept, intake stops, trying again");
         }
-        Event::Blocked => tracing::warn!("the broker takes no messages for now (an alarm): dead letters wait"),
+        Event::Blocked => {
+            tracing::warn!("the broker takes no messages for now (an alarm): dead letters wait")
+        }
         Event::Unblocked => tracing::info!("the broker takes messages again"),
-        Event::ShareChanged(share) => tracing::info!(quota_shared_by = share, "the number of workers changed"),
+        Event::ShareChanged(share) => {
+            tracing::info!(quota_shared_by = share, "the number of workers changed")
+        }
         Event::Delivered(_) | Event::LetterConfirmed(_) => {}
     }
 }
@@ -97,21 +126,46 @@ pub(super) fn call(reply: &Reply, ids: usize, trigger: Trigger, took: Duration) 
     let trigger = trigger.name();
     match reply {
         Reply::Done { failed, strangers } => {
-            tracing::debug!(ids, failed = failed.len(), trigger, milliseconds, "call done");
+            tracing::debug!(
+                ids,
+                failed = failed.len(),
+                trigger,
+                milliseconds,
+                "call done"
+            );
             if *strangers > 0 {
-                tracing::warn!(strangers, "the answer names users that were not in the call");
+                tracing::warn!(
+                    strangers,
+                    "the answer names users that were not in the call"
+                );
             }
         }
         Reply::Refused(code) => {
             let class = class(*code);
             // A split of a window says the same thing up to 15 times; once is enough at this level.
             if class == Class::Missing || trigger == Trigger::Split.name() {
-                tracing::debug!(code, class = class.name(), ids, trigger, milliseconds, "call refused");
+                tracing::debug!(
+                    code,
+                    class = class.name(),
+                    ids,
+                    trigger,
+                    milliseconds,
+                    "call refused"
+                );
             } else {
-                tracing::warn!(code, class = class.name(), ids, trigger, milliseconds, "call refused");
+                tracing::warn!(
+                    code,
+                    class = class.name(),
+                    ids,
+                    trigger,
+                    milliseconds,
+                    "call refused"
+                );
             }
         }
-        Reply::Unclear => tracing::warn!(ids, trigger, milliseconds, "the answer contradicts itself"),
+        Reply::Unclear => {
+            tracing::warn!(ids, trigger, milliseconds, "the answer contradicts itself")
+        }
         Reply::Fault(fault) => tracing::warn!(%fault, ids, trigger, milliseconds, "call failed"),
     }
 }
@@ -160,7 +214,10 @@ impl Report {
         let skewed = skew.abs() > SKEW_LIMIT;
         if skewed && !self.skewed {
             let seconds = skew.as_secs();
-            tracing::warn!(seconds, "this machine's clock and the API's differ; UserSigs may be refused");
+            tracing::warn!(
+                seconds,
+                "this machine's clock and the API's differ; UserSigs may be refused"
+            );
         }
         self.skewed = skewed;
     }

@@ -61,7 +61,10 @@ pub(super) fn rules(events: &config::Events) -> Rules {
         EventFormat::Plain => Format::Plain,
         EventFormat::CloudEvents => Format::CloudEvents,
     };
-    Rules { format, types: events.types.clone() }
+    Rules {
+        format,
+        types: events.types.clone(),
+    }
 }
 
 /// What the API client is built from.
@@ -70,20 +73,31 @@ pub(super) fn rules(events: &config::Events) -> Rules {
 /// When a file cannot be read any more, or the settings were not checked.
 pub fn client_options(settings: &config::Im) -> Result<im::Options, SetupError> {
     let credential = match settings.credentials().ok_or(SetupError::NoCredentials)? {
-        Credentials::SecretKey(key) => {
-            Credential::SecretKey { load: source(key), lifetime: settings.user_sig_lifetime }
-        }
-        Credentials::UserSig(user_sig) => Credential::UserSig { load: source(user_sig) },
+        Credentials::SecretKey(key) => Credential::SecretKey {
+            load: source(key),
+            lifetime: settings.user_sig_lifetime,
+        },
+        Credentials::UserSig(user_sig) => Credential::UserSig {
+            load: source(user_sig),
+        },
     };
     Ok(im::Options {
         base_url: settings.base_url.parse()?,
         path: settings.path.clone(),
-        sdk_app_id: settings.sdk_app_id.try_into().map_err(|_| SetupError::AppId)?,
+        sdk_app_id: settings
+            .sdk_app_id
+            .try_into()
+            .map_err(|_| SetupError::AppId)?,
         admin: settings.admin.clone(),
         credential,
         connect_timeout: settings.connect_timeout,
         request_timeout: settings.request_timeout,
-        ca_pem: settings.ca_file.as_deref().map(read).transpose()?.map(String::into_bytes),
+        ca_pem: settings
+            .ca_file
+            .as_deref()
+            .map(read)
+            .transpose()?
+            .map(String::into_bytes),
         max_idle_connections: settings.max_in_flight,
     })
 }
@@ -91,7 +105,9 @@ pub fn client_options(settings: &config::Im) -> Result<im::Options, SetupError> 
 fn source(secret: Secret) -> im::SecretSource {
     Arc::new(move || {
         secret.load().map_err(|error| match error {
-            config::SecretError::Unreadable { cause, .. } => im::SecretError::Unreadable(cause.kind()),
+            config::SecretError::Unreadable { cause, .. } => {
+                im::SecretError::Unreadable(cause.kind())
+            }
             config::SecretError::Empty { .. } => im::SecretError::Empty,
         })
     })
@@ -104,13 +120,18 @@ fn source(secret: Secret) -> im::SecretSource {
 pub fn broker_options(settings: &Settings) -> Result<rabbitmq::Options, SetupError> {
     let broker = &settings.rabbitmq;
     let identity = match (&broker.cert_file, &broker.key_file) {
-        (Some(cert), Some(key)) => {
-            Some(Identity { cert_pem: read(cert)?, key_pem: SecretString::from(read(key)?) })
-        }
+        (Some(cert), Some(key)) => Some(Identity {
+            cert_pem: read(cert)?,
+            key_pem: SecretString::from(read(key)?),
+        }),
         _ => None,
     };
     Ok(rabbitmq::Options {
-        urls: broker.urls()?.iter().map(|url| SecretString::from(url.expose_secret())).collect(),
+        urls: broker
+            .urls()?
+            .iter()
+            .map(|url| SecretString::from(url.expose_secret()))
+            .collect(),
         ca_pem: broker.ca_file.as_deref().map(read).transpose()?,
         identity,
         exchange: broker.exchange.clone(),
@@ -125,7 +146,10 @@ pub fn broker_options(settings: &Settings) -> Result<rabbitmq::Options, SetupErr
 }
 
 fn read(path: &Path) -> Result<String, SetupError> {
-    std::fs::read_to_string(path).map_err(|cause| SetupError::File { path: path.to_owned(), cause })
+    std::fs::read_to_string(path).map_err(|cause| SetupError::File {
+        path: path.to_owned(),
+        cause,
+    })
 }
 
 /// Reads a message, as the decoder sees it.
