@@ -1,3 +1,4 @@
 //! tagsweep: placeholder map.
 
 pub mod event;
+pub mod im;

@@ -1,0 +1,294 @@
+//! The client of the Tencent Cloud Chat API.
+//!
+//! It makes one call at a time, as often as it is told to, and says what came back. It knows the
+//! wire and the UserSig; it does not know what an error code calls for, when to try again, or where
+//! the user IDs come from.
+
+#[cfg(test)]
+mod tests;
+mod usersig;
+mod wire;
+
+use std::error::Error;
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use jiff::SignedDuration;
+use jiff::fmt::rfc2822::DateTimeParser;
+use reqwest::header::{CONTENT_TYPE, DATE, HeaderMap};
+use reqwest::redirect::Policy;
+use reqwest::{Certificate, Response, StatusCode};
+use secrecy::{ExposeSecret, SecretString};
+use url::Url;
+
+use crate::event::UserId;
+
+pub use usersig::{Credential, SecretError, SecretSource};
+
+use usersig::Signer;
+
+/// An answer has an entry of well under 200 bytes for each of 100 users.
+const MAX_ANSWER: usize = 256 * 1024;
+
+/// Shorter than the 60 to 75 seconds after which servers and load balancers close an idle
+/// connection, lest a call is sent on one that is just being closed.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// What the client is built from.
+pub struct Options {
+    /// Scheme and host, perhaps with a path prefix; its query is ignored.
+    pub base_url: Url,
+    /// The path of `im_remove_all_tags` or of a sibling that takes the same body.
+    pub path: String,
+    pub sdk_app_id: u32,
+    /// The `identifier` of an App admin.
+    pub admin: String,
+    pub credential: Credential,
+    pub connect_timeout: Duration,
+    /// For a whole call, connecting and reading the answer included.
+    pub request_timeout: Duration,
+    /// PEM certificates that are trusted besides the system's.
+    pub ca_pem: Option<Vec<u8>>,
+    /// As many as calls may be out at the same time.
+    pub max_idle_connections: usize,
+}
+
+/// Why no client could be built from the options.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    #[error("the extra trust root holds no readable PEM certificate")]
+    TrustRoot,
+    #[error("TLS could not be set up with the given and the system's trust roots")]
+    Tls(#[source] reqwest::Error),
+}
+
+/// What one call came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reply {
+    /// The API did what was asked, but for the users in `failed`.
+    Done {
+        /// Users of the request that the API lists with an error code, each once.
+        failed: Vec<(UserId, i64)>,
+        /// How many failures the API lists under names that were not in the request.
+        strangers: usize,
+    },
+    /// The API refused the request as a whole, with this error code.
+    Refused(i64),
+    /// An answer in JSON that contradicts itself or lacks what every answer has. Whether anything
+    /// was done is unknown.
+    Unclear,
+    /// No answer. Whether anything was done is unknown too, unless no connection came about.
+    Fault(Fault),
+}
+
+/// Why a call got no answer. The texts are fixed: what a library says of an error may hold the URL,
+/// and with it the UserSig.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Fault {
+    /// Nothing was sent.
+    #[error("no UserSig could be had: {0}")]
+    Secret(SecretError),
+    #[error("the API's host name could not be resolved")]
+    Dns,
+    #[error("the API could not be connected to")]
+    Connect,
+    #[error("no TLS session with the API came about")]
+    Tls,
+    #[error("the API did not answer in time")]
+    Timeout,
+    #[error("the connection broke before the answer was complete")]
+    Interrupted,
+    #[error("the answer has HTTP status {0}")]
+    Status(u16),
+    #[error("the answer is larger than 256 KiB")]
+    TooLarge,
+    #[error("the answer is not JSON")]
+    NotJson,
+}
+
+/// Calls the API. Clones share connections, the UserSig and the clock reading.
+#[derive(Clone)]
+pub struct Client(Arc<Inner>);
+
+struct Inner {
+    http: reqwest::Client,
+    removal: Url,
+    probe: Url,
+    sdk_app_id: u32,
+    admin: String,
+    signer: Signer,
+    /// In seconds; [`NO_SKEW`] before the first answer.
+    skew: AtomicI64,
+}
+
+const NO_SKEW: i64 = i64::MIN;
+
+impl Client {
+    /// Builds the client; nothing is connected to and no secret is read yet.
+    ///
+    /// Proxy variables of the environment are not obeyed: what a call passes through is a matter
+    /// of configuration, and `base_url` can name a gateway.
+    ///
+    /// # Errors
+    /// When the trust roots, the given or the system's, cannot be loaded.
+    pub fn new(options: Options) -> Result<Client, BuildError> {
+        // The process may have none yet; where it has one, this changes nothing.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let mut http = reqwest::Client::builder()
+            .user_agent(concat!("tagsweep/", env!("CARGO_PKG_VERSION")))
+            .connect_timeout(options.connect_timeout)
+            .timeout(options.request_timeout)
+            .pool_idle_timeout(IDLE_TIMEOUT)
+            .pool_max_idle_per_host(options.max_idle_connections)
+            .redirect(Policy::none())
+            .no_proxy();
+        if options.base_url.scheme() == "http" {
+            // Nothing to trust, and a bare container may have no roots to load.
+            http = http.tls_certs_only([]);
+        } else if let Some(pem) = &options.ca_pem {
+            let roots = Certificate::from_pem_bundle(pem)
+                .ok()
+                .filter(|roots| !roots.is_empty())
+                .ok_or(BuildError::TrustRoot)?;
+            http = http.tls_certs_merge(roots);
+        }
+        Ok(Client(Arc::new(Inner {
+            http: http.build().map_err(BuildError::Tls)?,
+            removal: wire::endpoint(&options.base_url, &options.path),
+            probe: wire::endpoint(&options.base_url, &wire::probe_path(&options.path)),
+            sdk_app_id: options.sdk_app_id,
+            signer: Signer::new(
+                options.credential,
+                options.sdk_app_id,
+                options.admin.clone(),
+            ),
+            admin: options.admin,
+            skew: AtomicI64::new(NO_SKEW),
+        })))
+    }
+
+    /// Asks the API to remove all tags of 1 to 100 distinct users.
+    pub async fn remove_all_tags(&self, users: &[UserId]) -> Reply {
+        let body = wire::request(users.iter().map(UserId::as_str));
+        self.call(&self.0.removal, body, users).await
+    }
+
+    /// Asks the API for the tags of the admin itself: changes nothing, and fails where a removal
+    /// would fail for want of access.
+    pub async fn probe(&self) -> Reply {
+        let body = wire::request(std::iter::once(self.0.admin.as_str()));
+        self.call(&self.0.probe, body, &[]).await
+    }
+
+    /// Drops the UserSig; the next call reads the secret again and makes a new one.
+    pub fn renew_user_sig(&self) {
+        self.0.signer.renew();
+    }
+
+    /// How far our clock is ahead of the API's, to a second, as the last answer showed it.
+    pub fn clock_skew(&self) -> Option<SignedDuration> {
+        match self.0.skew.load(Ordering::Relaxed) {
+            NO_SKEW => None,
+            seconds => Some(SignedDuration::from_secs(seconds)),
+        }
+    }
+
+    async fn call(&self, endpoint: &Url, body: Vec<u8>, users: &[UserId]) -> Reply {
+        match self.exchange(endpoint, body).await {
+            Ok(answer) => wire::reply(&answer, users),
+            Err(fault) => Reply::Fault(fault),
+        }
+    }
+
+    async fn exchange(&self, endpoint: &Url, body: Vec<u8>) -> Result<Vec<u8>, Fault> {
+        let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH);
+        let user_sig = self
+            .0
+            .signer
+            .user_sig_at(since_1970.unwrap_or_default().as_secs())
+            .map_err(Fault::Secret)?;
+        let response = self
+            .0
+            .http
+            .post(self.signed(endpoint, &user_sig))
+            .header(CONTENT_TYPE, "application/json")
+            .body(body)
+            .send()
+            .await
+            .map_err(|error| fault(&error))?;
+        self.note_clock(response.headers());
+        // The API says 200 even when it refuses; anything else is not from the API.
+        match response.status() {
+            StatusCode::OK => read(response).await,
+            status => Err(Fault::Status(status.as_u16())),
+        }
+    }
+
+    fn signed(&self, endpoint: &Url, user_sig: &SecretString) -> Url {
+        let mut url = endpoint.clone();
+        url.set_query(Some(&wire::query(
+            self.0.sdk_app_id,
+            &self.0.admin,
+            user_sig.expose_secret(),
+            fastrand::u32(..),
+        )));
+        url
+    }
+
+    fn note_clock(&self, headers: &HeaderMap) {
+        if let Some(date) = headers.get(DATE)
+            && let Ok(theirs) = DateTimeParser::new().parse_timestamp(date.as_bytes())
+        {
+            let ahead = jiff::Timestamp::now().duration_since(theirs);
+            self.0.skew.store(ahead.as_secs(), Ordering::Relaxed);
+        }
+    }
+}
+
+async fn read(mut response: Response) -> Result<Vec<u8>, Fault> {
+    let mut answer = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(|error| fault(&error))? {
+        if answer.len() + chunk.len() > MAX_ANSWER {
+            return Err(Fault::TooLarge);
+        }
+        answer.extend_from_slice(&chunk);
+    }
+    Ok(answer)
+}
+
+fn fault(error: &reqwest::Error) -> Fault {
+    if error.is_dns() {
+        Fault::Dns
+    } else if comes_from_tls(error) {
+        Fault::Tls
+    } else if error.is_connect() {
+        Fault::Connect
+    } else if error.is_timeout() {
+        Fault::Timeout
+    } else {
+        Fault::Interrupted
+    }
+}
+
+fn comes_from_tls(error: &(dyn Error + 'static)) -> bool {
+    if error.is::<rustls::Error>() {
+        return true;
+    }
+    // The source of an I/O error is the source of what it wraps: the wrapped one would be missed.
+    let wrapped = error
+        .downcast_ref::<io::Error>()
+        .and_then(io::Error::get_ref);
+    match wrapped {
+        Some(wrapped) => comes_from_tls(wrapped),
+        None => error.source().is_some_and(comes_from_tls),
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").finish_non_exhaustive()
+    }
+}

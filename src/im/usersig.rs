@@ -1,0 +1,384 @@
+//! The UserSig that proves a call to be the admin's (Tencent's TLSSigAPIv2), made from the app's
+//! secret key or taken ready-made.
+
+use std::fmt;
+use std::io::{self, Write};
+use std::ops::Range;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use flate2::Compression;
+use flate2::write::ZlibEncoder;
+use hmac::{Hmac, KeyInit, Mac};
+use secrecy::{ExposeSecret, SecretString};
+use serde::Serialize;
+use sha2::Sha256;
+
+/// Reads a secret anew at each call, since a mounted file may have been replaced meanwhile. It may
+/// block for as long as reading a small file takes.
+pub type SecretSource = Arc<dyn Fn() -> Result<SecretString, SecretError> + Send + Sync>;
+
+/// Why a secret could not be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SecretError {
+    #[error("the secret cannot be read: {0}")]
+    Unreadable(io::ErrorKind),
+    /// As a file is for a moment when it is overwritten in place.
+    #[error("the secret is empty")]
+    Empty,
+}
+
+/// What a UserSig is made from.
+#[derive(Clone)]
+pub enum Credential {
+    /// The app's secret key, as the console shows it. A UserSig made with it is valid for
+    /// `lifetime`, in whole seconds, and replaced when 80 % of that have passed.
+    SecretKey {
+        load: SecretSource,
+        lifetime: Duration,
+    },
+    /// A ready-made UserSig. How long it is valid is its maker's business.
+    UserSig { load: SecretSource },
+}
+
+impl fmt::Debug for Credential {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Credential::SecretKey { .. } => "SecretKey(redacted)",
+            Credential::UserSig { .. } => "UserSig(redacted)",
+        })
+    }
+}
+
+/// Holds the UserSig of one admin and makes the next one in time.
+pub(super) struct Signer {
+    credential: Credential,
+    sdk_app_id: u32,
+    identifier: String,
+    held: Mutex<Option<Held>>,
+}
+
+/// A UserSig with its times, in seconds since 1970.
+struct Held {
+    user_sig: SecretString,
+    fresh: Range<u64>,
+    expires: u64,
+}
+
+impl Signer {
+    pub(super) fn new(credential: Credential, sdk_app_id: u32, identifier: String) -> Signer {
+        Signer {
+            credential,
+            sdk_app_id,
+            identifier,
+            held: Mutex::new(None),
+        }
+    }
+
+    /// The UserSig for a call at `now`, in seconds since 1970.
+    ///
+    /// # Errors
+    /// When a new one is due and the secret cannot be read. An old one that is still valid is given
+    /// instead: a file that is away for a minute stops no calls.
+    pub(super) fn user_sig_at(&self, now: u64) -> Result<SecretString, SecretError> {
+        let mut held = self.held();
+        // A clock that was set back leaves a UserSig from the future behind: it is not fresh either.
+        if let Some(held) = held.as_ref().filter(|held| held.fresh.contains(&now)) {
+            return Ok(held.user_sig.clone());
+        }
+        match self.make(now) {
+            Ok(new) => Ok(held.insert(new).user_sig.clone()),
+            Err(error) => held
+                .as_ref()
+                .filter(|old| now < old.expires)
+                .map(|old| old.user_sig.clone())
+                .ok_or(error),
+        }
+    }
+
+    /// Lets the next call read the secret again.
+    pub(super) fn renew(&self) {
+        *self.held() = None;
+    }
+
+    fn make(&self, now: u64) -> Result<Held, SecretError> {
+        match &self.credential {
+            Credential::SecretKey { load, lifetime } => {
+                let lifetime = lifetime.as_secs();
+                let key = load_nonempty(load)?;
+                Ok(Held {
+                    user_sig: sign_at(now, &key, self.sdk_app_id, &self.identifier, lifetime),
+                    fresh: now..now.saturating_add(lifetime - lifetime / 5),
+                    expires: now.saturating_add(lifetime),
+                })
+            }
+            Credential::UserSig { load } => Ok(Held {
+                user_sig: load_nonempty(load)?,
+                fresh: 0..u64::MAX,
+                expires: u64::MAX,
+            }),
+        }
+    }
+
+    fn held(&self) -> MutexGuard<'_, Option<Held>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn load_nonempty(load: &SecretSource) -> Result<SecretString, SecretError> {
+    load().and_then(|secret| {
+        if secret.expose_secret().is_empty() {
+            Err(SecretError::Empty)
+        } else {
+            Ok(secret)
+        }
+    })
+}
+
+/// Makes a UserSig that is valid from `now`, in seconds since 1970, for `lifetime` seconds.
+fn sign_at(
+    now: u64,
+    key: &SecretString,
+    sdk_app_id: u32,
+    identifier: &str,
+    lifetime: u64,
+) -> SecretString {
+    #[derive(Serialize)]
+    struct Ticket<'a> {
+        #[serde(rename = "TLS.ver")]
+        version: &'a str,
+        #[serde(rename = "TLS.identifier")]
+        identifier: &'a str,
+        #[serde(rename = "TLS.sdkappid")]
+        sdk_app_id: u32,
+        #[serde(rename = "TLS.expire")]
+        lifetime: u64,
+        #[serde(rename = "TLS.time")]
+        time: u64,
+        #[serde(rename = "TLS.sig")]
+        signature: String,
+    }
+
+    let ticket = serde_json::to_vec(&Ticket {
+        version: "2.0",
+        identifier,
+        sdk_app_id,
+        lifetime,
+        time: now,
+        signature: signature(now, key, sdk_app_id, identifier, lifetime),
+    })
+    .expect("strings and numbers are always JSON");
+    let mut zlib = ZlibEncoder::new(Vec::new(), Compression::default());
+    let zipped = zlib
+        .write_all(&ticket)
+        .and_then(|()| zlib.finish())
+        .expect("writing to memory does not fail");
+    // Safe in a URL, but not by the usual alphabet of Base64 for URLs.
+    let text = BASE64_STANDARD
+        .encode(zipped)
+        .replace('+', "*")
+        .replace('/', "-")
+        .replace('=', "_");
+    SecretString::from(text)
+}
+
+/// The key is taken as the characters that the console shows, though they look like hexadecimal.
+fn signature(
+    now: u64,
+    key: &SecretString,
+    sdk_app_id: u32,
+    identifier: &str,
+    lifetime: u64,
+) -> String {
+    let mut hmac = Hmac::<Sha256>::new_from_slice(key.expose_secret().as_bytes())
+        .expect("HMAC takes a key of any length");
+    hmac.update(
+        format!(
+            "TLS.identifier:{identifier}\nTLS.sdkappid:{sdk_app_id}\n\
+             TLS.time:{now}\nTLS.expire:{lifetime}\n"
+        )
+        .as_bytes(),
+    );
+    BASE64_STANDARD.encode(hmac.finalize().into_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use flate2::read::ZlibDecoder;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    /// Tencent's public demo key.
+    const KEY: &str = "5bd2850fff3ecb11d7c805251c51ee463a25727bddc2385f3fa8bfee1bb93b5e";
+    const APP: u32 = 1_400_000_000;
+
+    fn ticket(user_sig: &str) -> Value {
+        let base64 = user_sig
+            .replace('*', "+")
+            .replace('-', "/")
+            .replace('_', "=");
+        let zipped = BASE64_STANDARD.decode(base64).unwrap();
+        let mut ticket = String::new();
+        ZlibDecoder::new(zipped.as_slice())
+            .read_to_string(&mut ticket)
+            .unwrap();
+        serde_json::from_str(&ticket).unwrap()
+    }
+
+    #[test]
+    fn signatures_and_tickets_equal_those_of_the_official_libraries() {
+        // The first is by the Python library; the others by the one for Node.
+        for (identifier, now, lifetime, signature, theirs) in [
+            (
+                "0",
+                1_569_910_200,
+                15_552_000,
+                "CpjuBdQs9ZwnuGAJR8onoOeI9fweX2vIMMY94iOJWJY=",
+                Some(
+                    "eJyrVgrxCdYrSy1SslIy0jNQ0gHzM1NS80oy0zLBwjDB4pTsxIKCzBQlK0MTAyiAyKRWFGQWpQL\
+                     FTU1NjeCiJZm5YDEzS0tDAyOYaHFmOtBM54KsUqeUwGLLqPK8UndHryCL-Lx8-1RPy7Ty1AijMk\
+                     9f30hLk0x-r3CvSFulWgAPYy*9",
+                ),
+            ),
+            (
+                "administrator",
+                1_700_000_000,
+                86_400,
+                "yLAe+w7WUeUuqbV9h/TX78u21oTGi+i9Zp1u3PpnY60=",
+                Some(
+                    "eJyrVgrxCdYrSy1SslIy0jNQ0gHzM1NS80oy0zLBwokpuZl5mcUlRYkl*UVQBcUp2YkFBZkpSla\
+                     GJgZQAJEpycxNVbIyNEcVTa0oyCxKVbKyMDOBCRVnpitZKVX6OKZql5uHh6aGlhYmhVlm6IdEmF\
+                     uUGhnmh7hnamdaRhUYlhoHFORFmhnYKtUCAK0SM5I_",
+                ),
+            ),
+            (
+                "xiaojun",
+                1_700_000_000,
+                15_552_000,
+                "LvA7d/Iw7gSsnskvVzBDPOCCDbuNCw4GHwTC0bip+B4=",
+                None,
+            ),
+        ] {
+            let ours = sign_at(now, &KEY.into(), APP, identifier, lifetime);
+            let ours = ours.expose_secret();
+            assert!(
+                ours.bytes()
+                    .all(|byte| byte.is_ascii_alphanumeric() || b"*-_".contains(&byte)),
+                "{ours}"
+            );
+            let ours = ticket(ours);
+            assert_eq!(
+                ours,
+                json!({
+                    "TLS.ver": "2.0", "TLS.identifier": identifier, "TLS.sdkappid": APP,
+                    "TLS.expire": lifetime, "TLS.time": now, "TLS.sig": signature,
+                })
+            );
+            if let Some(theirs) = theirs {
+                assert_eq!(ours, ticket(theirs));
+            }
+        }
+    }
+
+    /// A source that counts how often it is read, and a switch that makes it fail.
+    fn source(secret: &'static str) -> (SecretSource, Arc<AtomicUsize>, Arc<Mutex<bool>>) {
+        let reads = Arc::new(AtomicUsize::new(0));
+        let broken = Arc::new(Mutex::new(false));
+        let load: SecretSource = {
+            let (reads, broken) = (reads.clone(), broken.clone());
+            Arc::new(move || {
+                reads.fetch_add(1, Ordering::Relaxed);
+                if *broken.lock().unwrap() {
+                    Err(SecretError::Unreadable(io::ErrorKind::NotFound))
+                } else {
+                    Ok(secret.into())
+                }
+            })
+        };
+        (load, reads, broken)
+    }
+
+    fn signer(load: SecretSource) -> Signer {
+        let credential = Credential::SecretKey {
+            load,
+            lifetime: Duration::from_secs(1_000),
+        };
+        Signer::new(credential, APP, "administrator".into())
+    }
+
+    fn made_at(signer: &Signer, now: u64) -> u64 {
+        let user_sig = signer.user_sig_at(now).unwrap();
+        ticket(user_sig.expose_secret())["TLS.time"]
+            .as_u64()
+            .unwrap()
+    }
+
+    #[test]
+    fn a_user_sig_is_kept_for_80_percent_of_its_lifetime() {
+        let (load, reads, _) = source(KEY);
+        let signer = signer(load);
+        assert_eq!(made_at(&signer, 5_000), 5_000);
+        assert_eq!(made_at(&signer, 5_799), 5_000);
+        assert_eq!(reads.load(Ordering::Relaxed), 1);
+        assert_eq!(made_at(&signer, 5_800), 5_800);
+        assert_eq!(reads.load(Ordering::Relaxed), 2);
+    }
+
+    #[test]
+    fn a_clock_set_back_calls_for_a_new_user_sig() {
+        let signer = signer(source(KEY).0);
+        assert_eq!(made_at(&signer, 5_000), 5_000);
+        assert_eq!(made_at(&signer, 4_999), 4_999);
+    }
+
+    #[test]
+    fn renewing_reads_the_secret_again() {
+        let (load, reads, _) = source(KEY);
+        let signer = signer(load);
+        assert_eq!(made_at(&signer, 5_000), 5_000);
+        signer.renew();
+        assert_eq!(made_at(&signer, 5_001), 5_001);
+        assert_eq!(reads.load(Ordering::Relaxed), 2);
+    }
+
+    #[test]
+    fn a_secret_that_is_away_stops_calls_only_when_the_old_user_sig_has_expired() {
+        let (load, _, broken) = source(KEY);
+        let signer = signer(load);
+        assert_eq!(made_at(&signer, 5_000), 5_000);
+        *broken.lock().unwrap() = true;
+        assert_eq!(made_at(&signer, 5_999), 5_000);
+        assert_eq!(
+            signer.user_sig_at(6_000).unwrap_err(),
+            SecretError::Unreadable(io::ErrorKind::NotFound)
+        );
+        *broken.lock().unwrap() = false;
+        assert_eq!(made_at(&signer, 6_001), 6_001);
+    }
+
+    #[test]
+    fn an_empty_secret_signs_nothing() {
+        let signer = signer(source("").0);
+        assert_eq!(signer.user_sig_at(0).unwrap_err(), SecretError::Empty);
+    }
+
+    #[test]
+    fn a_ready_made_user_sig_is_used_as_it_is_until_it_is_renewed() {
+        let (load, reads, _) = source("eJ-made-elsewhere_");
+        let signer = Signer::new(Credential::UserSig { load }, APP, "administrator".into());
+        for now in [0, 5_000, u64::MAX - 1] {
+            let user_sig = signer.user_sig_at(now).unwrap();
+            assert_eq!(user_sig.expose_secret(), "eJ-made-elsewhere_");
+        }
+        assert_eq!(reads.load(Ordering::Relaxed), 1);
+        signer.renew();
+        assert!(signer.user_sig_at(5_000).is_ok());
+        assert_eq!(reads.load(Ordering::Relaxed), 2);
+    }
+}
