@@ -63,10 +63,10 @@ pub fn load(
     load::load(files, environment)
 }
 
-/// [`load`] with the environment of this process.
+/// [`load()`] with the environment of this process.
 ///
 /// # Errors
-/// As [`load`]; also when a variable of ours is not UTF-8.
+/// As [`load()`]; also when a variable of ours is not UTF-8.
 pub fn load_from_process(files: &[PathBuf]) -> Result<Settings, Problems> {
     load(files, load::process_environment()?)
 }
@@ -90,6 +90,10 @@ fn only_what_a_file_may_hold(schema: &mut schemars::Schema) {
     schema.remove("required");
     if let Some(types) = schema.get_mut("type").and_then(Value::as_array_mut) {
         types.retain(|kind| kind != "null");
+        if let [only] = types.as_slice() {
+            let only = only.clone();
+            schema.insert("type".into(), only);
+        }
     }
 }
 

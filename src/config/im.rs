@@ -19,8 +19,8 @@ pub struct Im {
     /// Path of the interface. The Push plugin's sibling takes the same body.
     pub path: String,
     /// Number of the app (SDKAppID). Required; 0 stands for "not set".
-    #[schemars(range(min = 1, max = 4_294_967_295_u64))]
-    pub sdk_app_id: u64,
+    #[schemars(range(min = 1, max = u32::MAX))]
+    pub sdk_app_id: u32,
     /// Account that calls the API (`identifier`): an App admin.
     pub admin: String,
     /// Key of the app, which signs UserSigs. One of secret_key, secret_key_file, user_sig and
