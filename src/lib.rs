@@ -18,3 +18,7 @@ pub mod config;
 pub mod engine;
 pub mod event;
 pub mod im;
+pub mod rabbitmq;
+pub mod shutdown;
+pub mod telemetry;
+pub mod worker;

@@ -267,7 +267,13 @@ impl Worker {
 /// What the API's reply is to the engine.
 fn answer(reply: Reply) -> Answer {
     match reply {
-        Reply::Done { failed, .. } => Answer::Done { failed },
+        // A failure under a name that was not asked for may be one of ours, spelt differently: to
+        // take the call as done would be to acknowledge on hope.
+        Reply::Done { strangers: 1.., .. } => Answer::Unclear,
+        Reply::Done {
+            failed,
+            strangers: 0,
+        } => Answer::Done { failed },
         Reply::Refused(code) => Answer::Refused(code),
         Reply::Unclear => Answer::Unclear,
         Reply::Fault(im::Fault::Secret(_)) => Answer::NoCredential,

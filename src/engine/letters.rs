@@ -10,6 +10,9 @@ use crate::event::UserId;
 const BACKOFF_MIN: Duration = Duration::from_secs(1);
 const BACKOFF_MAX: Duration = Duration::from_secs(30);
 
+/// Users named in one letter at most. They stand in one header, and all headers must fit into a frame.
+const MAX_USERS: usize = 500;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct LetterId(pub u64);
 
@@ -40,8 +43,8 @@ pub(super) struct Letters {
 }
 
 impl Letters {
-    /// Writes the letters of one delivery, one for each reason and code, so that each says exactly
-    /// what is wrong with whom. Returns how many.
+    /// Writes the letters of one delivery, one for each reason and code (and some hundred users),
+    /// so that each says exactly what is wrong with whom. Returns how many.
     pub(super) fn write(
         &mut self,
         delivery: Delivery,
@@ -56,9 +59,9 @@ impl Letters {
             attempts,
         } in failures
         {
-            let same = letters
-                .iter_mut()
-                .find(|letter| letter.reason == reason && letter.code == code);
+            let same = letters.iter_mut().find(|letter| {
+                letter.reason == reason && letter.code == code && letter.users.len() < MAX_USERS
+            });
             if let Some(letter) = same {
                 letter.users.extend(user);
                 letter.attempts = letter.attempts.max(attempts);

@@ -10,6 +10,10 @@ use crate::engine::{Letter, Reason, error_code};
 use crate::event::UserId;
 use crate::rabbitmq::{self, Mark, Message};
 
+/// All headers of a message must fit into one frame, of 128 KiB by default, with the original's own.
+const INVALID_IDS: usize = 100;
+const INVALID_BYTES: usize = 200;
+
 /// Writes the headers of the contract.
 pub(super) fn letter(
     due: &Letter,
@@ -41,10 +45,15 @@ pub(super) fn letter(
     }
 }
 
-/// The users that failed for this letter's reason.
+/// The users that failed for this letter's reason. The engine bounds how many a letter names; IDs that
+/// break the rule may be of any length and number, so they are cut to what fits into a header.
 fn failed_users(due: &Letter, fault: Fault) -> Vec<String> {
     if due.reason == Reason::InvalidUserId {
-        return fault.invalid;
+        let shortened = fault
+            .invalid
+            .into_iter()
+            .map(|id| shorten(id, INVALID_BYTES));
+        return shortened.take(INVALID_IDS).collect();
     }
     due.users
         .iter()
@@ -68,6 +77,11 @@ fn detail(due: &Letter, fault: &Fault) -> String {
             .unwrap_or("no usable answer, while other calls succeeded")
             .to_owned(),
     }
+}
+
+fn shorten(mut id: String, bytes: usize) -> String {
+    id.truncate(id.floor_char_boundary(bytes));
+    id
 }
 
 fn text(text: &str) -> Mark {

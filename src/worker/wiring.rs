@@ -27,8 +27,6 @@ pub enum SetupError {
     Urls(#[from] UrlsError),
     #[error("im.base_url: {0}")]
     BaseUrl(#[from] url::ParseError),
-    #[error("im.sdk_app_id is too large")]
-    AppId,
     #[error("one of im.secret_key, im.user_sig and their _file forms is required")]
     NoCredentials,
     #[error("the API client: {0}")]
@@ -84,10 +82,7 @@ pub fn client_options(settings: &config::Im) -> Result<im::Options, SetupError> 
     Ok(im::Options {
         base_url: settings.base_url.parse()?,
         path: settings.path.clone(),
-        sdk_app_id: settings
-            .sdk_app_id
-            .try_into()
-            .map_err(|_| SetupError::AppId)?,
+        sdk_app_id: settings.sdk_app_id,
         admin: settings.admin.clone(),
         credential,
         connect_timeout: settings.connect_timeout,
