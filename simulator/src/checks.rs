@@ -8,9 +8,10 @@ use axum::http::Method;
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::call::Call;
 use crate::codes;
 use crate::interface::Interface;
-use crate::service::Call;
+use crate::options::Options;
 use crate::usersig::UserSig;
 
 const MAX_ACCOUNTS: usize = 100;
@@ -33,15 +34,8 @@ enum ContentType {
     Json,
 }
 
-/// What callers are checked against.
-pub(crate) struct App {
-    pub(crate) sdk_app_id: u64,
-    pub(crate) secret_key: String,
-    pub(crate) admins: Vec<String>,
-}
-
 /// From the path to the admin right.
-pub(crate) fn authenticate(app: &App, call: &Call) -> Result<Interface, i32> {
+pub(crate) fn authenticate(options: &Options, call: &Call) -> Result<Interface, i32> {
     let interface = call.interface.ok_or(codes::NO_SUCH_PATH)?;
     if call.method != Method::POST {
         return Err(codes::HTTP_PARSE);
@@ -49,7 +43,7 @@ pub(crate) fn authenticate(app: &App, call: &Call) -> Result<Interface, i32> {
     let Query(parameters) =
         Query::<Parameters>::try_from_uri(&call.uri).map_err(|_| codes::HTTP_PARSE)?;
     let sdk_app_id = not_empty(parameters.sdkappid).ok_or(codes::NO_APP)?;
-    if sdk_app_id.parse() != Ok(app.sdk_app_id) {
+    if sdk_app_id.parse() != Ok(options.sdk_app_id) {
         return Err(codes::UNKNOWN_APP);
     }
     // Documented as required, so a client that leaves one out has a mistake to show.
@@ -61,23 +55,23 @@ pub(crate) fn authenticate(app: &App, call: &Call) -> Result<Interface, i32> {
     if user_sig.is_empty() {
         return Err(codes::SIG_EMPTY);
     }
-    verify(app, &identifier, &user_sig, call.wall_clock)?;
-    if !app.admins.contains(&identifier) {
+    verify(options, &identifier, &user_sig, call.wall_clock)?;
+    if !options.admins.contains(&identifier) {
         return Err(codes::NOT_ADMIN);
     }
     Ok(interface)
 }
 
 /// The signature comes before its age: a forged old UserSig must not look merely expired.
-fn verify(app: &App, identifier: &str, user_sig: &str, now: u64) -> Result<(), i32> {
+fn verify(options: &Options, identifier: &str, user_sig: &str, now: u64) -> Result<(), i32> {
     let user_sig = UserSig::decode(user_sig).ok_or(codes::SIG_UNREADABLE)?;
-    if user_sig.sdk_app_id != app.sdk_app_id {
+    if user_sig.sdk_app_id != options.sdk_app_id {
         return Err(codes::SIG_OF_OTHER_APP);
     }
     if user_sig.identifier != identifier {
         return Err(codes::SIG_OF_OTHER_IDENTIFIER);
     }
-    if !user_sig.is_signed_by(&app.secret_key) {
+    if !user_sig.is_signed_by(&options.secret_key) {
         return Err(codes::SIG_FORGED);
     }
     if user_sig.is_expired(now) {
@@ -123,10 +117,11 @@ pub(crate) fn targets(
 }
 
 fn target(interface: Interface, element: &Value) -> Result<Target<'_>, i32> {
-    let id = listed_id(interface, element).ok_or(codes::NOT_STRINGS)?;
     if interface != Interface::ImAddTag {
+        let id = element.as_str().ok_or(codes::NOT_STRINGS)?;
         return Ok(Target { id, tags: vec![] });
     }
+    let id = element["To_Account"].as_str().ok_or(codes::NOT_STRINGS)?;
     let tags = element
         .get("Tags")
         .and_then(Value::as_array)
@@ -142,22 +137,4 @@ fn target(interface: Interface, element: &Value) -> Result<Target<'_>, i32> {
         return Err(codes::TAG_LENGTH);
     }
     Ok(Target { id, tags })
-}
-
-/// Every ID that a body lists, as far as it can be read: for the journal and for rules about one
-/// user, which look at refused calls too.
-pub(crate) fn listed_ids(interface: Interface, body: &Value) -> Vec<&str> {
-    body.get(interface.list_field())
-        .and_then(Value::as_array)
-        .into_iter()
-        .flatten()
-        .filter_map(|element| listed_id(interface, element))
-        .collect()
-}
-
-fn listed_id(interface: Interface, element: &Value) -> Option<&str> {
-    match interface {
-        Interface::ImAddTag => element.get("To_Account")?.as_str(),
-        _ => element.as_str(),
-    }
 }

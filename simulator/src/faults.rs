@@ -9,120 +9,10 @@ use serde::Deserialize;
 
 use crate::interface::Interface;
 
-/// What goes wrong with one call.
-///
-/// In text form, for flags and JSON: `91000`, `body=..`, `status=502`, `hang`, `reset`,
-/// `lost-answer`, `truncated`, `slow-drip=50ms`, `delay=2s`, `broken-json`.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "String")]
-pub enum Fault {
-    /// A gateway's HTML page with this HTTP status. Nothing was checked, counted or done.
-    ErrorStatus(u16),
-    /// No answer, ever. Nothing was checked, counted or done.
-    Hang,
-    /// The connection is reset without a byte of an answer. Nothing was checked, counted or done.
-    Reset,
-    /// This `ErrorCode`, with `ActionStatus` FAIL, once the gateway's checks are passed. Nothing
-    /// was done.
-    Answer(i32),
-    /// This body instead of the true one, once the gateway's checks are passed. Nothing was done.
-    Body(String),
-    /// All was done, but the connection is reset instead of the answer.
-    LostAnswer,
-    /// All was done, but the connection ends in the middle of the answer's body.
-    Truncated,
-    /// All was done; the answer's body comes byte by byte, this long apart.
-    SlowDrip(Duration),
-    /// All was done; the answer comes this much later.
-    Delay(Duration),
-    /// All was done; the answer is no JSON.
-    BrokenJson,
-}
+mod fault;
 
-/// Where a fault strikes.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Stage {
-    /// Before the API sees the call.
-    Front,
-    /// At the service behind the gateway, and on the way back.
-    Service,
-}
-
-impl Fault {
-    pub(crate) fn stage(&self) -> Stage {
-        match self {
-            Fault::ErrorStatus(_) | Fault::Hang | Fault::Reset => Stage::Front,
-            _ => Stage::Service,
-        }
-    }
-
-    /// Its name in the journal.
-    pub(crate) fn name(&self) -> &'static str {
-        match self {
-            Fault::ErrorStatus(_) => "status",
-            Fault::Hang => "hang",
-            Fault::Reset => "reset",
-            Fault::Answer(_) => "answer",
-            Fault::Body(_) => "body",
-            Fault::LostAnswer => "lost-answer",
-            Fault::Truncated => "truncated",
-            Fault::SlowDrip(_) => "slow-drip",
-            Fault::Delay(_) => "delay",
-            Fault::BrokenJson => "broken-json",
-        }
-    }
-}
-
-/// Why a text is no fault or no rule. The text itself may hold a user ID and is left out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum InvalidFault {
-    #[error("unknown fault; see the documentation of `Fault` for their names")]
-    UnknownFault,
-    #[error("the fault's value is missing or wrong")]
-    Value,
-    #[error("unknown condition; there are p=0.05, next=3, for=30s and user=ID")]
-    Condition,
-}
-
-impl FromStr for Fault {
-    type Err = InvalidFault;
-
-    fn from_str(text: &str) -> Result<Fault, InvalidFault> {
-        if let Ok(code) = text.parse() {
-            return Ok(Fault::Answer(code));
-        }
-        let (name, value) = text
-            .split_once('=')
-            .map_or((text, None), |(name, value)| (name, Some(value)));
-        let fault = match (name, value) {
-            ("hang", None) => Fault::Hang,
-            ("reset", None) => Fault::Reset,
-            ("lost-answer", None) => Fault::LostAnswer,
-            ("truncated", None) => Fault::Truncated,
-            ("broken-json", None) => Fault::BrokenJson,
-            ("body", Some(body)) => Fault::Body(body.to_owned()),
-            ("slow-drip", Some(gap)) => Fault::SlowDrip(duration(gap)?),
-            ("delay", Some(delay)) => Fault::Delay(duration(delay)?),
-            ("status", Some(status)) => Fault::ErrorStatus(
-                status
-                    .parse()
-                    .ok()
-                    .filter(|status| (200..=599).contains(status))
-                    .ok_or(InvalidFault::Value)?,
-            ),
-            _ => return Err(InvalidFault::UnknownFault),
-        };
-        Ok(fault)
-    }
-}
-
-impl TryFrom<String> for Fault {
-    type Error = InvalidFault;
-
-    fn try_from(text: String) -> Result<Fault, InvalidFault> {
-        text.parse()
-    }
-}
+pub(crate) use fault::Stage;
+pub use fault::{Fault, InvalidFault, duration};
 
 /// Which calls a fault strikes: all clearing calls until it is removed, unless narrowed. The
 /// conditions add up.
@@ -134,6 +24,7 @@ impl TryFrom<String> for Fault {
 pub struct Rule {
     fault: Fault,
     next: Option<u32>,
+    #[serde(default, deserialize_with = "optional_probability")]
     p: Option<f64>,
     #[serde(rename = "for", default, deserialize_with = "optional_duration")]
     period: Option<Duration>,
@@ -204,7 +95,9 @@ impl FromStr for Rule {
         for condition in conditions.into_iter().flat_map(|all| all.split(',')) {
             let wrong = InvalidFault::Condition;
             rule = match condition.split_once('=').ok_or(wrong)? {
-                ("p", value) => rule.with_probability(value.parse().map_err(|_| wrong)?),
+                ("p", value) => {
+                    rule.with_probability(probability(value.parse().map_err(|_| wrong)?)?)
+                }
                 ("next", value) => rule.next_calls(value.parse().map_err(|_| wrong)?),
                 ("for", value) => rule.lasting(duration(value).map_err(|_| wrong)?),
                 ("user", value) => rule.only_for_user(value),
@@ -287,15 +180,19 @@ impl Faults {
     }
 }
 
-/// A duration with its unit: `20ms`, `1.5s`, `5m`.
-///
-/// # Errors
-/// When the unit is missing or the duration is negative.
-pub fn duration(text: &str) -> Result<Duration, InvalidFault> {
-    text.parse::<jiff::SignedDuration>()
-        .ok()
-        .and_then(|signed| signed.try_into().ok())
-        .ok_or(InvalidFault::Value)
+/// A share of calls; a percentage by mistake would strike them all.
+fn probability(share: f64) -> Result<f64, InvalidFault> {
+    let valid = (0.0..=1.0).contains(&share);
+    valid.then_some(share).ok_or(InvalidFault::Condition)
+}
+
+fn optional_probability<'de, D: serde::Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<f64>, D::Error> {
+    let share = Option::<f64>::deserialize(deserializer)?;
+    share
+        .map(|share| probability(share).map_err(serde::de::Error::custom))
+        .transpose()
 }
 
 fn optional_duration<'de, D: serde::Deserializer<'de>>(
@@ -317,33 +214,17 @@ mod tests {
     }
 
     #[test]
-    fn every_text_form_is_read() {
-        let cases = [
-            ("91000", Fault::Answer(91000)),
-            ("body={}", Fault::Body("{}".to_owned())),
-            ("status=502", Fault::ErrorStatus(502)),
-            ("hang", Fault::Hang),
-            ("reset", Fault::Reset),
-            ("lost-answer", Fault::LostAnswer),
-            ("truncated", Fault::Truncated),
-            ("slow-drip=50ms", Fault::SlowDrip(Duration::from_millis(50))),
-            ("delay=2s", Fault::Delay(Duration::from_secs(2))),
-            ("broken-json", Fault::BrokenJson),
-        ];
-        for (text, fault) in cases {
-            assert_eq!(text.parse(), Ok(fault));
-        }
-        for text in ["", "hang=1", "delay", "delay=2", "status=99", "nonsense"] {
-            assert!(text.parse::<Fault>().is_err(), "{text}");
-        }
-    }
-
-    #[test]
     fn a_rule_reads_the_same_from_a_flag_and_from_json() {
         let flag = "reset:p=0.01,next=3,for=30s,user=alice".parse::<Rule>();
         let json = r#"{"fault":"reset","p":0.01,"next":3,"for":"30s","user":"alice"}"#;
         assert!(flag == Ok(serde_json::from_str(json).expect("valid")));
-        for text in ["91000:", "91000:p", "91000:p=x", "91000:often=1"] {
+        for text in [
+            "91000:",
+            "91000:p",
+            "91000:p=x",
+            "91000:p=5",
+            "91000:often=1",
+        ] {
             assert!(text.parse::<Rule>().is_err(), "{text}");
         }
     }

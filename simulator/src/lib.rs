@@ -7,13 +7,15 @@
 //! `Content-Type`, as the real one does.
 //!
 //! In reading order:
-//! - [`Simulator`]: a running one, its switches and what it saw
+//! - [`Simulator`], [`Options`]: a running one, its switches and what it saw
 //! - `server`, `wire`, `control`: sockets, faults on them, and the `/_sim` paths
-//! - `service`: what becomes of one call, without any socket
+//! - `service`, from `call` to `answer`: what becomes of one call, without any socket
 //! - `checks`, `usersig`, `lockout`, `quota`: why a call is refused
 //! - `users`: accounts and their tags
 //! - `faults`, `journal`: what goes wrong on purpose, and what was seen
 
+mod answer;
+mod call;
 mod checks;
 mod codes;
 mod control;
@@ -21,6 +23,7 @@ mod faults;
 mod interface;
 mod journal;
 mod lockout;
+mod options;
 mod quota;
 mod server;
 mod service;
@@ -32,5 +35,6 @@ mod wire;
 pub use faults::{Fault, InvalidFault, Rule, RuleId, duration};
 pub use interface::Interface;
 pub use journal::{Entry, Journal, Second, Stats};
-pub use simulator::{NotSeen, Options, Simulator};
+pub use options::Options;
+pub use simulator::{NotSeen, Simulator};
 pub use users::{Clears, UnknownAccounts};

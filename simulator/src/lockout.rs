@@ -28,7 +28,8 @@ impl Lockout {
         let Some(after) = self.after else {
             return result;
         };
-        if matches!(result, Err(code) if code < codes::SIG_EXPIRED && code != codes::NOT_ADMIN) {
+        let no_user_sig_yet = |code| code < codes::SIG_EXPIRED && code != codes::NOT_ADMIN;
+        if result.as_ref().is_err_and(|&code| no_user_sig_yet(code)) {
             return result;
         }
         if self.locked_until.is_some_and(|until| now < until) {

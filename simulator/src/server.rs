@@ -14,9 +14,10 @@ use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use tokio::net::TcpListener;
 
+use crate::call::Call;
 use crate::control;
 use crate::faults::Fault;
-use crate::service::{Call, Outcome};
+use crate::service::Outcome;
 use crate::simulator::Shared;
 use crate::wire::{Cut, CuttableListener};
 
@@ -44,7 +45,7 @@ async fn call(
     };
     let outcome = {
         let mut service = shared.service();
-        let (now, wall_clock) = (Instant::now(), unix_now());
+        let (now, wall_clock) = (Instant::now(), unix_seconds(SystemTime::now()));
         service.receive(&Call::new(parts.method, parts.uri, &body, now, wall_clock))
     };
     let _in_flight = outcome.in_flight.then(|| InFlight(shared.clone()));
@@ -155,9 +156,8 @@ fn dripping(body: Bytes, gap: Duration) -> Body {
     }))
 }
 
-/// The clock that UserSigs are judged by.
-pub(crate) fn unix_now() -> u64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
+/// The time in the unit of UserSigs.
+pub(crate) fn unix_seconds(time: SystemTime) -> u64 {
+    time.duration_since(UNIX_EPOCH)
         .map_or(0, |since| since.as_secs())
 }

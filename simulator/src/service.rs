@@ -5,64 +5,19 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use axum::http::{Method, Uri};
-use bytes::Bytes;
-use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::json;
 
-use crate::checks::{self, App, Target};
+use crate::answer::{Answer, ListedError};
+use crate::call::Call;
+use crate::checks::{self, Target};
 use crate::codes;
 use crate::faults::{Fault, Faults, Stage};
 use crate::interface::Interface;
 use crate::journal::{Entry, Histogram, Journal, Stats};
 use crate::lockout::Lockout;
+use crate::options::Options;
 use crate::quota::Meter;
-use crate::simulator::Options;
 use crate::users::{UnknownAccounts, Users};
-
-/// One wholly read call.
-pub(crate) struct Call {
-    pub(crate) method: Method,
-    pub(crate) uri: Uri,
-    /// `None` for a path that is none of ours.
-    pub(crate) interface: Option<Interface>,
-    /// `None` if it is no JSON.
-    body: Option<Value>,
-    pub(crate) arrived: Instant,
-    /// Unix seconds.
-    pub(crate) wall_clock: u64,
-}
-
-impl Call {
-    pub(crate) fn new(
-        method: Method,
-        uri: Uri,
-        body: &[u8],
-        arrived: Instant,
-        wall_clock: u64,
-    ) -> Call {
-        Call {
-            interface: Interface::at(uri.path()),
-            body: serde_json::from_slice(body).ok(),
-            method,
-            uri,
-            arrived,
-            wall_clock,
-        }
-    }
-
-    fn clears_tags(&self) -> bool {
-        self.interface.is_some_and(Interface::clears_tags)
-    }
-
-    /// Every ID that the body lists, as far as it can be read.
-    fn listed_ids(&self) -> Vec<&str> {
-        match (self.interface, &self.body) {
-            (Some(interface), Some(body)) => checks::listed_ids(interface, body),
-            _ => vec![],
-        }
-    }
-}
 
 /// What becomes of a call.
 pub(crate) struct Outcome {
@@ -75,12 +30,6 @@ pub(crate) struct Outcome {
     pub(crate) in_flight: bool,
 }
 
-pub(crate) struct Answer {
-    /// `None` for a body that a fault dictates.
-    code: Option<i32>,
-    pub(crate) body: Bytes,
-}
-
 /// How the service treats a call that contains a certain user.
 #[derive(Clone, Copy)]
 pub(crate) enum Rejection {
@@ -90,52 +39,36 @@ pub(crate) enum Rejection {
 
 pub(crate) struct Service {
     pub(crate) started: Instant,
-    pub(crate) app: App,
-    pub(crate) feature_enabled: bool,
-    pub(crate) calls_per_second: Option<u32>,
-    pub(crate) latency: Duration,
-    pub(crate) latency_jitter: Duration,
-    pub(crate) unknown_accounts: UnknownAccounts,
-    journal_users: bool,
-    pub(crate) rejections: HashMap<String, Rejection>,
+    pub(crate) options: Options,
     pub(crate) users: Users,
+    pub(crate) rejections: HashMap<String, Rejection>,
     pub(crate) faults: Faults,
     pub(crate) journal: Journal,
     pub(crate) stats: Stats,
     pub(crate) histogram: Histogram,
     meters: [Meter; Interface::ALL.len()],
     lockout: Lockout,
-    rng: fastrand::Rng,
+    jitter: fastrand::Rng,
 }
 
 impl Service {
-    pub(crate) fn new(options: Options, started: Instant) -> Service {
+    pub(crate) fn new(mut options: Options, started: Instant) -> Service {
         let mut faults = Faults::new(options.seed);
-        for rule in options.faults {
+        for rule in options.faults.drain(..) {
             faults.add(rule, started);
         }
         Service {
             started,
-            app: App {
-                sdk_app_id: options.sdk_app_id,
-                secret_key: options.secret_key,
-                admins: options.admins,
-            },
-            feature_enabled: options.feature_enabled,
-            calls_per_second: options.calls_per_second,
-            latency: options.latency,
-            latency_jitter: options.latency_jitter,
-            unknown_accounts: options.unknown_accounts,
-            journal_users: options.journal_users,
-            rejections: HashMap::new(),
             users: Users::default(),
+            rejections: HashMap::new(),
             faults,
             journal: Journal::with_capacity(options.journal_capacity),
             stats: Stats::default(),
             histogram: Histogram::default(),
             meters: Default::default(),
             lockout: Lockout::after(options.lock_out_after),
-            rng: fastrand::Rng::with_seed(options.seed),
+            jitter: fastrand::Rng::with_seed(options.seed),
+            options,
         }
     }
 
@@ -171,26 +104,31 @@ impl Service {
             code,
             fault: fault.as_ref().map(Fault::name),
             users: self
+                .options
                 .journal_users
                 .then(|| listed_ids.iter().map(|&id| id.to_owned()).collect()),
         });
         Outcome {
             answer,
             fault,
-            latency: self.latency + self.latency_jitter.mul_f64(self.rng.f64()),
+            latency: self.latency(),
             in_flight: call.clears_tags(),
         }
     }
 
     pub(crate) fn is_known(&self, id: &str) -> bool {
-        self.users.is_known(id) || self.app.admins.iter().any(|admin| admin == id)
+        self.users.is_known(id) || self.options.admins.iter().any(|admin| admin == id)
+    }
+
+    fn latency(&mut self) -> Duration {
+        self.options.latency + self.options.latency_jitter.mul_f64(self.jitter.f64())
     }
 
     /// What comes before the body is looked at; a call that passes has used up quota.
     fn pass_gateway(&mut self, call: &Call) -> Result<Interface, i32> {
-        let admitted = checks::authenticate(&self.app, call);
+        let admitted = checks::authenticate(&self.options, call);
         let interface = self.lockout.judge(admitted, call.arrived)?;
-        if !self.meters[interface as usize].admit(call.arrived, self.calls_per_second) {
+        if !self.meters[interface as usize].admit(call.arrived, self.options.calls_per_second) {
             return Err(codes::TOO_FREQUENT);
         }
         Ok(interface)
@@ -215,7 +153,7 @@ impl Service {
 
     /// The work itself, or the code of the check that failed; then nothing was done.
     fn serve(&mut self, interface: Interface, call: &Call) -> Result<Answer, i32> {
-        let targets = checks::targets(interface, call.body.as_ref(), self.feature_enabled)?;
+        let targets = checks::targets(interface, call.body.as_ref(), self.options.feature_enabled)?;
         let (todo, refused) = self.sort_out(interface, targets)?;
         match interface {
             Interface::ImRemoveAllTags | Interface::ClearAllTags => {
@@ -257,7 +195,7 @@ impl Service {
                     refused.push(ListedError::new(target.id, code));
                 }
                 None if self.is_known(target.id) => todo.push(target),
-                None => match self.unknown_accounts {
+                None => match self.options.unknown_accounts {
                     UnknownAccounts::Ignore => todo.push(target),
                     UnknownAccounts::ErrorList => {
                         refused.push(ListedError::new(target.id, codes::NO_SUCH_ACCOUNT));
@@ -312,75 +250,6 @@ impl Service {
         if call.clears_tags() {
             let at = call.arrived.duration_since(self.started);
             self.histogram.add_call(at, users_cleared);
-        }
-    }
-}
-
-/// The envelope of the whole family, fields in the order of the published samples.
-#[derive(Serialize)]
-#[serde(rename_all = "PascalCase")]
-struct Envelope<'a> {
-    action_status: &'static str,
-    error_info: &'static str,
-    error_code: i32,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    user_tags: Option<Value>,
-    #[serde(skip_serializing_if = "<[_]>::is_empty")]
-    error_list: &'a [ListedError<'a>],
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "PascalCase")]
-struct ListedError<'a> {
-    #[serde(rename = "To_Account")]
-    id: &'a str,
-    error_code: i32,
-    error_info: &'static str,
-}
-
-impl<'a> ListedError<'a> {
-    fn new(id: &'a str, error_code: i32) -> ListedError<'a> {
-        ListedError {
-            id,
-            error_code,
-            error_info: codes::text(error_code),
-        }
-    }
-}
-
-impl Answer {
-    fn refusal(code: i32) -> Answer {
-        Answer::from_envelope(&Envelope {
-            action_status: "FAIL",
-            error_info: codes::text(code),
-            error_code: code,
-            user_tags: None,
-            error_list: &[],
-        })
-    }
-
-    fn success(user_tags: Option<Value>, error_list: &[ListedError<'_>]) -> Answer {
-        Answer::from_envelope(&Envelope {
-            action_status: "OK",
-            error_info: "",
-            error_code: 0,
-            user_tags,
-            error_list,
-        })
-    }
-
-    fn from_envelope(envelope: &Envelope<'_>) -> Answer {
-        let body = serde_json::to_vec(envelope).expect("strings and numbers always serialize");
-        Answer {
-            code: Some(envelope.error_code),
-            body: body.into(),
-        }
-    }
-
-    fn dictated(body: &str) -> Answer {
-        Answer {
-            code: None,
-            body: body.to_owned().into(),
         }
     }
 }

@@ -2,73 +2,21 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, oneshot};
 
 use crate::faults::{Rule, RuleId};
 use crate::journal::{Journal, Second, Stats};
+use crate::options::Options;
 use crate::server;
 use crate::service::{Rejection, Service};
 use crate::users::{Clears, UnknownAccounts};
 use crate::usersig;
-
-/// How to start a [`Simulator`]. It has no `Debug`: it holds a key, and rules may name users.
-#[derive(Clone)]
-pub struct Options {
-    pub listen: SocketAddr,
-    pub sdk_app_id: u64,
-    /// As the console shows it; never hex-decoded.
-    pub secret_key: String,
-    /// Accounts with the admin right. The app knows them without an import.
-    pub admins: Vec<String>,
-    /// The quota of each interface, counted over a sliding second; `None`: no quota.
-    pub calls_per_second: Option<u32>,
-    /// Before each answer. The work is done, and the quota counted, at arrival.
-    pub latency: Duration,
-    /// Adds a uniformly random part of this to `latency`.
-    pub latency_jitter: Duration,
-    pub unknown_accounts: UnknownAccounts,
-    /// 90045 for every call while false.
-    pub feature_enabled: bool,
-    /// So many bad UserSigs in a row are answered with 70050 for a minute; `None`: never.
-    pub lock_out_after: Option<u32>,
-    /// Fault rules to begin with.
-    pub faults: Vec<Rule>,
-    /// For the faults' probabilities and the jitter.
-    pub seed: u64,
-    /// The journal drops its oldest entries beyond this.
-    pub journal_capacity: usize,
-    /// Keeps the user IDs of each call in the journal.
-    pub journal_users: bool,
-}
-
-impl Default for Options {
-    /// A free port of 127.0.0.1, Tencent's public demo key, `administrator`, the documented quota.
-    fn default() -> Options {
-        Options {
-            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
-            sdk_app_id: 1_400_000_000,
-            secret_key: "5bd2850fff3ecb11d7c805251c51ee463a25727bddc2385f3fa8bfee1bb93b5e"
-                .to_owned(),
-            admins: vec!["administrator".to_owned()],
-            calls_per_second: Some(100),
-            latency: Duration::ZERO,
-            latency_jitter: Duration::ZERO,
-            unknown_accounts: UnknownAccounts::default(),
-            feature_enabled: true,
-            lock_out_after: None,
-            faults: vec![],
-            seed: 0,
-            journal_capacity: 100_000,
-            journal_users: false,
-        }
-    }
-}
 
 /// The service and the news that something happened to it, shared by server and handle.
 #[derive(Clone)]
@@ -150,39 +98,38 @@ impl Simulator {
         self.address
     }
 
-    /// A UserSig that the current key signs at `signed_at` (Unix seconds).
-    pub fn user_sig(&self, identifier: &str, signed_at: u64, lifetime: Duration) -> String {
-        let app = &self.shared.service().app;
-        let expire = lifetime.as_secs();
+    /// A UserSig that the current key signs, as if at `signed_at`.
+    pub fn user_sig(&self, identifier: &str, signed_at: SystemTime, lifetime: Duration) -> String {
+        let options = &self.shared.service().options;
         usersig::sign(
-            &app.secret_key,
-            app.sdk_app_id,
+            &options.secret_key,
+            options.sdk_app_id,
             identifier,
-            signed_at,
-            expire,
+            server::unix_seconds(signed_at),
+            lifetime.as_secs(),
         )
     }
 
     pub fn set_secret_key(&self, secret_key: impl Into<String>) {
-        self.shared.service().app.secret_key = secret_key.into();
+        self.shared.service().options.secret_key = secret_key.into();
     }
 
     pub fn set_feature_enabled(&self, enabled: bool) {
-        self.shared.service().feature_enabled = enabled;
+        self.shared.service().options.feature_enabled = enabled;
     }
 
     pub fn set_calls_per_second(&self, quota: Option<u32>) {
-        self.shared.service().calls_per_second = quota;
+        self.shared.service().options.calls_per_second = quota;
     }
 
     pub fn set_latency(&self, latency: Duration, jitter: Duration) {
         let mut service = self.shared.service();
-        service.latency = latency;
-        service.latency_jitter = jitter;
+        service.options.latency = latency;
+        service.options.latency_jitter = jitter;
     }
 
     pub fn set_unknown_accounts(&self, unknown_accounts: UnknownAccounts) {
-        self.shared.service().unknown_accounts = unknown_accounts;
+        self.shared.service().options.unknown_accounts = unknown_accounts;
     }
 
     /// Makes users known to the app, without tags unless they have some already.
@@ -263,7 +210,8 @@ impl Simulator {
         self.shared.service().journal.clone()
     }
 
-    /// Waits until the condition holds, looking again after each call and each answer.
+    /// Waits until the condition holds, looking again after each call and each answer. The timeout
+    /// is one of real time: under a paused tokio clock it ends at once.
     ///
     /// # Errors
     /// [`NotSeen`] with the latest state when it does not hold within `timeout`.

@@ -1,11 +1,11 @@
 //! Which code a wrong call gets, and which of several wrongs is reported.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use im_simulator::{Interface, Options, Simulator};
 use serde_json::{Value, json};
 
-use crate::client::{call, clear, good_query, post, send, start, unix_now};
+use crate::client::{call, clear, good_query, post, send, start};
 
 const DAY: Duration = Duration::from_secs(86_400);
 const PATH: &str = "/v4/all_member_push/im_remove_all_tags";
@@ -32,12 +32,12 @@ async fn checks_come_in_the_order_of_the_real_api() {
         ..Options::default()
     })
     .await;
-    let long_ago = unix_now() - 2 * DAY.as_secs();
+    let long_ago = SystemTime::now() - 2 * DAY;
     let other_app = app_of_another.user_sig("bob", long_ago, DAY);
     let other_identifier = key_of_another.user_sig("carol", long_ago, DAY);
     let forged_and_old = key_of_another.user_sig("bob", long_ago, DAY);
     let old = simulator.user_sig("bob", long_ago, DAY);
-    let not_admin = simulator.user_sig("bob", unix_now(), DAY);
+    let not_admin = simulator.user_sig("bob", SystemTime::now(), DAY);
 
     let app = "sdkappid=1400000000";
     let cases = [

@@ -1,7 +1,7 @@
 //! A client made of nothing but a socket: it shows exactly which bytes come back.
 
 use std::io;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 use im_simulator::{Interface, Options, Simulator};
 use serde_json::{Value, json};
@@ -57,15 +57,10 @@ pub(crate) async fn clear(simulator: &Simulator, ids: &[&str]) -> Reply {
 
 pub(crate) fn good_query(simulator: &Simulator) -> String {
     let lifetime = Duration::from_secs(86_400);
-    let user_sig = simulator.user_sig("administrator", unix_now(), lifetime);
+    let user_sig = simulator.user_sig("administrator", SystemTime::now(), lifetime);
     format!(
         "sdkappid=1400000000&identifier=administrator&usersig={user_sig}&random=4294967295&contenttype=json"
     )
-}
-
-pub(crate) fn unix_now() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    since.expect("the clock is past 1970").as_secs()
 }
 
 pub(crate) async fn post(simulator: &Simulator, target: &str, body: &str) -> Reply {

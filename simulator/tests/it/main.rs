@@ -4,4 +4,5 @@ mod checks;
 mod client;
 mod faults;
 mod observation;
+mod program;
 mod users;
