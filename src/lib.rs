@@ -13,6 +13,8 @@
 //!
 //! Who may use whom is in ARCHITECTURE.md, and a test keeps it true.
 
+#![warn(unreachable_pub)]
+
 pub mod cli;
 pub mod config;
 pub mod engine;

@@ -33,7 +33,10 @@ async fn main() -> anyhow::Result<()> {
     let broker = Broker::start().await?;
     println!("  broker     {}", broker.description);
     let simulator = parts::simulator(&plan).await?;
-    println!("  simulator  {} (100 calls a second, 20 ms)", simulator.url());
+    println!(
+        "  simulator  {} (100 calls a second, 20 ms)",
+        simulator.url()
+    );
 
     let names = Names::new();
     let worker = Worker::prepare(&broker, &simulator, &names)?;
@@ -41,19 +44,34 @@ async fn main() -> anyhow::Result<()> {
     let amqp = Amqp::connect(&broker.url).await?;
     let started = Instant::now();
     let published = amqp.publish(&names.exchange, plan.events.clone()).await?;
-    println!("  published  {published} events in {:.1} s, all confirmed", started.elapsed().as_secs_f64());
+    println!(
+        "  published  {published} events in {:.1} s, all confirmed",
+        started.elapsed().as_secs_f64()
+    );
 
     let mut running = worker.run()?;
     println!("  worker     process {}\n", running.id());
     let cut = watch(&plan, &simulator, &broker, &amqp, &names).await;
     // What was seen is worth printing even when it was not all that should have been.
     let exit_code = running.terminate().await?;
-    let account = Account::draw(&plan, &simulator, &amqp, &names, &worker, cut.as_ref().ok().copied()).await;
+    let account = Account::draw(
+        &plan,
+        &simulator,
+        &amqp,
+        &names,
+        &worker,
+        cut.as_ref().ok().copied(),
+    )
+    .await;
     amqp.delete(&names.queues(), &names.exchanges()).await?;
     let sound = account?.print(exit_code);
     println!("\n  {:.0} s in all", begin.elapsed().as_secs_f64());
     cut?;
-    ensure!(sound, "the account does not balance; the worker's log is {}", worker.log.display());
+    ensure!(
+        sound,
+        "the account does not balance; the worker's log is {}",
+        worker.log.display()
+    );
     Ok(())
 }
 
@@ -70,12 +88,18 @@ async fn watch(
     let progress = Progress::new(total);
     let reached = async |share: f64| {
         let users = (share * total as f64) as u64;
-        progress.until(simulator, users).await.context("the worker got stuck")
+        progress
+            .until(simulator, users)
+            .await
+            .context("the worker got stuck")
     };
     reached(SPELL_AT).await?;
     progress.say("a spell of 91000s: every fourth call fails for a second");
-    simulator
-        .add_fault(Rule::new(Fault::Answer(91000)).with_probability(0.25).lasting(Duration::from_secs(1)));
+    simulator.add_fault(
+        Rule::new(Fault::Answer(91000))
+            .with_probability(0.25)
+            .lasting(Duration::from_secs(1)),
+    );
     reached(CUT_AT).await?;
     let calls_until_cut = simulator.stats().calls;
     progress.say("the broker connection is cut");
@@ -83,7 +107,9 @@ async fn watch(
     reached(1.0).await?;
     let letters = plan.letters() as u32;
     testkit::eventually(PATIENCE, "every dead letter is in its queue", async || {
-        amqp.depth(&names.dead_letter_queue).await.is_ok_and(|(ready, _)| ready >= letters)
+        amqp.depth(&names.dead_letter_queue)
+            .await
+            .is_ok_and(|(ready, _)| ready >= letters)
     })
     .await;
     progress.bar.finish();
@@ -98,10 +124,14 @@ struct Progress {
 impl Progress {
     fn new(total: u64) -> Progress {
         if !std::io::stdout().is_terminal() {
-            return Progress { bar: ProgressBar::hidden().with_position(0) };
+            return Progress {
+                bar: ProgressBar::hidden().with_position(0),
+            };
         }
         let bar = ProgressBar::new(total);
-        if let Ok(style) = ProgressStyle::with_template("  {bar:36} {pos}/{len} users cleared, {msg}") {
+        if let Ok(style) =
+            ProgressStyle::with_template("  {bar:36} {pos}/{len} users cleared, {msg}")
+        {
             bar.set_style(style);
         }
         Progress { bar }
@@ -126,7 +156,10 @@ impl Progress {
                     let rate = (stats.calls - calls) as f64 / since.as_secs_f64();
                     self.bar.set_message(format!("{rate:.0} calls/s"));
                     if self.bar.is_hidden() {
-                        println!("  {:>6} users cleared, {rate:.0} calls/s", stats.distinct_users_cleared);
+                        println!(
+                            "  {:>6} users cleared, {rate:.0} calls/s",
+                            stats.distinct_users_cleared
+                        );
                     }
                     (said, calls) = (Instant::now(), stats.calls);
                 }

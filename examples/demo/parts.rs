@@ -37,14 +37,25 @@ impl Broker {
             }
         };
         let parsed = url::Url::parse(&url).context(BROKER_URL)?;
-        ensure!(parsed.scheme() == "amqp", "the demo cuts the connection, so {BROKER_URL} must be amqp://");
-        let host = parsed.host_str().context("the broker's URL names no host")?;
+        ensure!(
+            parsed.scheme() == "amqp",
+            "the demo cuts the connection, so {BROKER_URL} must be amqp://"
+        );
+        let host = parsed
+            .host_str()
+            .context("the broker's URL names no host")?;
         let address = format!("{host}:{}", parsed.port().unwrap_or(5672));
         let description = match &node {
-            Some(_) => format!("private RabbitMQ node on {address}, up in {:.1} s", start.elapsed().as_secs_f64()),
+            Some(_) => format!(
+                "private RabbitMQ node on {address}, up in {:.1} s",
+                start.elapsed().as_secs_f64()
+            ),
             None => format!("{address}, as {BROKER_URL} says"),
         };
-        let target = tokio::net::lookup_host(&address).await?.next().context("the broker's host is unknown")?;
+        let target = tokio::net::lookup_host(&address)
+            .await?
+            .next()
+            .context("the broker's host is unknown")?;
         let proxy = FaultProxy::start(target).await?;
         let mut proxied = parsed;
         let through = proxy.address();
@@ -53,7 +64,13 @@ impl Broker {
         {
             bail!("the broker's URL cannot be led through a proxy");
         }
-        Ok(Broker { url, description, proxied_url: proxied.into(), proxy, _node: node })
+        Ok(Broker {
+            url,
+            description,
+            proxied_url: proxied.into(),
+            proxy,
+            _node: node,
+        })
     }
 
     /// Resets the worker's connections.
@@ -115,36 +132,71 @@ pub struct Worker {
 }
 
 impl Worker {
-    pub fn prepare(broker: &Broker, simulator: &Simulator, names: &Names) -> anyhow::Result<Worker> {
+    pub fn prepare(
+        broker: &Broker,
+        simulator: &Simulator,
+        names: &Names,
+    ) -> anyhow::Result<Worker> {
         // The demo lies in target/<profile>/examples, the worker beside that folder.
         let demo = std::env::current_exe()?;
-        let binary = demo.ancestors().nth(2).context("the build folder")?.join("tagsweep");
-        ensure!(binary.exists(), "{} is not built; run `make demo`", binary.display());
+        let binary = demo
+            .ancestors()
+            .nth(2)
+            .context("the build folder")?
+            .join("tagsweep");
+        ensure!(
+            binary.exists(),
+            "{} is not built; run `make demo`",
+            binary.display()
+        );
         let settings = vec![
             (BROKER_URL, broker.proxied_url.clone()),
             ("TAGSWEEP__RABBITMQ__EXCHANGE", names.exchange.clone()),
             ("TAGSWEEP__RABBITMQ__QUEUE", names.queue.clone()),
-            ("TAGSWEEP__RABBITMQ__DEAD_LETTER_EXCHANGE", names.dead_letter_exchange.clone()),
-            ("TAGSWEEP__RABBITMQ__DEAD_LETTER_QUEUE", names.dead_letter_queue.clone()),
+            (
+                "TAGSWEEP__RABBITMQ__DEAD_LETTER_EXCHANGE",
+                names.dead_letter_exchange.clone(),
+            ),
+            (
+                "TAGSWEEP__RABBITMQ__DEAD_LETTER_QUEUE",
+                names.dead_letter_queue.clone(),
+            ),
             ("TAGSWEEP__IM__BASE_URL", simulator.url()),
             ("TAGSWEEP__IM__SDK_APP_ID", "1400000000".to_owned()),
             ("TAGSWEEP__IM__SECRET_KEY", SECRET_KEY.to_owned()),
         ];
         let log = std::env::temp_dir().join(format!("tagsweep-demo-{}.log", std::process::id()));
-        Ok(Worker { binary, settings, log })
+        Ok(Worker {
+            binary,
+            settings,
+            log,
+        })
     }
 
     /// Runs `tagsweep check`, which makes the queues too. Returns its outcome in one line.
     pub async fn check(&self) -> anyhow::Result<String> {
         let output = self.command().arg("check").output().await?;
         let lines = String::from_utf8_lossy(&output.stdout).into_owned();
-        ensure!(output.status.success(), "tagsweep check failed:\n{lines}{}", String::from_utf8_lossy(&output.stderr));
-        Ok(format!("tagsweep check: {} parts in order", lines.lines().filter(|line| line.starts_with("ok")).count()))
+        ensure!(
+            output.status.success(),
+            "tagsweep check failed:\n{lines}{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        Ok(format!(
+            "tagsweep check: {} parts in order",
+            lines.lines().filter(|line| line.starts_with("ok")).count()
+        ))
     }
 
     pub fn run(&self) -> anyhow::Result<Running> {
         let log = File::create(&self.log)?;
-        let child = self.command().arg("run").stdout(Stdio::null()).stderr(log).kill_on_drop(true).spawn()?;
+        let child = self
+            .command()
+            .arg("run")
+            .stdout(Stdio::null())
+            .stderr(log)
+            .kill_on_drop(true)
+            .spawn()?;
         Ok(Running { child })
     }
 
@@ -167,7 +219,10 @@ impl Running {
 
     /// Asks it to stop as a container runtime would, and waits for its exit code.
     pub async fn terminate(&mut self) -> anyhow::Result<Option<i32>> {
-        let sent = Command::new("kill").args(["-TERM", &self.id().to_string()]).status().await?;
+        let sent = Command::new("kill")
+            .args(["-TERM", &self.id().to_string()])
+            .status()
+            .await?;
         ensure!(sent.success(), "the worker is gone already");
         let status = tokio::time::timeout(Duration::from_secs(40), self.child.wait()).await;
         Ok(status.context("the worker does not end")??.code())

@@ -72,7 +72,10 @@ impl Plan {
                 }
                 47..50 => {
                     plan.foreign += 1;
-                    Outgoing::json("user.deleted", json!({"type": "user.renamed", "user_id": "whoever"}))
+                    Outgoing::json(
+                        "user.deleted",
+                        json!({"type": "user.renamed", "user_id": "whoever"}),
+                    )
                 }
                 50..200 => {
                     let users: Vec<String> =
@@ -109,7 +112,11 @@ impl Plan {
 
 /// One event about `users`, in one of the forms that the worker reads.
 fn event(users: &[String], number: usize, random: &mut fastrand::Rng) -> Outgoing {
-    let kind = if random.bool() { "user.deleted" } else { "user.reset" };
+    let kind = if random.bool() {
+        "user.deleted"
+    } else {
+        "user.reset"
+    };
     let id = format!("event-{number}");
     let time = "2026-11-22T10:00:00Z";
     let data = match users {
@@ -124,8 +131,13 @@ fn event(users: &[String], number: usize, random: &mut fastrand::Rng) -> Outgoin
             Outgoing::json(kind, body).with_content_type("application/cloudevents+json")
         }
         form @ (1 | 2) => {
-            let prefix = if form == 1 { "cloudEvents:" } else { "cloudEvents_" };
-            let names = ["specversion", "type", "source", "id", "time"].map(|name| format!("{prefix}{name}"));
+            let prefix = if form == 1 {
+                "cloudEvents:"
+            } else {
+                "cloudEvents_"
+            };
+            let names = ["specversion", "type", "source", "id", "time"]
+                .map(|name| format!("{prefix}{name}"));
             let values = ["1.0", kind, "/demo", &id, time];
             let headers: Vec<(&str, &str)> = names.iter().map(String::as_str).zip(values).collect();
             Outgoing::json(kind, data).with_headers(&headers)

@@ -14,6 +14,8 @@
 //! - `users`: accounts and their tags
 //! - `faults`, `journal`: what goes wrong on purpose, and what was seen
 
+#![warn(unreachable_pub)]
+
 mod answer;
 mod call;
 mod checks;

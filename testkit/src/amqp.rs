@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use lapin::options::{
-    BasicGetOptions, BasicPublishOptions, ConfirmSelectOptions, ExchangeDeleteOptions, QueueDeclareOptions,
-    QueueDeleteOptions,
+    BasicGetOptions, BasicPublishOptions, ConfirmSelectOptions, ExchangeDeleteOptions,
+    QueueDeclareOptions, QueueDeleteOptions,
 };
 use lapin::types::{AMQPValue, FieldArray, FieldTable};
 use lapin::{BasicProperties, Channel, Confirmation, Connection, ConnectionProperties};
@@ -69,7 +69,9 @@ impl Incoming {
     /// A header as text: texts as they are, integers in decimal.
     pub fn header(&self, name: &str) -> Option<String> {
         match self.value(name)? {
-            AMQPValue::LongString(text) => Some(String::from_utf8_lossy(text.as_bytes()).into_owned()),
+            AMQPValue::LongString(text) => {
+                Some(String::from_utf8_lossy(text.as_bytes()).into_owned())
+            }
             AMQPValue::LongLongInt(number) => Some(number.to_string()),
             AMQPValue::LongInt(number) => Some(number.to_string()),
             other => Some(format!("{other:?}")),
@@ -78,12 +80,19 @@ impl Incoming {
 
     /// A header that holds an array of texts.
     pub fn texts(&self, name: &str) -> Vec<String> {
-        let Some(AMQPValue::FieldArray(array)) = self.value(name) else { return Vec::new() };
+        let Some(AMQPValue::FieldArray(array)) = self.value(name) else {
+            return Vec::new();
+        };
         let text = |value: &AMQPValue| match value {
-            AMQPValue::LongString(text) => Some(String::from_utf8_lossy(text.as_bytes()).into_owned()),
+            AMQPValue::LongString(text) => {
+                Some(String::from_utf8_lossy(text.as_bytes()).into_owned())
+            }
             _ => None,
         };
-        FieldArray::as_slice(array).iter().filter_map(text).collect()
+        FieldArray::as_slice(array)
+            .iter()
+            .filter_map(text)
+            .collect()
     }
 
     fn value(&self, name: &str) -> Option<&AMQPValue> {
@@ -98,10 +107,19 @@ impl Amqp {
     /// When it does not answer in time or refuses.
     pub async fn connect(url: &str) -> anyhow::Result<Amqp> {
         let connecting = Connection::connect(url, ConnectionProperties::default());
-        let connection = timeout(LIMIT, connecting).await.context("connecting to RabbitMQ")??;
+        let connection = timeout(LIMIT, connecting)
+            .await
+            .context("connecting to RabbitMQ")??;
         let channel = timeout(LIMIT, connection.create_channel()).await??;
-        timeout(LIMIT, channel.confirm_select(ConfirmSelectOptions::default())).await??;
-        Ok(Amqp { channel, _connection: connection })
+        timeout(
+            LIMIT,
+            channel.confirm_select(ConfirmSelectOptions::default()),
+        )
+        .await??;
+        Ok(Amqp {
+            channel,
+            _connection: connection,
+        })
     }
 
     /// Publishes all and waits until the broker has each in a queue.
@@ -113,10 +131,18 @@ impl Amqp {
         exchange: &str,
         messages: impl IntoIterator<Item = Outgoing>,
     ) -> anyhow::Result<usize> {
-        let options = BasicPublishOptions { mandatory: true, ..Default::default() };
+        let options = BasicPublishOptions {
+            mandatory: true,
+            ..Default::default()
+        };
         let mut open = Vec::new();
         let mut count = 0;
-        for Outgoing { routing_key, body, properties } in messages {
+        for Outgoing {
+            routing_key,
+            body,
+            properties,
+        } in messages
+        {
             let publish = self.channel.basic_publish(
                 exchange.into(),
                 routing_key.as_str().into(),
@@ -141,8 +167,12 @@ impl Amqp {
     pub async fn take_all(&self, queue: &str) -> anyhow::Result<Vec<Incoming>> {
         let mut taken = Vec::new();
         loop {
-            let get = self.channel.basic_get(queue.into(), BasicGetOptions { no_ack: true });
-            let Some(message) = timeout(LIMIT, get).await?? else { return Ok(taken) };
+            let get = self
+                .channel
+                .basic_get(queue.into(), BasicGetOptions { no_ack: true });
+            let Some(message) = timeout(LIMIT, get).await?? else {
+                return Ok(taken);
+            };
             let message = message.delivery;
             taken.push(Incoming {
                 routing_key: message.routing_key.to_string(),
@@ -157,8 +187,13 @@ impl Amqp {
     /// # Errors
     /// When there is no such queue; the connection is of no use then.
     pub async fn depth(&self, queue: &str) -> anyhow::Result<(u32, u32)> {
-        let options = QueueDeclareOptions { passive: true, ..Default::default() };
-        let declare = self.channel.queue_declare(queue.into(), options, FieldTable::default());
+        let options = QueueDeclareOptions {
+            passive: true,
+            ..Default::default()
+        };
+        let declare = self
+            .channel
+            .queue_declare(queue.into(), options, FieldTable::default());
         let queue = timeout(LIMIT, declare).await??;
         Ok((queue.message_count(), queue.consumer_count()))
     }
@@ -169,11 +204,20 @@ impl Amqp {
     /// When the broker refuses.
     pub async fn delete(&self, queues: &[&str], exchanges: &[&str]) -> anyhow::Result<()> {
         for queue in queues {
-            timeout(LIMIT, self.channel.queue_delete((*queue).into(), QueueDeleteOptions::default())).await??;
+            timeout(
+                LIMIT,
+                self.channel
+                    .queue_delete((*queue).into(), QueueDeleteOptions::default()),
+            )
+            .await??;
         }
         for exchange in exchanges {
             let options = ExchangeDeleteOptions::default();
-            timeout(LIMIT, self.channel.exchange_delete((*exchange).into(), options)).await??;
+            timeout(
+                LIMIT,
+                self.channel.exchange_delete((*exchange).into(), options),
+            )
+            .await??;
         }
         Ok(())
     }

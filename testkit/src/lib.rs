@@ -4,4 +4,21 @@
 //!
 //! It knows nothing of the worker itself.
 
+pub mod amqp;
 pub mod rabbitmq;
+
+pub async fn eventually(
+    limit: std::time::Duration,
+    what: &str,
+    mut holds: impl AsyncFnMut() -> bool,
+) {
+    let waiting = async {
+        while !holds().await {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    };
+    assert!(
+        tokio::time::timeout(limit, waiting).await.is_ok(),
+        "not so within {limit:?}: {what}"
+    );
+}

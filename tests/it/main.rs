@@ -1,0 +1,6 @@
+//! Ring two: the worker on a real broker and the simulator's socket. One file a subject.
+
+mod flow;
+#[path = "../shared/secrets.rs"]
+mod secrets;
+mod stage;

@@ -1,0 +1,33 @@
+//! What must never be in a log. Every test that runs a worker keeps its log in [`folder`] and searches it.
+
+use std::path::{Path, PathBuf};
+
+/// Marks of what the tests use as user IDs, secret keys and passwords.
+const MARKS: [&str; 5] = ["pii-", "5ec2e7", "pa55", "usersig=", "demo-user"];
+
+/// The folder that this build's test logs are in.
+pub fn folder() -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("logs");
+    std::fs::create_dir_all(&folder).expect("the folder for logs can be created");
+    folder
+}
+
+/// Panics when the log holds what no log may hold.
+pub fn assert_clean(log: &Path) {
+    let text = std::fs::read_to_string(log).expect("the log can be read");
+    for (number, line) in text.lines().enumerate() {
+        let leak = MARKS.iter().find(|mark| line.contains(**mark)).copied();
+        let leak = leak.or_else(|| has_user_sig(line).then_some("a UserSig"));
+        // The line itself is not repeated: it would be the next leak.
+        assert_eq!(leak, None, "{}, line {}", log.display(), number + 1);
+    }
+}
+
+/// A UserSig is zlib in a Base64 of its own: it begins with `eJ` or `eA` and is long.
+fn has_user_sig(line: &str) -> bool {
+    line.match_indices("eJ").any(|(start, _)| {
+        let alphabet =
+            |character: &char| character.is_ascii_alphanumeric() || "*-_".contains(*character);
+        line[start..].chars().take_while(alphabet).count() > 60
+    })
+}
