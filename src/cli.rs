@@ -3,6 +3,7 @@
 mod check;
 mod config;
 mod explain;
+mod output;
 mod publish;
 mod run;
 
@@ -23,8 +24,9 @@ const CONFIGURATION_REFUSED: u8 = 78;
 #[derive(Parser)]
 #[command(
     version = concat!(env!("CARGO_PKG_VERSION"), " (", env!("TAGSWEEP_COMMIT"), ")"),
-    after_help = "Example: tagsweep --config /etc/tagsweep/config.toml run\n\n\
-                  Exit codes: 0 done, 1 failed, 78 configuration refused."
+    max_term_width = 100,
+    after_help = "Example:\n  tagsweep --config /etc/tagsweep/config.toml run\n\n\
+                  Exit codes: 0 done, 1 failed, 2 wrong usage, 78 configuration refused."
 )]
 struct Arguments {
     /// A TOML file with settings; repeatable, later ones win. TAGSWEEP__SECTION__KEY wins over all.
@@ -52,8 +54,8 @@ enum Command {
 enum Failure {
     Configuration(Problems),
     Other(anyhow::Error),
-    /// Everything was said already.
-    Silent,
+    /// Everything was said already; the exit code is left.
+    Said(u8),
 }
 
 impl<E: Into<anyhow::Error>> From<E> for Failure {
@@ -77,14 +79,13 @@ pub fn main() -> ExitCode {
     };
     match end {
         Ok(()) => ExitCode::SUCCESS,
-        Err(Failure::Silent) => ExitCode::from(FAILED),
+        Err(Failure::Said(code)) => ExitCode::from(code),
         Err(Failure::Other(error)) => {
-            eprintln!("tagsweep: {error:#}");
+            output::complain(&format!("{error:#}"));
             ExitCode::from(FAILED)
         }
         Err(Failure::Configuration(problems)) => {
-            eprintln!("tagsweep: the configuration is refused:");
-            eprintln!("{problems}");
+            output::complain(&refusal(&problems));
             ExitCode::from(CONFIGURATION_REFUSED)
         }
     }
@@ -95,21 +96,30 @@ fn settings(files: &[PathBuf]) -> Result<Settings, Failure> {
     crate::config::load_from_process(files).map_err(Failure::Configuration)
 }
 
-/// One thread is enough: the work is waiting, and one thread costs the least.
-fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
+/// One line a problem, below a line that says how many there are.
+fn refusal(Problems(problems): &Problems) -> String {
+    let count = match problems.len() {
+        1 => "one problem".to_owned(),
+        count => format!("{count} problems"),
+    };
+    let mut text = format!("the configuration is refused, it has {count}:");
+    for problem in problems {
+        text += &format!("\n  {problem}");
+    }
+    text
 }
 
-/// Prints for people or machines on standard output; a reader that has gone away is no error.
-macro_rules! print_out {
-    ($($argument:tt)*) => {{
-        use std::io::Write;
-        let _ = writeln!(std::io::stdout(), $($argument)*);
-    }};
+/// Runs a command's future to its end. One thread is enough: the work is waiting, and one thread
+/// costs the least.
+fn block_on<T>(future: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let end = runtime.block_on(future);
+    // Dropping it would wait for a name lookup that hangs.
+    runtime.shutdown_background();
+    end
 }
-use print_out;
 
 #[cfg(test)]
 mod tests {

@@ -2,9 +2,10 @@
 //!
 //! The only module that knows signals. A test, or another shell, cancels the tokens instead.
 
+use std::io;
 use std::time::Duration;
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 /// The two steps of an end. Clones share them.
@@ -21,23 +22,16 @@ impl Shutdown {
     ///
     /// # Errors
     /// When the signals cannot be listened to.
-    pub fn on_signals(grace_period: Duration) -> std::io::Result<Shutdown> {
+    pub fn on_signals(grace_period: Duration) -> io::Result<Shutdown> {
         let shutdown = Shutdown::default();
-        let mut terminate = signal(SignalKind::terminate())?;
-        let mut interrupt = signal(SignalKind::interrupt())?;
         let steps = shutdown.clone();
+        let mut signals = Signals::listen()?;
         tokio::spawn(async move {
-            let mut next = async || {
-                tokio::select! {
-                    _ = terminate.recv() => "SIGTERM",
-                    _ = interrupt.recv() => "SIGINT",
-                }
-            };
-            let signal = next().await;
+            let signal = signals.next().await;
             tracing::info!(signal, grace_period = ?grace_period, "asked to stop, draining");
             steps.drain.cancel();
             tokio::select! {
-                signal = next() => tracing::warn!(signal, "asked again, stopping now"),
+                signal = signals.next() => tracing::warn!(signal, "asked again, stopping now"),
                 () = tokio::time::sleep(grace_period) => {
                     tracing::warn!(grace_period = ?grace_period, "the grace period is over, stopping now");
                 }
@@ -45,5 +39,31 @@ impl Shutdown {
             steps.stop.cancel();
         });
         Ok(shutdown)
+    }
+}
+
+/// The names of the SIGTERMs and SIGINTs that this process gets.
+pub struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    /// From now on these signals do not end the process by themselves.
+    ///
+    /// # Errors
+    /// When they cannot be listened to.
+    pub fn listen() -> io::Result<Signals> {
+        Ok(Signals {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    pub async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
     }
 }

@@ -2,30 +2,41 @@
 
 use std::io::IsTerminal;
 
-use tracing_subscriber::EnvFilter;
+use tracing::{Level, Metadata};
+use tracing_subscriber::filter::{EnvFilter, FilterExt, filter_fn};
+use tracing_subscriber::layer::{Layer, SubscriberExt};
+use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::config::{Log, LogFormat};
 
-/// Sends all logs to standard error from now on.
+/// Sends all logs to standard error from now on; text has colours if `colour` says so.
 ///
 /// Standard output stays free for what a command prints.
-pub fn start(log: &Log) {
-    let terminal = std::io::stderr().is_terminal();
-    let colour = terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    // Libraries get to speak only of what went wrong: their debug output may hold what ours must not.
-    let filter = EnvFilter::new(format!("warn,tagsweep={}", log.level));
-    let lines = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr);
-    match log.format {
-        LogFormat::Text => lines.with_ansi(colour).with_target(false).init(),
-        LogFormat::Auto if terminal => lines.with_ansi(colour).with_target(false).init(),
-        LogFormat::Auto | LogFormat::Json => {
-            lines
-                .json()
-                .flatten_event(true)
-                .with_current_span(false)
-                .init();
-        }
-    }
+pub fn start(log: &Log, colour: bool) {
+    let filter = EnvFilter::new(&log.level).and(filter_fn(is_safe));
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let text = match log.format {
+        LogFormat::Text => true,
+        LogFormat::Json => false,
+        LogFormat::Auto => std::io::stderr().is_terminal(),
+    };
+    let lines = if text {
+        lines.with_ansi(colour).with_target(false).boxed()
+    } else {
+        lines
+            .json()
+            .flatten_event(true)
+            .with_current_span(false)
+            .boxed()
+    };
+    tracing_subscriber::registry()
+        .with(lines.with_filter(filter))
+        .init();
+}
+
+/// Whatever `log.level` says, libraries get to speak of their errors only: in their other lines, even
+/// in warnings, are frames, messages and URLs, with user IDs and passwords in them.
+fn is_safe(line: &Metadata<'_>) -> bool {
+    let ours = line.target() == "tagsweep" || line.target().starts_with("tagsweep::");
+    ours || *line.level() == Level::ERROR
 }

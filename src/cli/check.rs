@@ -3,20 +3,29 @@
 use std::path::PathBuf;
 
 use jiff::SignedDuration;
-use serde::Serialize;
+use serde_json::json;
 
-use super::{Failure, print_out};
-use crate::config::Settings;
+use super::{CONFIGURATION_REFUSED, FAILED, Failure, output};
+use crate::config::{self, Settings};
 use crate::engine::error_code;
 use crate::im::{Client, Reply};
-use crate::rabbitmq::{self, Outcome};
+use crate::rabbitmq::{self, Finding, Outcome};
 use crate::worker;
 
 /// A clock that is further off than this makes UserSigs fail sooner or later.
 const SKEW_LIMIT: SignedDuration = SignedDuration::from_secs(60);
 
+const CONFIGURATION: &str = "configuration";
+const API: &str = "API and UserSig";
+const CLOCK: &str = "clock";
+/// The longest name of a part: the details begin in one column.
+const WIDTH: usize = "queues and exchanges".len();
+
 #[derive(clap::Args)]
-#[command(after_help = "Example: tagsweep --config /etc/tagsweep/config.toml check")]
+#[command(
+    after_help = "Example:\n  tagsweep --config /etc/tagsweep/config.toml check\n\n\
+                  With rabbitmq.declare = true, queues and exchanges that are missing are made, as run would."
+)]
 pub(super) struct Arguments {
     /// Stop after the configuration: connect to nothing.
     #[arg(long)]
@@ -26,103 +35,151 @@ pub(super) struct Arguments {
     json: bool,
 }
 
-/// One line of the outcome.
-#[derive(Serialize)]
-struct Line {
-    what: &'static str,
-    outcome: &'static str,
-    detail: String,
-}
-
 pub(super) fn run(files: &[PathBuf], arguments: &Arguments) -> Result<(), Failure> {
-    let settings = super::settings(files)?;
-    let mut lines = vec![line("configuration", "ok", "in order")];
-    lines.extend(
-        settings
-            .warnings()
-            .into_iter()
-            .map(|warning| line("configuration", "warn", warning)),
-    );
-    if !arguments.offline {
-        super::runtime()?.block_on(outside(&settings, &mut lines))?;
-    }
-    if arguments.json {
-        print_out!("{}", serde_json::to_string_pretty(&lines)?);
-    } else {
-        for Line {
-            what,
-            outcome,
-            detail,
-        } in &lines
-        {
-            print_out!("{outcome:<5}{what}: {detail}");
+    let mut report = Report {
+        json: arguments.json,
+        colour: output::takes_colour(&std::io::stdout()),
+        findings: Vec::new(),
+    };
+    let exit_code = match config::load_from_process(files) {
+        Ok(settings) => {
+            report.add(CONFIGURATION, Outcome::Ok, "in order")?;
+            for warning in settings.warnings() {
+                report.add(CONFIGURATION, Outcome::Warn, warning)?;
+            }
+            if !arguments.offline {
+                super::block_on(outside(&settings, &mut report))?;
+            }
+            FAILED
         }
-    }
-    let failed = lines.iter().any(|line| line.outcome == "fail");
-    if failed { Err(Failure::Silent) } else { Ok(()) }
+        Err(problems) => {
+            for problem in &problems.0 {
+                report.add(CONFIGURATION, Outcome::Fail, problem.to_string())?;
+            }
+            CONFIGURATION_REFUSED
+        }
+    };
+    report.finish(exit_code)
 }
 
-async fn outside(settings: &Settings, lines: &mut Vec<Line>) -> Result<(), Failure> {
-    for finding in rabbitmq::inspect(&worker::broker_options(settings)?).await {
-        let outcome = match finding.outcome {
-            Outcome::Ok => "ok",
-            Outcome::Warn => "warn",
-            Outcome::Fail => "fail",
-        };
-        lines.push(line(finding.what, outcome, finding.detail));
+async fn outside(settings: &Settings, report: &mut Report) -> Result<(), Failure> {
+    for Finding {
+        what,
+        outcome,
+        detail,
+    } in rabbitmq::inspect(&worker::broker_options(settings)?).await
+    {
+        report.add(what, outcome, detail)?;
     }
     let client = Client::new(worker::client_options(&settings.im)?)?;
-    lines.push(api(&client.probe().await));
-    lines.extend(client.clock_skew().map(clock));
+    let (outcome, detail) = api(&client.probe().await);
+    report.add(API, outcome, detail)?;
+    if let Some(skew) = client.clock_skew() {
+        let (outcome, detail) = clock(skew);
+        report.add(CLOCK, outcome, detail)?;
+    }
     Ok(())
 }
 
 /// What the API says to `im_get_tag` of the admin itself, which changes nothing.
-fn api(reply: &Reply) -> Line {
-    let line = |outcome, detail: String| line("API and UserSig", outcome, detail);
+fn api(reply: &Reply) -> (Outcome, String) {
     match reply {
-        Reply::Done { .. } => line(
-            "ok",
+        Reply::Done { .. } => (
+            Outcome::Ok,
             "im_get_tag of the admin itself was answered".to_owned(),
         ),
         Reply::Refused(code) => {
-            let advice = error_code(*code).map_or("in no published table", |known| known.meaning);
-            line(
-                "fail",
-                format!("error code {code}: {advice} (more: tagsweep explain {code})"),
+            let meaning = error_code(*code).map_or("in no published table", |known| known.meaning);
+            (
+                Outcome::Fail,
+                format!("error code {code}: {meaning} (more: tagsweep explain {code})"),
             )
         }
-        Reply::Unclear => line(
-            "fail",
+        Reply::Unclear => (
+            Outcome::Fail,
             "the answer is none of this API: check im.base_url and im.path".to_owned(),
         ),
-        Reply::Fault(fault) => line(
-            "fail",
+        Reply::Fault(fault) => (
+            Outcome::Fail,
             format!("{fault}: check im.base_url and the way to it"),
         ),
     }
 }
 
-fn clock(skew: SignedDuration) -> Line {
+fn clock(skew: SignedDuration) -> (Outcome, String) {
     let seconds = skew.as_secs();
+    let difference = format!("{seconds} s ahead of the API's");
     if skew.abs() > SKEW_LIMIT {
-        let detail = format!(
-            "{seconds} s between this machine and the API: set the clock, or UserSigs will fail"
-        );
-        line("clock", "warn", detail)
-    } else {
-        line(
-            "clock",
-            "ok",
-            format!("{seconds} s between this machine and the API"),
+        (
+            Outcome::Warn,
+            format!("{difference}: set this machine's clock, or UserSigs will fail"),
         )
+    } else {
+        (Outcome::Ok, difference)
     }
 }
 
-fn line(what: &'static str, outcome: &'static str, detail: impl Into<String>) -> Line {
-    Line {
-        what,
-        outcome,
-        detail: detail.into(),
+/// What was found so far. As text it is printed at once, because a part that does not answer takes
+/// its time; as JSON at the end.
+struct Report {
+    json: bool,
+    colour: bool,
+    findings: Vec<Finding>,
+}
+
+impl Report {
+    fn add(
+        &mut self,
+        what: &'static str,
+        outcome: Outcome,
+        detail: impl Into<String>,
+    ) -> Result<(), Failure> {
+        let detail = detail.into();
+        if !self.json {
+            let (word, colour) = shown(outcome);
+            let word = format!("{word:<4}");
+            let word = match self.colour {
+                true => format!("{colour}{word}\x1b[0m"),
+                false => word,
+            };
+            output::print(format_args!("{word}  {what:<WIDTH$}  {detail}"))?;
+        }
+        self.findings.push(Finding {
+            what,
+            outcome,
+            detail,
+        });
+        Ok(())
+    }
+
+    fn finish(self, exit_code: u8) -> Result<(), Failure> {
+        if self.json {
+            let findings: Vec<_> = self
+                .findings
+                .iter()
+                .map(|finding| {
+                    json!({
+                        "what": finding.what,
+                        "outcome": shown(finding.outcome).0,
+                        "detail": finding.detail,
+                    })
+                })
+                .collect();
+            output::print(serde_json::to_string_pretty(&findings)?)?;
+        }
+        let mut outcomes = self.findings.iter().map(|finding| finding.outcome);
+        match outcomes.any(|outcome| outcome == Outcome::Fail) {
+            true => Err(Failure::Said(exit_code)),
+            false => Ok(()),
+        }
+    }
+}
+
+/// The word of an outcome, and the colour of that word on a terminal.
+fn shown(outcome: Outcome) -> (&'static str, &'static str) {
+    match outcome {
+        Outcome::Ok => ("ok", "\x1b[32m"),
+        Outcome::Warn => ("warn", "\x1b[33m"),
+        Outcome::Fail => ("fail", "\x1b[31m"),
     }
 }

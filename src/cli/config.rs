@@ -2,10 +2,13 @@
 
 use std::path::PathBuf;
 
-use super::{Failure, print_out};
+use super::{Failure, output};
 
 #[derive(clap::Args)]
-#[command(after_help = "Example: tagsweep config --default > config.toml")]
+#[command(
+    after_help = "Examples:\n  tagsweep config --default > config.toml\n  \
+                        tagsweep --config config.toml config"
+)]
 pub(super) struct Arguments {
     /// Print the JSON Schema of a configuration file.
     #[arg(long, conflicts_with = "default")]
@@ -20,19 +23,16 @@ pub(super) struct Arguments {
 
 pub(super) fn run(files: &[PathBuf], arguments: &Arguments) -> Result<(), Failure> {
     if arguments.default {
-        print_out!("{}", crate::config::DEFAULT_FILE.trim_end());
-    } else if arguments.schema {
-        print_out!(
-            "{}",
-            serde_json::to_string_pretty(&crate::config::schema())?
-        );
-    } else {
-        let settings = super::settings(files)?;
-        if arguments.json {
-            print_out!("{}", serde_json::to_string_pretty(&settings)?);
-        } else {
-            print_out!("{}", settings.redacted().trim_end());
-        }
+        return output::print(crate::config::DEFAULT_FILE.trim_end());
     }
-    Ok(())
+    if arguments.schema {
+        let schema = serde_json::to_string_pretty(&crate::config::schema())?;
+        return output::print(schema);
+    }
+    let settings = super::settings(files)?;
+    if arguments.json {
+        output::print(serde_json::to_string_pretty(&settings)?)
+    } else {
+        output::print(settings.redacted().trim_end())
+    }
 }

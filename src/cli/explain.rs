@@ -1,10 +1,12 @@
 //! `tagsweep explain CODE`: what an API error code means.
 
-use super::{Failure, print_out};
-use crate::engine::error_code;
+use serde_json::json;
+
+use super::{FAILED, Failure, output};
+use crate::engine::{Class, error_code};
 
 #[derive(clap::Args)]
-#[command(after_help = "Example: tagsweep explain 90009")]
+#[command(after_help = "Example:\n  tagsweep explain 90009")]
 pub(super) struct Arguments {
     /// An ErrorCode of the API, such as 70009.
     code: i64,
@@ -13,29 +15,31 @@ pub(super) struct Arguments {
     json: bool,
 }
 
-pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let Some(known) = error_code(arguments.code) else {
-        return Err(anyhow::anyhow!(
-            "error code {} is in no published table; the worker tries such a window a few times more and \
-             then pauses, and dead-letters nothing for it",
-            arguments.code
-        )
-        .into());
-    };
-    let (class, reaction) = (known.class.name(), known.class.reaction());
-    if arguments.json {
-        let object = serde_json::json!({
-            "code": known.code,
-            "class": class,
-            "meaning": known.meaning,
-            "reaction": reaction,
-            "source": known.source,
-        });
-        print_out!("{object}");
+pub(super) fn run(&Arguments { code, json }: &Arguments) -> Result<(), Failure> {
+    let known = error_code(code);
+    let class = known.map_or(Class::Unknown, |known| known.class);
+    if json {
+        output::print(json!({
+            "code": code,
+            "known": known.is_some(),
+            "class": class.name(),
+            "meaning": known.map(|known| known.meaning),
+            "reaction": class.reaction(),
+            "source": known.map(|known| known.source),
+        }))?;
+    } else if let Some(known) = known {
+        output::print(format_args!(
+            "{code} ({}): {}\nWhat the worker does: {}\nSource: {}",
+            class.name(),
+            known.meaning,
+            class.reaction(),
+            known.source
+        ))?;
     } else {
-        print_out!("{} ({class}): {}", known.code, known.meaning);
-        print_out!("What the worker does: {reaction}");
-        print_out!("Source: {}", known.source);
+        output::complain(&format!(
+            "error code {code} is in no published table\nWhat the worker does: {}",
+            class.reaction()
+        ));
     }
-    Ok(())
+    known.map(|_| ()).ok_or(Failure::Said(FAILED))
 }

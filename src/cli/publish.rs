@@ -9,14 +9,18 @@ use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressStyle};
 use jiff::Timestamp;
 use serde::Serialize;
+use serde_json::json;
 
-use super::{Failure, print_out};
+use super::{Failure, output};
 use crate::event::UserId;
-use crate::rabbitmq::{Publisher, Publishing};
+use crate::rabbitmq::{self, PublishError, Publisher, Publishing};
+use crate::shutdown::Signals;
 use crate::worker;
 
 #[derive(clap::Args)]
-#[command(after_help = "Example: tagsweep publish --reason reset --file users.txt")]
+#[command(
+    after_help = "Examples:\n  tagsweep publish alice bob\n  tagsweep publish --reason reset --file users.txt"
+)]
 pub(super) struct Arguments {
     /// User IDs.
     #[arg(value_name = "USER", required_unless_present = "file")]
@@ -61,37 +65,59 @@ pub(super) fn run(files: &[PathBuf], arguments: Arguments) -> Result<(), Failure
     let settings = super::settings(files)?;
     let users = users(arguments.users, arguments.file.as_deref())?;
     let options = worker::broker_options(&settings)?;
-    let bar = progress_bar(users.len());
-    let published = super::runtime()?.block_on(async {
-        let mut publisher = Publisher::connect(options).await?;
-        for user in &users {
-            publish(&mut publisher, user, arguments.reason.event_type()).await?;
-            bar.set_position(publisher.confirmed());
+    let kind = arguments.reason.event_type();
+    let (count, bar) = (users.len(), progress_bar(users.len()));
+    let end = super::block_on(async {
+        let mut signals = Signals::listen()?;
+        tokio::select! {
+            end = publish_all(options, &users, kind, &bar) => Ok(end?),
+            signal = signals.next() => Err(anyhow::anyhow!("stopped by {signal}").into()),
         }
-        publisher.close().await
     });
+    let confirmed = bar.position();
     bar.finish_and_clear();
-    published.context("not every event is known to be in the queue")?;
-    let count = users.len();
     if arguments.json {
-        print_out!(
-            "{}",
-            serde_json::json!({ "published": count, "confirmed": count })
-        );
-    } else {
-        print_out!(
-            "published {count} events of type {}, all confirmed",
-            arguments.reason.event_type()
-        );
+        output::print(json!({ "events": count, "confirmed": confirmed }))?;
     }
-    Ok(())
+    match end {
+        Ok(()) if arguments.json => Ok(()),
+        Ok(()) => output::print(format_args!(
+            "published {count} events of type {kind}, all confirmed"
+        )),
+        Err(Failure::Other(error)) => Err(Failure::Other(error.context(format!(
+            "only {confirmed} of {count} events are confirmed, others may be in the queue too"
+        )))),
+        Err(failure) => Err(failure),
+    }
+}
+
+/// The bar's position tells how many are confirmed, also after an error.
+async fn publish_all(
+    options: rabbitmq::Options,
+    users: &[UserId],
+    kind: &'static str,
+    bar: &ProgressBar,
+) -> Result<(), PublishError> {
+    let mut publisher = Publisher::connect(options).await?;
+    let mut published = Ok(());
+    for user in users {
+        published = publish(&mut publisher, user, kind).await;
+        bar.set_position(publisher.confirmed());
+        if published.is_err() {
+            break;
+        }
+    }
+    let flushed = publisher.flush().await;
+    bar.set_position(publisher.confirmed());
+    published.and(flushed)?;
+    publisher.close().await
 }
 
 async fn publish(
     publisher: &mut Publisher,
     user: &UserId,
     kind: &'static str,
-) -> Result<(), crate::rabbitmq::PublishError> {
+) -> Result<(), PublishError> {
     let id = format!("{:032x}", fastrand::u128(..));
     let event = Event {
         kind,

@@ -2,24 +2,23 @@
 
 use std::path::PathBuf;
 
-use super::Failure;
+use super::{Failure, output};
 use crate::shutdown::Shutdown;
 use crate::{telemetry, worker};
 
 #[derive(clap::Args)]
 #[command(
-    after_help = "Example: TAGSWEEP__IM__SDK_APP_ID=1400000000 TAGSWEEP__IM__SECRET_KEY_FILE=/run/secrets/im-key tagsweep run"
+    after_help = "Example:\n  TAGSWEEP__IM__SDK_APP_ID=1400000000 TAGSWEEP__IM__SECRET_KEY_FILE=/run/secrets/im-key tagsweep run\n\n\
+                  The first SIGTERM or SIGINT drains: what the worker holds is finished. The second one, or the end\n\
+                  of shutdown.grace_period, stops it where it is, with exit code 1; nothing is lost by that."
 )]
 pub(super) struct Arguments {}
 
 pub(super) fn run(files: &[PathBuf], _: &Arguments) -> Result<(), Failure> {
     let settings = super::settings(files)?;
-    telemetry::start(&settings.log);
-    let runtime = super::runtime()?;
-    runtime.block_on(async {
+    telemetry::start(&settings.log, output::takes_colour(&std::io::stderr()));
+    super::block_on(async {
         let shutdown = Shutdown::on_signals(settings.shutdown.grace_period)?;
-        worker::run(&settings, shutdown)
-            .await
-            .map_err(Failure::from)
+        Ok(worker::run(&settings, shutdown).await?)
     })
 }

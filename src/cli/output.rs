@@ -1,0 +1,36 @@
+//! What is printed: results on standard output, complaints on standard error, colours for terminals.
+
+use std::fmt::Display;
+use std::io::{ErrorKind, IsTerminal, Write, stderr, stdout};
+
+use anyhow::Context;
+
+use super::Failure;
+
+/// Prints a result and a line end. A reader that has gone away, as `head` does, is no error.
+///
+/// # Errors
+/// When standard output takes no more, such as on a full disk.
+pub(super) fn print(text: impl Display) -> Result<(), Failure> {
+    // One write: what is printed line by line reaches a reader in parts.
+    let text = format!("{text}\n");
+    match stdout().lock().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(error).context("standard output cannot be written")?
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Says on standard error why the program ends. There is nobody to tell if that cannot be written.
+pub(super) fn complain(text: &str) {
+    let _ = writeln!(stderr(), "tagsweep: {text}");
+}
+
+/// Whether colours may be written to this stream.
+pub(super) fn takes_colour(stream: &impl IsTerminal) -> bool {
+    let set = |name| std::env::var_os(name).filter(|value| !value.is_empty());
+    stream.is_terminal()
+        && set("NO_COLOR").is_none()
+        && set("TERM").is_none_or(|terminal| terminal != "dumb")
+}
