@@ -29,6 +29,8 @@ pub use wiring::{SetupError, broker_options, client_options};
 const TURN: usize = 512;
 /// How often a line tells what was done.
 const SUMMARY: Duration = Duration::from_secs(60);
+/// How long the goodbye to the broker may take after the order to stop.
+const GOODBYE: Duration = Duration::from_secs(1);
 
 /// Why the worker ended other than in good order.
 #[derive(Debug, thiserror::Error)]
@@ -56,9 +58,18 @@ pub async fn run(settings: &Settings, shutdown: Shutdown) -> Result<(), Error> {
         () = shutdown.stop.cancelled() => Err(Error::Stopped),
     };
     let status = worker.engine.status(Instant::now());
-    let closed = worker.broker.close().await;
+    let closed = tokio::select! {
+        closed = worker.broker.close() => closed.map_err(Error::Close),
+        () = over(&shutdown) => Err(Error::Stopped),
+    };
     report::ended(&status);
-    end.and(closed.map_err(Error::Close))
+    end.and(closed)
+}
+
+/// Some time after the order to stop: a broker that is mute must not hold up the end.
+async fn over(shutdown: &Shutdown) {
+    shutdown.stop.cancelled().await;
+    tokio::time::sleep(GOODBYE).await;
 }
 
 struct Worker {
