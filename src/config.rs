@@ -18,6 +18,7 @@ mod im;
 mod in_units;
 mod keys;
 mod load;
+mod pem;
 mod problem;
 mod rabbitmq;
 mod rules;
@@ -27,6 +28,7 @@ mod warnings;
 
 pub use amqp_url::{AmqpUrl, AmqpUrls, InvalidAmqpUrl};
 pub use im::{Credentials, Im, MissingAccount};
+pub use pem::{PemError, read_pem};
 pub use problem::{Problem, Problems};
 pub use rabbitmq::{RabbitMq, UrlsError};
 pub use secret::{Secret, SecretError, SecretText};

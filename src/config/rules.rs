@@ -94,7 +94,7 @@ fn log_level(log: &Log) -> Option<Finding> {
     (!fine).then(|| {
         finding(
             ["log.level"],
-            "must be off, error, warn, info, debug or trace, or a list with targets such as info,lapin=warn",
+            "must be off, error, warn, info, debug or trace, or a list with targets such as info,lapin=off",
         )
     })
 }
@@ -118,13 +118,9 @@ fn secret_mend(error: &super::SecretError) -> String {
 
 /// Whether a file can be read and holds PEM.
 fn pem_file(key: &'static str, path: Option<&Path>) -> Option<Finding> {
-    let wrong = match std::fs::read_to_string(path?) {
-        Err(error) => format!("cannot be read ({error})"),
-        Ok(text) if !text.contains("-----BEGIN ") => "holds no PEM block".to_owned(),
-        Ok(_) => return None,
-    };
+    let error = super::read_pem(path?).err()?;
     Some(finding(
         [key],
-        format!("{wrong}; name a PEM file that this user may read"),
+        format!("{error}; name a PEM file that this user may read"),
     ))
 }

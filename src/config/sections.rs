@@ -117,7 +117,7 @@ pub struct Shutdown {
 pub struct Log {
     /// Form of a log line.
     pub format: LogFormat,
-    /// off, error, warn, info, debug or trace, or a list with targets: info,lapin=warn.
+    /// off, error, warn, info, debug or trace, or a list with targets: info,lapin=off.
     pub level: String,
 }
 

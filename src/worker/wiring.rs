@@ -1,14 +1,14 @@
 //! From the configuration to what each part is built from.
 
 use std::borrow::Cow;
-use std::io;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use secrecy::SecretString;
 
-use crate::config::{self, Credentials, EventFormat, Secret, Settings, UrlsError};
+use crate::config::{
+    self, Credentials, EventFormat, PemError, Secret, Settings, UrlsError, read_pem,
+};
 use crate::engine::{self, MissingAccount};
 use crate::event::{self, Format, Rules};
 use crate::im::{self, BuildError, Credential};
@@ -21,8 +21,8 @@ const QUOTA_MARGIN: Duration = Duration::from_millis(20);
 /// Why a part could not be built from a configuration that was found to be in order.
 #[derive(Debug, thiserror::Error)]
 pub enum SetupError {
-    #[error("{}: {cause}", path.display())]
-    File { path: PathBuf, cause: io::Error },
+    #[error(transparent)]
+    Pem(#[from] PemError),
     #[error("rabbitmq.url: {0}")]
     Urls(#[from] UrlsError),
     #[error("im.base_url: {0}")]
@@ -90,7 +90,7 @@ pub fn client_options(settings: &config::Im) -> Result<im::Options, SetupError> 
         ca_pem: settings
             .ca_file
             .as_deref()
-            .map(read)
+            .map(read_pem)
             .transpose()?
             .map(String::into_bytes),
         max_idle_connections: settings.max_in_flight,
@@ -116,8 +116,8 @@ pub fn broker_options(settings: &Settings) -> Result<rabbitmq::Options, SetupErr
     let broker = &settings.rabbitmq;
     let identity = match (&broker.cert_file, &broker.key_file) {
         (Some(cert), Some(key)) => Some(Identity {
-            cert_pem: read(cert)?,
-            key_pem: SecretString::from(read(key)?),
+            cert_pem: read_pem(cert)?,
+            key_pem: SecretString::from(read_pem(key)?),
         }),
         _ => None,
     };
@@ -127,7 +127,7 @@ pub fn broker_options(settings: &Settings) -> Result<rabbitmq::Options, SetupErr
             .iter()
             .map(|url| SecretString::from(url.expose_secret()))
             .collect(),
-        ca_pem: broker.ca_file.as_deref().map(read).transpose()?,
+        ca_pem: broker.ca_file.as_deref().map(read_pem).transpose()?,
         identity,
         exchange: broker.exchange.clone(),
         routing_keys: broker.routing_keys.clone(),
@@ -137,13 +137,6 @@ pub fn broker_options(settings: &Settings) -> Result<rabbitmq::Options, SetupErr
         declare: broker.declare,
         prefetch: settings.prefetch(),
         timing: Timing::default(),
-    })
-}
-
-fn read(path: &Path) -> Result<String, SetupError> {
-    std::fs::read_to_string(path).map_err(|cause| SetupError::File {
-        path: path.to_owned(),
-        cause,
     })
 }
 
