@@ -81,7 +81,7 @@ pub fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure::Said(code)) => ExitCode::from(code),
         Err(Failure::Other(error)) => {
-            output::complain(&format!("{error:#}"));
+            output::complain(&in_one_line(&error));
             ExitCode::from(FAILED)
         }
         Err(Failure::Configuration(problems)) => {
@@ -105,6 +105,19 @@ fn refusal(Problems(problems): &Problems) -> String {
     let mut text = format!("the configuration is refused, it has {count}:");
     for problem in problems {
         text += &format!("\n  {problem}");
+    }
+    text
+}
+
+/// An error and its causes. Some errors tell their cause themselves; it is not told again.
+fn in_one_line(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if text.is_empty() {
+            text = cause;
+        } else if !text.ends_with(&cause) {
+            text += &format!(": {cause}");
+        }
     }
     text
 }

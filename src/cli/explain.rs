@@ -9,6 +9,7 @@ use crate::engine::{Class, error_code};
 #[command(after_help = "Example:\n  tagsweep explain 90009")]
 pub(super) struct Arguments {
     /// An ErrorCode of the API, such as 70009.
+    #[arg(allow_negative_numbers = true)]
     code: i64,
     /// Print a JSON object.
     #[arg(long)]

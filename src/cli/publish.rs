@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context;
-use clap::ValueEnum;
+use clap::{ArgGroup, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 use jiff::Timestamp;
 use serde::Serialize;
@@ -23,7 +23,7 @@ use crate::worker;
 )]
 pub(super) struct Arguments {
     /// User IDs.
-    #[arg(value_name = "USER", required_unless_present = "file")]
+    #[arg(value_name = "USER")]
     users: Vec<String>,
     /// A file with one user ID a line; - for standard input.
     #[arg(long, value_name = "FILE")]
@@ -71,7 +71,7 @@ pub(super) fn run(files: &[PathBuf], arguments: Arguments) -> Result<(), Failure
         let mut signals = Signals::listen()?;
         tokio::select! {
             end = publish_all(options, &users, kind, &bar) => Ok(end?),
-            signal = signals.next() => Err(anyhow::anyhow!("stopped by {signal}").into()),
+            signal = signals.next() => Err(anyhow::anyhow!("stopped by {signal}; events on the way may be in the queue too").into()),
         }
     });
     let confirmed = bar.position();
@@ -84,9 +84,9 @@ pub(super) fn run(files: &[PathBuf], arguments: Arguments) -> Result<(), Failure
         Ok(()) => output::print(format_args!(
             "published {count} events of type {kind}, all confirmed"
         )),
-        Err(Failure::Other(error)) => Err(Failure::Other(error.context(format!(
-            "only {confirmed} of {count} events are confirmed, others may be in the queue too"
-        )))),
+        Err(Failure::Other(error)) => Err(Failure::Other(
+            error.context(format!("{confirmed} of {count} events are confirmed")),
+        )),
         Err(failure) => Err(failure),
     }
 }
