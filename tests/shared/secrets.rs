@@ -15,11 +15,16 @@ pub fn folder() -> PathBuf {
 /// Panics when the log holds what no log may hold.
 pub fn assert_clean(log: &Path) {
     let text = std::fs::read_to_string(log).expect("the log can be read");
+    assert_clean_text(&log.display().to_string(), &text);
+}
+
+/// Panics when the text holds what nobody may read; `name` says which text it is.
+pub fn assert_clean_text(name: &str, text: &str) {
     for (number, line) in text.lines().enumerate() {
         let leak = MARKS.iter().find(|mark| line.contains(**mark)).copied();
         let leak = leak.or_else(|| has_user_sig(line).then_some("a UserSig"));
         // The line itself is not repeated: it would be the next leak.
-        assert_eq!(leak, None, "{}, line {}", log.display(), number + 1);
+        assert_eq!(leak, None, "{name}, line {}", number + 1);
     }
 }
 

@@ -1,0 +1,14 @@
+//! Ring three: the program itself, as a process, with its arguments, signals, output and exit codes.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test ends where something is not as it must be"
+)]
+
+mod commands;
+mod config;
+mod program;
+mod run;
+#[path = "../shared/secrets.rs"]
+mod secrets;
+mod stage;

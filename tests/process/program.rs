@@ -1,0 +1,170 @@
+//! The binary as a process: with the environment that a test gives it and no other, its standard error
+//! in a file that is searched for secrets at the end.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use tokio::io::AsyncWriteExt;
+use tokio::process::{Child, Command};
+
+use crate::secrets;
+
+/// Long enough for a busy machine; a test that needs it all has found something.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A command of the binary. [`run`](Program::run) waits for its end, [`start`](Program::start) does not.
+#[derive(Clone, Default)]
+pub struct Program {
+    arguments: Vec<String>,
+    settings: BTreeMap<String, String>,
+    input: Vec<u8>,
+}
+
+impl Program {
+    /// Arguments are parted by spaces.
+    pub fn new(arguments: &str) -> Program {
+        let arguments = arguments.split_whitespace().map(str::to_owned).collect();
+        Program {
+            arguments,
+            ..Program::default()
+        }
+    }
+
+    pub fn argument(mut self, argument: impl Into<String>) -> Program {
+        self.arguments.push(argument.into());
+        self
+    }
+
+    /// Passes a configuration file.
+    pub fn file(self, path: &Path) -> Program {
+        self.argument("--config").argument(path.to_str().unwrap())
+    }
+
+    /// Sets a key, `im.admin` for instance, in the environment.
+    pub fn set(self, key: &str, value: impl ToString) -> Program {
+        let key = key.to_uppercase().replace('.', "__");
+        self.variable(&format!("TAGSWEEP__{key}"), value)
+    }
+
+    pub fn variable(mut self, name: &str, value: impl ToString) -> Program {
+        self.settings.insert(name.to_owned(), value.to_string());
+        self
+    }
+
+    /// What the program reads from standard input.
+    pub fn input(mut self, input: impl Into<Vec<u8>>) -> Program {
+        self.input = input.into();
+        self
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tagsweep"));
+        command
+            .args(&self.arguments)
+            .env_clear()
+            .envs(&self.settings)
+            .stdin(Stdio::piped())
+            .kill_on_drop(true);
+        command
+    }
+
+    /// Runs it to its end.
+    pub async fn run(&self) -> Ended {
+        self.run_into(Stdio::piped()).await
+    }
+
+    /// Runs it to its end, with another standard output.
+    pub async fn run_into(&self, output: impl Into<Stdio>) -> Ended {
+        let mut command = self.command();
+        command.stdout(output).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("the program starts");
+        let mut input = child.stdin.take().expect("a pipe");
+        // A program that does not read its input closes the pipe.
+        let _ = input.write_all(&self.input).await;
+        drop(input);
+        let ended = tokio::time::timeout(PATIENCE, child.wait_with_output()).await;
+        let ended = ended.expect("the program ends").expect("it was started");
+        let ended = Ended {
+            code: ended.status.code(),
+            stdout: String::from_utf8(ended.stdout).expect("UTF-8"),
+            stderr: String::from_utf8(ended.stderr).expect("UTF-8"),
+        };
+        secrets::assert_clean_text("standard output", &ended.stdout);
+        secrets::assert_clean_text("standard error", &ended.stderr);
+        assert!(!ended.stderr.contains("panicked"), "{}", ended.stderr);
+        ended
+    }
+
+    /// Starts it, with its standard error in a file.
+    pub fn start(&self) -> Running {
+        let log = secrets::folder().join(format!("{}.log", testkit::rabbitmq::unique("process")));
+        let file = File::create(&log).expect("the log can be created");
+        let mut command = self.command();
+        command.stdout(Stdio::null()).stderr(file);
+        Running {
+            child: command.spawn().expect("the program starts"),
+            log,
+        }
+    }
+}
+
+/// What a program that has ended said.
+#[derive(Debug)]
+pub struct Ended {
+    pub code: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Ended {
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+}
+
+/// A program that runs. Dropping it kills it.
+pub struct Running {
+    child: Child,
+    log: PathBuf,
+}
+
+impl Running {
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).expect("the log can be read")
+    }
+
+    /// Waits until the log contains `text`.
+    pub async fn says(&self, text: &str) {
+        let what = format!("{} says {text:?}", self.log.display());
+        testkit::eventually(PATIENCE, &what, async || self.log().contains(text)).await;
+    }
+
+    /// Sends `TERM`, `INT` or another signal.
+    pub async fn signal(&self, name: &str) {
+        let process = self.child.id().expect("it runs").to_string();
+        let kill = Command::new("kill")
+            .args(["-s", name, &process])
+            .status()
+            .await;
+        assert!(kill.expect("kill can be run").success());
+    }
+
+    /// Ends it as a crash or a power cut would.
+    pub async fn kill(mut self) {
+        self.child.kill().await.expect("it runs");
+        secrets::assert_clean(&self.log);
+    }
+
+    /// Waits for the end by itself and gives the exit code and the log.
+    pub async fn ended(mut self) -> (Option<i32>, String) {
+        let status = tokio::time::timeout(PATIENCE, self.child.wait()).await;
+        let log = self.log();
+        let status = status.unwrap_or_else(|_| panic!("it does not end\n{log}"));
+        secrets::assert_clean(&self.log);
+        assert!(!log.contains("panicked"), "{log}");
+        (status.expect("it was started").code(), log)
+    }
+}
