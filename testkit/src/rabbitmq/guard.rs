@@ -1,0 +1,88 @@
+//! The guard: a shell that outlives whoever started a node, to end it.
+
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::{env, process};
+
+use anyhow::Context;
+
+/// Every process of a node carries this variable with the node's folder in its
+/// environment, which it hands down to whatever it starts. Process groups would
+/// not do: `epmd` makes itself a daemon and the Erlang VM's helpers are put in
+/// sessions of their own.
+pub(super) const MARK: &str = "TESTKIT_NODE";
+
+/// Waits until its owner closes the pipe or dies, then kills every process that
+/// bears the mark, and those which they started meanwhile, and removes the
+/// folder. A process that has ended but was not yet waited for has no
+/// environment any more, so it counts as gone.
+const SCRIPT: &str = r#"
+trap '' HUP INT TERM
+read -r _
+tries=0
+while [ "$tries" -lt 200 ]; do
+    left=$(grep -lsF -- "$1=$2" /proc/[0-9]*/environ)
+    [ -n "$left" ] || break
+    for environ in $left; do
+        pid=${environ#/proc/}
+        kill -KILL "${pid%/environ}" 2>/dev/null
+    done
+    tries=$((tries + 1))
+    sleep 0.02
+done
+rm -rf -- "$2"
+"#;
+
+/// The running guard and the folder that it removes. Dropping it ends the node
+/// and returns when nothing is left of it.
+#[derive(Debug)]
+pub(super) struct Guard {
+    shell: Child,
+    folder: PathBuf,
+}
+
+impl Guard {
+    /// Starts the guard first and creates the folder then, so that there is no
+    /// moment in which dying would leave something behind.
+    pub(super) fn start() -> anyhow::Result<Self> {
+        let name = format!(
+            "testkit-rabbitmq-{}-{:08x}",
+            process::id(),
+            fastrand::u32(..)
+        );
+        let folder = env::temp_dir().join(name);
+        let shell = Command::new("/bin/sh")
+            .args(["-c", SCRIPT, "testkit-guard", MARK])
+            .arg(&folder)
+            .current_dir("/")
+            .env_remove(MARK)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            // A Ctrl-C on the terminal must end the owner, not the guard.
+            .process_group(0)
+            .spawn()
+            .context("cannot start /bin/sh as the guard of a RabbitMQ node")?;
+        let guard = Self { shell, folder };
+        DirBuilder::new()
+            .mode(0o700)
+            .create(&guard.folder)
+            .with_context(|| format!("cannot create {}", guard.folder.display()))?;
+        Ok(guard)
+    }
+
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        drop(self.shell.stdin.take());
+        // The guard ends by itself; an error here means that there is none.
+        let _ = self.shell.wait();
+    }
+}

@@ -1,0 +1,92 @@
+//! Virtual hosts: a broker's worth of queue names for each test, on one node.
+
+use anyhow::Context;
+
+use super::Node;
+
+/// A virtual host of a node. It is as private as its name is random, costs
+/// milliseconds to make and goes with its node.
+#[derive(Debug)]
+pub struct Vhost<'node> {
+    node: &'node Node,
+    name: String,
+}
+
+impl<'node> Vhost<'node> {
+    pub(super) fn new(node: &'node Node, name: String) -> Self {
+        Self { node, name }
+    }
+
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub fn node(&self) -> &'node Node {
+        self.node
+    }
+
+    /// AMQP URL for `guest`.
+    pub fn url(&self) -> String {
+        self.url_through(self.node.port())
+    }
+
+    /// The same by way of a proxy that listens on 127.0.0.1.
+    pub fn url_through(&self, port: u16) -> String {
+        let name = self.name.replace('/', "%2f");
+        format!("amqp://guest:guest@127.0.0.1:{port}/{name}")
+    }
+
+    /// Messages of `queue` that are ready for delivery, right now; those out
+    /// with consumers are not among them.
+    pub async fn ready(&self, queue: &str) -> anyhow::Result<u64> {
+        Ok(self.stat(queue).await?.0)
+    }
+
+    /// Consumers of `queue`, right now.
+    pub async fn consumers(&self, queue: &str) -> anyhow::Result<u64> {
+        Ok(self.stat(queue).await?.1)
+    }
+
+    async fn stat(&self, queue: &str) -> anyhow::Result<(u64, u64)> {
+        let stat = self
+            .node
+            .eval(&format!(
+                "{{ok, Queue}} = rabbit_amqqueue:lookup(rabbit_misc:r({}, queue, {})), \
+                 {{ok, Ready, Consumers}} = rabbit_amqqueue:stat(Queue), \
+                 {{Ready, Consumers}}",
+                binary(&self.name),
+                binary(queue),
+            ))
+            .await
+            .with_context(|| format!("no such queue: {queue}"))?;
+        stat.trim_matches(['{', '}'])
+            .split_once(',')
+            .and_then(|(ready, consumers)| Some((ready.parse().ok()?, consumers.parse().ok()?)))
+            .with_context(|| format!("not two numbers: {stat}"))
+    }
+
+    /// Closes every connection to this virtual host from the broker's side
+    /// (`CONNECTION_FORCED`, with `reason`) and says how many there were.
+    pub async fn close_connections(&self, reason: &str) -> anyhow::Result<usize> {
+        let closed = self
+            .node
+            .eval(&format!(
+                "Here = [C || C <- rabbit_networking:connections(), \
+                    rabbit_networking:connection_info(C, [vhost]) =:= [{{vhost, {}}}]], \
+                 [rabbit_networking:close_connection(C, binary_to_list({})) || C <- Here], \
+                 length(Here)",
+                binary(&self.name),
+                binary(reason),
+            ))
+            .await?;
+        closed
+            .parse()
+            .with_context(|| format!("not a number: {closed}"))
+    }
+}
+
+/// `text` as an Erlang binary, whatever characters it has.
+pub(super) fn binary(text: &str) -> String {
+    let bytes: Vec<String> = text.bytes().map(|byte| byte.to_string()).collect();
+    format!("<<{}>>", bytes.join(","))
+}
