@@ -4,4 +4,5 @@
 //!
 //! It knows nothing of the worker itself.
 
+mod port;
 pub mod rabbitmq;
