@@ -178,6 +178,19 @@ pub(crate) async fn until_queue_holds(
     .unwrap_or_else(|_| panic!("{queue} does not come to hold {count}"));
 }
 
+/// Waits until `queue` has `count` messages to deliver: a queue learns of a closed channel later
+/// than the client.
+pub(crate) async fn until_ready(vhost: &Vhost<'_>, queue: &str, count: u64) {
+    let counted = async {
+        while vhost.ready(queue).await.expect("the queue") != count {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(PATIENCE, counted)
+        .await
+        .unwrap_or_else(|_| panic!("{queue} does not come to have {count} ready"));
+}
+
 /// All messages of a quorum queue, those that are out for delivery included, right now. (What
 /// `rabbitmqctl list_queues` shows is seconds old.)
 pub(crate) async fn messages(vhost: &Vhost<'_>, queue: &str) -> u64 {

@@ -30,7 +30,7 @@ async fn a_cut_connection_opens_the_next_session_and_old_tags_are_never_sent() {
     broker.settle(Settlement::UpTo(old[2].tag));
     broker.settle(Settlement::One(again[0].tag));
     broker.close().await.expect("an orderly close");
-    assert_eq!(vhost.ready(QUEUE).await.expect("the queue"), 2);
+    until_ready(&vhost, QUEUE, 2).await;
 }
 
 #[tokio::test]

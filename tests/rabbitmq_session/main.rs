@@ -5,4 +5,5 @@ mod harness;
 mod letters;
 mod losses;
 mod publishing;
+mod tls;
 mod topology;
