@@ -56,7 +56,7 @@ impl Broker {
             .await?
             .next()
             .context("the broker's host is unknown")?;
-        let proxy = FaultProxy::start(target).await?;
+        let proxy = FaultProxy::start(target)?;
         let mut proxied = parsed;
         let through = proxy.address();
         if proxied.set_host(Some(&through.ip().to_string())).is_err()
@@ -74,8 +74,8 @@ impl Broker {
     }
 
     /// Resets the worker's connections.
-    pub fn cut(&self) {
-        self.proxy.cut();
+    pub async fn cut(&self) {
+        self.proxy.cut().await;
     }
 }
 

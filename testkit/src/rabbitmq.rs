@@ -13,7 +13,6 @@ mod console;
 mod guard;
 mod installation;
 mod node;
-mod port;
 mod vhost;
 
 use tokio::sync::OnceCell;

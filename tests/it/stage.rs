@@ -90,7 +90,9 @@ impl Stage {
     pub async fn worker(&self) -> Worker {
         let worker = self.start_worker();
         testkit::eventually(PATIENCE, "the worker consumes", async || {
-            self.log_text().contains("broker session open")
+            self.log_text()
+                .contains("broker session open")
+                .then_some(())
         })
         .await;
         worker
@@ -134,10 +136,8 @@ impl Stage {
     /// Waits until so many dead letters are there, and takes them.
     pub async fn letters(&self, count: u32) -> Vec<Incoming> {
         testkit::eventually(PATIENCE, "dead letters arrive", async || {
-            self.amqp
-                .depth(DEAD_LETTERS)
-                .await
-                .is_ok_and(|(ready, _)| ready >= count)
+            let (ready, _) = self.amqp.depth(DEAD_LETTERS).await.ok()?;
+            (ready >= count).then_some(())
         })
         .await;
         self.amqp

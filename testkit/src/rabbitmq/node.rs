@@ -12,8 +12,8 @@ use tokio::time::timeout;
 use super::console::{self, Console};
 use super::guard::{self, Guard};
 use super::installation::Installation;
-use super::port::ReservedPort;
 use super::vhost::{Vhost, binary};
+use crate::port::ReservedPort;
 
 /// A start takes some seconds of CPU; a busy machine makes minutes of them.
 const START_TIMEOUT: Duration = Duration::from_secs(180);
@@ -102,6 +102,7 @@ impl Builder {
             epmd: ReservedPort::choose()?,
         };
         fs::create_dir(node.file("home"))?;
+        fs::create_dir(node.file("plugins"))?;
         fs::write(node.file("enabled_plugins"), "[].")?;
         fs::write(node.file("rabbitmq-env.conf"), "")?;
         fs::write(node.file("advanced.config"), self.configuration(&node))?;
@@ -271,6 +272,11 @@ impl Node {
             .map(drop)
     }
 
+    /// Where the node's files are; its log is `log/node.log` there.
+    pub fn folder(&self) -> &Path {
+        self.guard.folder()
+    }
+
     fn vm(&self) -> anyhow::Result<&Vm> {
         self.vm.as_ref().context("the node does not run")
     }
@@ -305,6 +311,9 @@ impl Node {
             // Leaves standard input to us, and the script becomes the VM
             // instead of waiting for it: its process ID is the VM's.
             .env("RABBITMQ_ALLOW_INPUT", "true")
+            // Leaves the boot to our program.
+            .env("RABBITMQ_NODE_ONLY", "true")
+            .env("RABBITMQ_PLUGINS_DIR", self.file("plugins"))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(File::create(self.file("stderr"))?)

@@ -1,0 +1,38 @@
+# The commands of this project; `make` lists them.
+
+.PHONY: help demo test check fmt lint doc deny rabbitmq
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: ## broker, simulator and worker on this machine: 20,000 events, trouble, and the account
+	@test -n "$$TAGSWEEP__RABBITMQ__URL" || scripts/install-rabbitmq.sh
+	cargo build --release --locked --bin tagsweep --example demo
+	@echo
+	@target/release/examples/demo
+
+test: rabbitmq ## all tests, on real brokers
+	@rm -rf target/tmp/logs
+	cargo test --workspace --locked
+	TAGSWEEP_TEST_LOGS=1 cargo test --locked --test logs
+
+check: fmt lint doc deny ## everything that needs no broker
+
+fmt:
+	cargo fmt --all --check
+
+lint:
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+
+doc:
+	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --document-private-items --locked
+
+deny:
+	@if cargo deny --version >/dev/null 2>&1; then \
+		cargo deny --locked check licenses bans sources; \
+	else \
+		echo '!!! cargo-deny is not installed: licences and bans were NOT checked (cargo install cargo-deny)'; \
+	fi
+
+rabbitmq:
+	@scripts/install-rabbitmq.sh
