@@ -156,7 +156,13 @@ impl Loading {
             return;
         }
         let shown = shown(known, &value);
-        let tried = typed(known.kind, value, origin).and_then(|value| self.try_alone(key, value));
+        let is_default = |default: &Setting| default.value == value;
+        let tried = if self.defaults.get(key).is_some_and(is_default) {
+            // The default file is a configuration file too, with a 0 in it that stands for "not set".
+            Ok(value)
+        } else {
+            typed(known.kind, value, origin).and_then(|value| self.try_alone(key, value))
+        };
         match tried {
             Ok(value) => {
                 let origin = origin.clone();

@@ -94,7 +94,7 @@ fn log_level(log: &Log) -> Option<Finding> {
     (!fine).then(|| {
         finding(
             ["log.level"],
-            "must be off, error, warn, info, debug or trace, or a list with targets such as info,lapin=off",
+            "must be off, error, warn, info, debug or trace, or a list with targets such as warn,tagsweep::shutdown=info",
         )
     })
 }

@@ -117,7 +117,7 @@ pub struct Shutdown {
 pub struct Log {
     /// Form of a log line.
     pub format: LogFormat,
-    /// off, error, warn, info, debug or trace, or a list with targets: info,lapin=off.
+    /// off, error, warn, info, debug or trace, or a list with targets: warn,tagsweep::shutdown=info.
     pub level: String,
 }
 

@@ -154,7 +154,7 @@ fn all_problems_are_told_at_once_each_with_its_value_and_where_it_stands() {
         "im.secret.key (from TAGSWEEP__IM__SECRET__KEY): no such key; did you mean TAGSWEEP__IM__SECRET_KEY?".into(),
         "window.max_wait = \"10\" (from TAGSWEEP__WINDOW__MAX_WAIT): is a duration without a unit; write it with one, such as 10s".into(),
         format!("rabbitmq.hold_limit = \"45m\" (in {file}): must be below rabbitmq.consumer_timeout (30m); lower it or raise that"),
-        format!("log.level = \"loud\" (in {file}): must be off, error, warn, info, debug or trace, or a list with targets such as info,lapin=off"),
+        format!("log.level = \"loud\" (in {file}): must be off, error, warn, info, debug or trace, or a list with targets such as warn,tagsweep::shutdown=info"),
     ];
     assert_eq!(problems.to_string(), expected.join("\n"));
 }

@@ -14,7 +14,7 @@ im = 5  ->  im: write [im]
 # Types and ranges.
 im.max_in_flight = 0  ->  im.max_in_flight: from 1 to 1000
 im.max_in_flight = '16'  ->  im.max_in_flight: whole number
-im.sdk_app_id = 0  ->  im.sdk_app_id: from 1 to 4294967295
+im.sdk_app_id = 4294967296  ->  im.sdk_app_id: from 1 to 4294967295
 im.calls_per_second = 10001  ->  im.calls_per_second: from 1 to 10000
 window.max_ids = 101  ->  window.max_ids: from 1 to 100
 window.max_ids = 3.7  ->  window.max_ids: whole number
