@@ -2,7 +2,7 @@
 
 use std::io::IsTerminal;
 
-use tracing::{Level, Metadata};
+use tracing::Metadata;
 use tracing_subscriber::filter::{EnvFilter, FilterExt, filter_fn};
 use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
@@ -13,7 +13,7 @@ use crate::config::{Log, LogFormat};
 ///
 /// Standard output stays free for what a command prints.
 pub fn start(log: &Log, colour: bool) {
-    let filter = EnvFilter::new(&log.level).and(filter_fn(is_safe));
+    let filter = EnvFilter::new(&log.level).and(filter_fn(is_ours));
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     let text = match log.format {
         LogFormat::Text => true,
@@ -34,9 +34,8 @@ pub fn start(log: &Log, colour: bool) {
         .init();
 }
 
-/// Whatever `log.level` says, libraries get to speak of their errors only: in their other lines, even
-/// in warnings, are frames, messages and URLs, with user IDs and passwords in them.
-fn is_safe(line: &Metadata<'_>) -> bool {
-    let ours = line.target() == "tagsweep" || line.target().starts_with("tagsweep::");
-    ours || *line.level() == Level::ERROR
+/// Whatever `log.level` says, libraries are not heard: in their lines, even in warnings and errors, are
+/// frames, messages, URLs and the broker's own words, with user IDs and passwords in them.
+fn is_ours(line: &Metadata<'_>) -> bool {
+    line.target() == "tagsweep" || line.target().starts_with("tagsweep::")
 }
