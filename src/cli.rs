@@ -29,25 +29,41 @@ const CONFIGURATION_REFUSED: u8 = 78;
                   Exit codes: 0 done, 1 failed, 2 wrong usage, 78 configuration refused."
 )]
 struct Arguments {
-    /// A TOML file with settings; repeatable, later ones win. TAGSWEEP__SECTION__KEY wins over all.
-    #[arg(long, value_name = "FILE", global = true)]
-    config: Vec<PathBuf>,
+    #[command(flatten)]
+    files: Files,
     #[command(subcommand)]
     command: Command,
+}
+
+#[derive(clap::Args)]
+struct Files {
+    /// A TOML file with settings; repeatable, later ones win. TAGSWEEP__SECTION__KEY wins over all.
+    #[arg(long, value_name = "FILE")]
+    config: Vec<PathBuf>,
+}
+
+/// The arguments of a command that reads the configuration. Files may be named before and after the
+/// command's name; an argument that is global to clap would lose those before it.
+#[derive(clap::Args)]
+struct Configured<A: clap::Args> {
+    #[command(flatten)]
+    more: Files,
+    #[command(flatten)]
+    arguments: A,
 }
 
 #[derive(Subcommand)]
 enum Command {
     /// Works until SIGTERM or SIGINT.
-    Run(run::Arguments),
+    Run(Configured<run::Arguments>),
     /// Tries the configuration and every outside part, and says how to mend what is wrong.
-    Check(check::Arguments),
+    Check(Configured<check::Arguments>),
     /// Publishes one event per user.
-    Publish(publish::Arguments),
+    Publish(Configured<publish::Arguments>),
     /// Says what an API error code means and what the worker does on it.
     Explain(explain::Arguments),
     /// Prints the effective configuration, its JSON Schema, or the commented default file.
-    Config(config::Arguments),
+    Config(Configured<config::Arguments>),
 }
 
 /// Why a command did not do what it was asked for.
@@ -66,16 +82,16 @@ impl<E: Into<anyhow::Error>> From<E> for Failure {
 
 /// Runs the program.
 pub fn main() -> ExitCode {
-    let arguments = Arguments::parse();
-    let files = &arguments.config;
+    let Arguments { files, command } = Arguments::parse();
+    let files = |more: Files| [files.config.as_slice(), &more.config].concat();
     // Two TLS stacks are linked in, of which each would otherwise look for a provider by itself.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let end = match arguments.command {
-        Command::Run(arguments) => run::run(files, &arguments),
-        Command::Check(arguments) => check::run(files, &arguments),
-        Command::Publish(arguments) => publish::run(files, arguments),
+    let end = match command {
+        Command::Run(Configured { more, arguments }) => run::run(&files(more), &arguments),
+        Command::Check(Configured { more, arguments }) => check::run(&files(more), &arguments),
+        Command::Publish(Configured { more, arguments }) => publish::run(&files(more), arguments),
         Command::Explain(arguments) => explain::run(&arguments),
-        Command::Config(arguments) => config::run(files, &arguments),
+        Command::Config(Configured { more, arguments }) => config::run(&files(more), &arguments),
     };
     match end {
         Ok(()) => ExitCode::SUCCESS,

@@ -19,7 +19,9 @@ use crate::worker;
 
 #[derive(clap::Args)]
 #[command(
-    after_help = "Examples:\n  tagsweep publish alice bob\n  tagsweep publish --reason reset --file users.txt"
+    group = ArgGroup::new("whom").args(["users", "file"]).required(true).multiple(true),
+    after_help = "Examples:\n  tagsweep publish alice bob\n  \
+                  tagsweep publish --reason reset --file users.txt"
 )]
 pub(super) struct Arguments {
     /// User IDs.
