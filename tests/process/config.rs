@@ -19,10 +19,10 @@ const EVERYTHING_WRONG: &str = r#"
 [im]
 sdk_app_id = 1400000000
 secret_kye = "5ec2e75ec2e7"
-request_timeout = 10
 
 [window]
 max_ids = 101
+max_wait = 10
 
 [rabbitmq]
 url = "http://operator:pa55word@127.0.0.1"
@@ -53,8 +53,8 @@ async fn a_bad_configuration_exits_with_78_and_tells_every_problem_at_once() {
             "im.secret_kye (in",
             "did you mean im.secret_key?",
             "did you mean TAGSWEEP__IM__MAX_IN_FLIGHT?",
-            "im.request_timeout = 10 (in",
-            "a unit",
+            "window.max_wait = 10 (in",
+            "without a unit",
             "window.max_ids = 101 (in",
             "from 1 to 100",
             "rabbitmq.url = [redacted] (in",

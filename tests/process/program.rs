@@ -139,7 +139,10 @@ impl Running {
     /// Waits until the log contains `text`.
     pub async fn says(&self, text: &str) {
         let what = format!("{} says {text:?}", self.log.display());
-        testkit::eventually(PATIENCE, &what, async || self.log().contains(text)).await;
+        testkit::eventually(PATIENCE, &what, async || {
+            self.log().contains(text).then_some(())
+        })
+        .await;
     }
 
     /// Sends `TERM`, `INT` or another signal.

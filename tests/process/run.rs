@@ -1,12 +1,13 @@
 //! The worker's life: signals, crashes, a broker that comes late, and its logs.
 
 use std::collections::HashSet;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use im_simulator::{Fault, Rule};
 use serde_json::{Value, json};
 use testkit::amqp::Outgoing;
-use tokio::net::{TcpSocket, TcpStream};
+use testkit::proxy::FaultProxy;
 
 use crate::program::PATIENCE;
 use crate::stage::*;
@@ -19,7 +20,10 @@ async fn a_signal_in_mid_window_calls_what_waits_acknowledges_it_and_ends_with_0
         let worker = stage.program("run").set("window.max_wait", "5m").start();
         worker.says("broker session open").await;
         stage.delete(0..7).await;
-        stage.all_delivered().await;
+        // Events are read in order: when the letter for this one is there, all others wait in the window.
+        let unreadable = Outgoing::json("user.deleted", "{");
+        stage.publish([unreadable]).await;
+        stage.letters_wait(1).await;
         assert_eq!(stage.simulator.stats().calls, 0);
         worker.signal(signal).await;
         let (code, log) = worker.ended().await;
@@ -60,23 +64,26 @@ async fn a_second_signal_stops_at_once_and_the_broker_delivers_again() {
 #[tokio::test]
 async fn the_end_of_the_grace_period_stops_the_worker_with_1() {
     let stage = Stage::new().await;
-    stage.simulator.add_fault(Fault::Hang);
+    stage.declare().await;
+    stage.import(0..18);
+    stage.delete(0..18).await;
+    // 18 calls at one a second do not fit into the grace period.
     let worker = stage
         .program("run")
+        .set("im.calls_per_second", 1)
+        .set("window.max_ids", 1)
         .set("im.connect_timeout", "1s")
         .set("im.request_timeout", "1s")
         .set("shutdown.grace_period", "1500ms")
         .start();
-    worker.says("broker session open").await;
-    stage.delete(0..3).await;
-    stage
-        .seen("a call hangs", |stats| stats.in_flight > 0)
-        .await;
+    stage.cleared(1).await;
     worker.signal("TERM").await;
     let (code, log) = worker.ended().await;
     assert_eq!(code, Some(1), "{log}");
     assert!(log.contains("the grace period is over"), "{log}");
-    stage.waits_in_the_queue(3).await;
+    let cleared = stage.simulator.stats().users_cleared;
+    assert!(cleared < 18);
+    stage.waits_in_the_queue(18 - cleared).await;
 }
 
 #[tokio::test]
@@ -145,19 +152,24 @@ async fn no_user_is_lost_when_the_worker_is_killed_twenty_times() {
 async fn the_standby_takes_over_when_the_active_replica_is_killed() {
     const USERS: usize = 10_000;
     let stage = Stage::new().await;
+    stage.declare().await;
     stage.import(0..USERS);
-    let active = stage.worker().await;
+    stage.delete(0..USERS).await;
+    // So slow that it cannot finish before the other is there.
+    let active = stage.program("run").set("im.calls_per_second", 10).start();
+    active.says("broker session open").await;
     let standby = stage.program("run").set("log.level", "debug").start();
     standby.says("broker session open").await;
-    stage.delete(0..USERS).await;
-    stage.cleared(1_000).await;
+    let now = stage.simulator.stats().distinct_users_cleared;
+    let stats = stage.cleared(now + 500).await;
+    assert!(stats.distinct_users_cleared < USERS as u64);
     assert!(!standby.log().contains("call done"), "two replicas work");
     active.kill().await;
     stage.cleared(USERS as u64).await;
-    assert!(standby.log().contains("call done"));
     standby.signal("TERM").await;
     let (code, log) = standby.ended().await;
     assert_eq!(code, Some(0), "{log}");
+    assert!(log.contains("call done"), "{log}");
     stage.waits_in_the_queue(0).await;
 }
 
@@ -165,40 +177,25 @@ async fn the_standby_takes_over_when_the_active_replica_is_killed() {
 async fn a_broker_that_comes_late_is_waited_for() {
     let stage = Stage::new().await;
     stage.import(0..1);
-    // A bound socket that does not listen: the port is taken, and connections are refused.
-    let door = TcpSocket::new_v4().unwrap();
-    door.bind("127.0.0.1:0".parse().unwrap()).unwrap();
-    let port = door.local_addr().unwrap().port();
-    let worker = stage
-        .program("run")
-        .set("rabbitmq.url", stage.vhost.url_through(port))
-        .start();
+    let broker = stage.vhost.node().port();
+    let proxy = FaultProxy::start(SocketAddr::from(([127, 0, 0, 1], broker))).unwrap();
+    proxy.refuse().await.unwrap();
+    let url = stage.vhost.url_through(proxy.address().port());
+    let worker = stage.program("run").set("rabbitmq.url", url).start();
     testkit::eventually(PATIENCE, "it tries more than once", async || {
-        worker
+        let tries = worker
             .log()
             .matches("no broker session, trying again")
-            .count()
-            > 1
+            .count();
+        (tries > 1).then_some(())
     })
     .await;
-    let listener = door.listen(16).unwrap();
-    let broker = stage.vhost.node().port();
-    let forwarding = tokio::spawn(async move {
-        loop {
-            let (mut here, _) = listener.accept().await.unwrap();
-            tokio::spawn(async move {
-                let mut there = TcpStream::connect(("127.0.0.1", broker)).await.unwrap();
-                // Ends with the connection, whichever way that goes.
-                let _ = tokio::io::copy_bidirectional(&mut here, &mut there).await;
-            });
-        }
-    });
+    proxy.accept().await.unwrap();
     worker.says("broker session open").await;
     stage.delete(0..1).await;
     stage.cleared(1).await;
     worker.signal("TERM").await;
     assert_eq!(worker.ended().await.0, Some(0));
-    forwarding.abort();
 }
 
 #[tokio::test]
@@ -256,11 +253,8 @@ async fn a_log_level_of_error_is_silent_on_a_good_day() {
     stage.import(0..1);
     let worker = stage.program("run").set("log.level", "error").start();
     testkit::eventually(PATIENCE, "the worker consumes", async || {
-        stage
-            .vhost
-            .consumers(QUEUE)
-            .await
-            .is_ok_and(|count| count == 1)
+        let consumers = stage.vhost.consumers(QUEUE).await;
+        consumers.is_ok_and(|count| count == 1).then_some(())
     })
     .await;
     stage.delete(0..1).await;
