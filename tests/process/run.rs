@@ -1,7 +1,6 @@
 //! The worker's life: signals, crashes, a broker that comes late, and its logs.
 
 use std::collections::HashSet;
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use im_simulator::{Fault, Rule};
@@ -59,6 +58,27 @@ async fn a_second_signal_stops_at_once_and_the_broker_delivers_again() {
     worker.signal("TERM").await;
     assert_eq!(worker.ended().await.0, Some(0));
     stage.waits_in_the_queue(0).await;
+}
+
+#[tokio::test]
+async fn a_mute_broker_does_not_hold_up_the_second_signal() {
+    let stage = Stage::new().await;
+    stage.simulator.add_fault(Fault::Hang);
+    let proxy = FaultProxy::start(stage.broker()).unwrap();
+    let url = stage.vhost.url_through(proxy.address().port());
+    let worker = stage.program("run").set("rabbitmq.url", url).start();
+    worker.says("broker session open").await;
+    stage.delete(0..1).await;
+    stage
+        .seen("a call hangs", |stats| stats.in_flight > 0)
+        .await;
+    proxy.stall();
+    worker.signal("TERM").await;
+    worker.says("draining").await;
+    worker.signal("TERM").await;
+    // Far below the 10 s that one AMQP call may take.
+    let (code, log) = within(Duration::from_secs(8), worker.ended()).await;
+    assert_eq!(code, Some(1), "{log}");
 }
 
 #[tokio::test]
@@ -177,8 +197,7 @@ async fn the_standby_takes_over_when_the_active_replica_is_killed() {
 async fn a_broker_that_comes_late_is_waited_for() {
     let stage = Stage::new().await;
     stage.import(0..1);
-    let broker = stage.vhost.node().port();
-    let proxy = FaultProxy::start(SocketAddr::from(([127, 0, 0, 1], broker))).unwrap();
+    let proxy = FaultProxy::start(stage.broker()).unwrap();
     proxy.refuse().await.unwrap();
     let url = stage.vhost.url_through(proxy.address().port());
     let worker = stage.program("run").set("rabbitmq.url", url).start();

@@ -1,5 +1,6 @@
 //! A stage for one test: a virtual host of its own on a real broker, and the simulator on a socket.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use im_simulator::{Options, Simulator, Stats};
@@ -37,6 +38,11 @@ impl Stage {
             amqp: Amqp::connect(&vhost.url()).await.unwrap(),
             vhost,
         }
+    }
+
+    /// Where the broker listens.
+    pub fn broker(&self) -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], self.vhost.node().port()))
     }
 
     /// A command with this stage's settings.
