@@ -37,6 +37,7 @@ fn a_leak_would_be_found() {
     let user_sig = format!("eJ{}", "a".repeat(120));
     for leak in [
         "user pii-00001",
+        "bytes [112, 105, 105, 45, 48]",
         "key 5ec2e75ec2e7",
         "amqp://u:pa55word@h",
         "?usersig=x",
