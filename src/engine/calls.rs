@@ -54,7 +54,7 @@ impl Engine {
         };
         let work = [fresh, again].into_iter().flatten().min()?;
         let probe = pause.map_or(now, |pause| pause.probe_at);
-        Some(work.max(probe).max(self.pace.free_at(now)))
+        Some(work.max(probe).max(self.pace.free_at(now)?))
     }
 
     fn cut(&mut self, now: Instant) -> Option<Window> {
