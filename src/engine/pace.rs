@@ -144,28 +144,41 @@ impl Pace {
     }
 }
 
-/// How long answers usually take: mean and deviation, smoothed as TCP does for its round trips.
+/// How long answers usually take: their smoothed mean and deviation, in seconds.
 #[derive(Debug, Default)]
 struct Latency {
-    known: u32,
+    answers: u32,
     mean: f64,
     deviation: f64,
 }
 
 impl Latency {
     fn is_usual(&self, took: Duration) -> bool {
-        self.known >= ENOUGH_ANSWERS && took.as_secs_f64() <= self.mean + 3.0 * self.deviation
+        self.answers >= ENOUGH_ANSWERS && took.as_secs_f64() <= self.bound()
     }
 
+    fn bound(&self) -> f64 {
+        self.mean + 3.0 * self.deviation.max(0.000_5)
+    }
+
+    /// An unusual answer counts for little, as one at the bound: so all calls of a short stall stay
+    /// unusual, while a lasting change is learnt within two seconds of full load.
     fn learn(&mut self, took: Duration) {
-        let took = took.as_secs_f64();
-        if self.known == 0 {
-            self.mean = took;
-        }
-        self.known = self.known.saturating_add(1);
+        self.answers = self.answers.saturating_add(1);
+        let unusual = self.answers > ENOUGH_ANSWERS && !self.is_usual(took);
+        let (took, weight) = if unusual {
+            (self.bound(), 1.0 / 64.0)
+        } else {
+            (
+                took.as_secs_f64(),
+                1.0 / f64::from(self.answers.min(ENOUGH_ANSWERS)),
+            )
+        };
         let error = took - self.mean;
-        self.mean += error / 8.0;
-        self.deviation += (error.abs() - self.deviation) / 4.0;
+        self.mean += error * weight;
+        if self.answers > 1 {
+            self.deviation += (error.abs() - self.deviation) * weight;
+        }
     }
 }
 
@@ -176,6 +189,7 @@ mod tests {
     use super::*;
 
     const MARGIN: Duration = Duration::from_millis(20);
+    const LEARNT: usize = 200;
 
     /// The largest number of `arrivals` in any half-open second.
     fn busiest(mut arrivals: Vec<Instant>) -> usize {
@@ -232,10 +246,10 @@ mod tests {
         run
     }
 
-    /// Calls a second, from the first to the last.
+    /// Calls a second, once the latency is learnt.
     fn rate(run: &Run) -> f64 {
-        let span = *run.started.last().unwrap() - run.started[0];
-        (run.started.len() - 1) as f64 / span.as_secs_f64()
+        let (first, last) = (run.started[LEARNT], *run.started.last().unwrap());
+        (run.started.len() - 1 - LEARNT) as f64 / (last - first).as_secs_f64()
     }
 
     proptest! {
@@ -283,6 +297,14 @@ mod tests {
                 rate(&run)
             );
         }
+    }
+
+    #[test]
+    fn an_api_that_becomes_slower_for_good_costs_a_few_seconds_of_full_pace() {
+        let slower = |number| if number < 500 { 20_000 } else { 400_000 };
+        let mut run = run(100, (0..3_000).map(|number| (0, 1_000, slower(number))));
+        run.started.drain(..1_000);
+        assert!(rate(&run) >= 97.9, "{:.2} calls/s", rate(&run));
     }
 
     #[test]
