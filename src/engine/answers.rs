@@ -30,7 +30,8 @@ impl Engine {
         let Some((window, slot)) = self.windows.answered(id) else {
             return;
         };
-        self.pace.answered(slot, now);
+        let succeeded = matches!(answer, Answer::Done { .. });
+        self.pace.answered(slot, succeeded, now);
         self.health.probe_over(id, now);
         match answer {
             Answer::Done { failed } => self.done(now, window, failed),

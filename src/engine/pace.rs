@@ -5,11 +5,11 @@
 //! Three rules follow:
 //!
 //! 1. **The log.** Each call holds one of `quota` slots until a second after the moment at which the
-//!    API may have counted it. A call that is out holds its slot in any case. Once answered, that moment
-//!    is taken for `start + margin`, or for its answer if that came sooner: calls that jitter on their
-//!    way by less than the margin can then never share a second with too many.
-//! 2. **Latecomers.** A call whose answer took longer than usual may have been held up on its way: it
-//!    counts from its answer. What is usual is learnt; until it is, every call counts from its answer.
+//!    API may have counted it. A call that is out holds its slot in any case.
+//! 2. **The moment.** Once a call is answered, all of its time above the quickest answer of late may have
+//!    been spent on the way there. So it counts from `start + that time`, but at least from
+//!    `start + margin`, and at most from its answer. Calls that are held up on their way and arrive
+//!    together can then never share a second with too many others.
 //! 3. **Even spacing.** Inside the log's rule, starts are spread evenly; a timer that fires late may
 //!    catch up, because the log still holds.
 //!
@@ -23,8 +23,9 @@ const SECOND: Duration = Duration::from_secs(1);
 const CATCH_UP: Duration = Duration::from_millis(50);
 /// From a standstill back to the full pace.
 const RECOVERY: Duration = Duration::from_secs(50);
-/// Answers after which it is known what is usual.
+/// Answers after which the quickest of them says something.
 const ENOUGH_ANSWERS: u32 = 16;
+const GENERATION: Duration = Duration::from_secs(5);
 /// A pace below this is no pace: one call every ten seconds.
 const SLOWEST: f64 = 0.1;
 
@@ -43,7 +44,7 @@ pub(super) struct Pace {
     open: HashMap<Slot, Instant>,
     /// When the slot of each answered call is free again. The number tells entries of one moment apart.
     held: BTreeSet<(Instant, Slot)>,
-    latency: Latency,
+    quickest: Quickest,
     next_even: Instant,
     next_slot: u64,
     rate_changed: Instant,
@@ -58,7 +59,7 @@ impl Pace {
             margin,
             open: HashMap::new(),
             held: BTreeSet::new(),
-            latency: Latency::default(),
+            quickest: Quickest::default(),
             next_even: now,
             next_slot: 0,
             rate_changed: now,
@@ -102,19 +103,18 @@ impl Pace {
         slot
     }
 
-    /// The answer to a call is here, whatever it says.
-    pub(super) fn answered(&mut self, slot: Slot, now: Instant) {
+    /// The call is over. Only successes tell how quick the API can be: a refusal may come from its door.
+    pub(super) fn answered(&mut self, slot: Slot, succeeded: bool, now: Instant) {
         let Some(started) = self.open.remove(&slot) else {
             return;
         };
         let took = now.saturating_duration_since(started);
-        let counted = if took <= self.margin || !self.latency.is_usual(took) {
-            now
-        } else {
-            started + self.margin
-        };
-        self.latency.learn(took);
+        let excess = took.saturating_sub(self.quickest.of_late()) + self.margin / 4;
+        let counted = started + excess.max(self.margin).min(took);
         self.held.insert((counted + SECOND, slot));
+        if succeeded {
+            self.quickest.learn(took, now);
+        }
         self.forget_free(now);
     }
 
@@ -144,41 +144,36 @@ impl Pace {
     }
 }
 
-/// How long answers usually take: their smoothed mean and deviation, in seconds.
+/// The quickest answer of late: a minimum over one to two generations, so that it follows an API that
+/// becomes slower for good.
 #[derive(Debug, Default)]
-struct Latency {
+struct Quickest {
     answers: u32,
-    mean: f64,
-    deviation: f64,
+    current: Option<Duration>,
+    previous: Option<Duration>,
+    began: Option<Instant>,
 }
 
-impl Latency {
-    fn is_usual(&self, took: Duration) -> bool {
-        self.answers >= ENOUGH_ANSWERS && took.as_secs_f64() <= self.bound()
-    }
-
-    fn bound(&self) -> f64 {
-        self.mean + 3.0 * self.deviation.max(0.000_5)
-    }
-
-    /// An unusual answer counts for little, as one at the bound: so all calls of a short stall stay
-    /// unusual, while a lasting change is learnt within two seconds of full load.
-    fn learn(&mut self, took: Duration) {
-        self.answers = self.answers.saturating_add(1);
-        let unusual = self.answers > ENOUGH_ANSWERS && !self.is_usual(took);
-        let (took, weight) = if unusual {
-            (self.bound(), 1.0 / 64.0)
-        } else {
-            (
-                took.as_secs_f64(),
-                1.0 / f64::from(self.answers.min(ENOUGH_ANSWERS)),
-            )
-        };
-        let error = took - self.mean;
-        self.mean += error * weight;
-        if self.answers > 1 {
-            self.deviation += (error.abs() - self.deviation) * weight;
+impl Quickest {
+    /// Zero until there were enough answers to tell.
+    fn of_late(&self) -> Duration {
+        if self.answers < ENOUGH_ANSWERS {
+            return Duration::ZERO;
         }
+        [self.current, self.previous]
+            .into_iter()
+            .flatten()
+            .min()
+            .unwrap_or_default()
+    }
+
+    fn learn(&mut self, took: Duration, now: Instant) {
+        self.answers = self.answers.saturating_add(1);
+        if now >= *self.began.get_or_insert(now) + GENERATION {
+            self.began = Some(now);
+            self.previous = self.current.take();
+        }
+        self.current = Some(self.current.map_or(took, |quickest| quickest.min(took)));
     }
 }
 
@@ -227,7 +222,7 @@ mod tests {
                     Some((at, slot)) if free.is_none_or(|free| at <= free) => {
                         answers.pop_first();
                         now = now.max(at);
-                        pace.answered(slot, now);
+                        pace.answered(slot, true, now);
                     }
                     _ => break free.expect("without a call out, a slot tells its time"),
                 }
@@ -235,7 +230,7 @@ mod tests {
             now = start + Duration::from_micros(late);
             while let Some((at, slot)) = answers.first().copied().filter(|(at, _)| *at <= now) {
                 answers.pop_first();
-                pace.answered(slot, at);
+                pace.answered(slot, true, at);
             }
             let slot = pace.start(now);
             let arrival = now + Duration::from_micros(way);
@@ -300,10 +295,10 @@ mod tests {
     }
 
     #[test]
-    fn an_api_that_becomes_slower_for_good_costs_a_few_seconds_of_full_pace() {
+    fn an_api_that_becomes_slower_for_good_costs_some_seconds_of_full_pace() {
         let slower = |number| if number < 500 { 20_000 } else { 400_000 };
-        let mut run = run(100, (0..3_000).map(|number| (0, 1_000, slower(number))));
-        run.started.drain(..1_000);
+        let mut run = run(100, (0..4_000).map(|number| (0, 1_000, slower(number))));
+        run.started.drain(..1_500);
         assert!(rate(&run) >= 97.9, "{:.2} calls/s", rate(&run));
     }
 
@@ -329,7 +324,7 @@ mod tests {
         let slot = pace.start(start);
         let late = start + Duration::from_secs(5);
         assert_eq!(pace.free_at(late), None);
-        pace.answered(slot, late);
+        pace.answered(slot, true, late);
         assert_eq!(pace.free_at(late), Some(late + SECOND));
     }
 
@@ -351,7 +346,7 @@ mod tests {
         let mut pace = Pace::new(1.0, MARGIN, start);
         pace.set_quota(0.5);
         let slot = pace.start(start);
-        pace.answered(slot, start);
+        pace.answered(slot, true, start);
         assert_eq!(pace.free_at(start), Some(start + Duration::from_secs(2)));
     }
 }
