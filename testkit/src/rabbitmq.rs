@@ -17,7 +17,7 @@ mod vhost;
 
 use tokio::sync::OnceCell;
 
-pub use self::node::{Builder, Node, Tls};
+pub use self::node::{Builder, ClientCertificate, Node};
 pub use self::vhost::Vhost;
 
 /// The one node of this process, started on first use and gone with the
