@@ -1,8 +1,8 @@
 //! Certificates for one test: a server's for `localhost` and 127.0.0.1, a
 //! client's, and the authority of each. Valid for a week.
 //!
-//! Made by the Erlang that every RabbitMQ comes with, in a third of a second,
-//! so that no private key has to lie in the repository.
+//! Made by the Erlang that every RabbitMQ comes with, in some seconds, so that
+//! no private key has to lie in the repository.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
