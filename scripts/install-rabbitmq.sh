@@ -42,7 +42,7 @@ fi
 printf '#!/bin/sh\nexit 101\n' >"$policy"
 chmod 755 "$policy"
 
-epmd_before=" $(pgrep -x epmd | tr '\n' ' ' || true)"
+epmd_before=" $(pgrep -x epmd 2>/dev/null | tr '\n' ' ' || true)"
 
 export DEBIAN_FRONTEND=noninteractive
 apt-get update -q
@@ -54,7 +54,7 @@ if command -v systemctl >/dev/null; then
 fi
 
 # Setting the package up runs Erlang, which leaves its port mapper behind.
-for pid in $(pgrep -x epmd || true); do
+for pid in $(pgrep -x epmd 2>/dev/null || true); do
     case "$epmd_before" in
         *" $pid "*) ;;
         *) kill "$pid" ;;

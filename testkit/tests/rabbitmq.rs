@@ -131,6 +131,16 @@ async fn a_confirmed_message_survives_kill_and_stop_on_the_same_port() {
 }
 
 #[tokio::test]
+async fn a_node_that_cannot_start_says_why() {
+    let broken = Node::builder().setting("channel_max", "{no term");
+    let error = broken.start().await.unwrap_err();
+    assert!(
+        format!("{error:#}").contains("advanced.config"),
+        "{error:#}"
+    );
+}
+
+#[tokio::test]
 async fn two_nodes_start_and_run_beside_each_other() {
     let (one, other) = tokio::join!(Node::start(), Node::start());
     let (one, other) = (one.unwrap(), other.unwrap());

@@ -1,6 +1,7 @@
 //! One RabbitMQ node: its start, its end and its faults.
 
 use std::fs::{self, File};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -25,8 +26,8 @@ const CTL_TIMEOUT: Duration = Duration::from_secs(60);
 /// started, removes its data and returns when both are done.
 #[derive(Debug)]
 pub struct Node {
-    // Fields drop in this order: the guard needs the VM's console to be of no
-    // use any more, and the ports are given up when nobody listens on them.
+    // Dropped in this order: first the VM, then whatever it leaves, and the
+    // ports last, when nobody uses them any more.
     vm: Option<Vm>,
     guard: Guard,
     installation: Installation,
@@ -146,6 +147,10 @@ impl Node {
     /// The AMQP port on 127.0.0.1. It stays the same over restarts.
     pub fn port(&self) -> u16 {
         self.amqp.number()
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        SocketAddr::from((Ipv4Addr::LOCALHOST, self.port()))
     }
 
     /// The port with TLS on 127.0.0.1, for a node built with [`Builder::tls`].
