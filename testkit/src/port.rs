@@ -34,3 +34,34 @@ impl ReservedPort {
         self.number
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::{TcpListener, TcpStream};
+
+    use super::*;
+
+    #[test]
+    fn a_reserved_port_refuses_connections_until_its_server_binds_it() {
+        let port = ReservedPort::choose().unwrap();
+        let address = ("127.0.0.1", port.number());
+        let error = TcpStream::connect(address).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
+        let _server = TcpListener::bind(address).unwrap();
+        TcpStream::connect(address).unwrap();
+    }
+
+    #[test]
+    fn nobody_else_is_given_a_reserved_port() {
+        // More than half of the ports Linux hands out, so that a port which
+        // could be handed out twice would be.
+        let mut held: Vec<_> = (0..15_000)
+            .map_while(|_| ReservedPort::choose().ok())
+            .collect();
+        held.sort_by_key(ReservedPort::number);
+        assert!(
+            held.windows(2)
+                .all(|pair| pair[0].number() != pair[1].number())
+        );
+    }
+}
