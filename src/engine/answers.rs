@@ -161,9 +161,11 @@ impl Engine {
     }
 
     fn transient(&mut self, now: Instant, mut window: Window, reason: PauseReason) {
-        window.attempts += 1;
         self.count_failure(now, reason);
-        if window.attempts < self.settings.max_attempts || !self.health.has_witness(now) {
+        // A failure only counts against the window if others succeeded since it failed before.
+        let witnessed = window.failed.is_none() || window.witness.since_failure;
+        window.attempts += u32::from(witnessed);
+        if !witnessed || window.attempts < self.settings.max_attempts {
             return self.try_again(now, window);
         }
         if window.claims.len() > 1 {
@@ -180,7 +182,6 @@ impl Engine {
 
     fn riddle(&mut self, now: Instant, mut window: Window, reason: PauseReason) {
         window.riddles += 1;
-        window.attempts += 1;
         self.count_failure(now, reason);
         if window.riddles >= RIDDLE_LIMIT {
             if !self.health.has_witness(now) {
@@ -194,11 +195,11 @@ impl Engine {
 
     fn rejected(&mut self, now: Instant, mut window: Window, reason: PauseReason) {
         self.count_failure(now, reason);
+        let suspected = *window.suspected.get_or_insert(now);
         if window.claims.len() > 1 {
             return self.split(now, window);
         }
-        let suspected = *window.suspected.get_or_insert(now);
-        let witnessed = self.health.has_witness(now);
+        let witnessed = window.witness.since_suspicion;
         if witnessed || self.health.believes_lone(suspected, now) {
             if !witnessed {
                 self.health.convicted_lone(now);
@@ -207,14 +208,14 @@ impl Engine {
                 reason: Reason::RejectedByApi,
                 code: reason.code,
             };
-            self.all_over(now, &window, outcome);
-            return;
+            return self.all_over(now, &window, outcome);
         }
-        // The first success ends the pause, and this user is called once more with a witness: were it
-        // convicted by that success at once, an API that rejected everybody for a moment would cost all
-        // who stood alone by then.
-        self.pause(now, reason);
-        self.wait(window, now);
+        // It is called again. Were it convicted by a success from before it was rejected, or by the first
+        // one after, an API that rejects everybody for a moment would cost all who stand alone by then.
+        if !self.health.has_witness(now) {
+            self.pause(now, reason);
+        }
+        self.try_again(now, window);
     }
 }
 
@@ -275,6 +276,7 @@ impl Engine {
         };
         for window in self.windows.waiting_mut() {
             window.attempts = 0;
+            window.failures = 0;
             window.riddles = 0;
         }
         self.out
@@ -295,8 +297,10 @@ impl Engine {
     }
 
     /// Another try after a jittered pause that doubles with each failure.
-    fn try_again(&mut self, now: Instant, window: Window) {
-        let doublings = window.attempts.saturating_sub(1).min(16);
+    fn try_again(&mut self, now: Instant, mut window: Window) {
+        let doublings = window.failures.min(16);
+        window.failures += 1;
+        window.failed = Some(now);
         let wait = self
             .settings
             .backoff_min

@@ -97,7 +97,10 @@ impl Engine {
         window
     }
 
-    fn start(&mut self, now: Instant, window: Window) -> Action {
+    fn start(&mut self, now: Instant, mut window: Window) -> Action {
+        let witnessed = |since: Instant| self.health.has_witness_since(since, now);
+        window.witness.since_suspicion = window.suspected.is_some_and(witnessed);
+        window.witness.since_failure = window.failed.is_some_and(witnessed);
         let users: Vec<UserId> = window.claims.iter().map(|claim| claim.user).collect();
         let trigger = window.trigger;
         self.tally.calls += 1;

@@ -1,8 +1,8 @@
 //! What is known of the API's health: witnesses, the run of failures, and the pause.
 //!
 //! *Guilt needs a witness*: an answer that blames a user, or a window that fails again and again, is
-//! only believed while other calls succeed. Without a witness it is not the data but the API or us,
-//! so the worker pauses and probes.
+//! only believed when another call succeeded between one failure and the start of the next. Without
+//! such a witness it is not the data but the API or us, so the worker waits, or pauses and probes.
 
 use std::time::{Duration, Instant};
 
@@ -53,6 +53,11 @@ impl Health {
     /// Whether some call succeeded within the last minute.
     pub(super) fn has_witness(&self, now: Instant) -> bool {
         self.succeeded.is_some_and(|at| now < at + WITNESS)
+    }
+
+    /// Whether some call succeeded since `moment`, and within the last minute.
+    pub(super) fn has_witness_since(&self, moment: Instant, now: Instant) -> bool {
+        self.has_witness(now) && self.succeeded.is_some_and(|at| at >= moment)
     }
 
     /// A call succeeded: a witness for the minute to come.

@@ -17,16 +17,29 @@ pub(super) struct Window {
     pub trigger: Trigger,
     /// Calls made for these users, in whatever company.
     pub calls: u32,
-    /// Failures that count against the limit of tries.
+    /// Failures that count against the limit of tries, since others succeeded meanwhile.
     pub attempts: u32,
+    /// Failures in a row, by which the next try is put off.
+    pub failures: u32,
     /// Answers that nobody knows the meaning of.
     pub riddles: u32,
     /// Whether a new UserSig was tried for an ambiguous code.
     pub refreshed: bool,
-    /// When a single user was first rejected while nobody could tell whether the API rejects everybody.
+    /// When these users were first rejected, in whatever company.
     pub suspected: Option<Instant>,
+    /// When their last call failed for a passing reason.
+    pub failed: Option<Instant>,
+    /// Whether some other call succeeded between these moments and the start of the call that is out.
+    pub witness: Witness,
     /// When its last call started.
     pub called: Option<Instant>,
+}
+
+/// Guilt needs a witness: see [`health`](super::health).
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Witness {
+    pub since_suspicion: bool,
+    pub since_failure: bool,
 }
 
 impl Window {
@@ -36,9 +49,12 @@ impl Window {
             trigger,
             calls: 0,
             attempts: 0,
+            failures: 0,
             riddles: 0,
             refreshed: false,
             suspected: None,
+            failed: None,
+            witness: Witness::default(),
             called: None,
         }
     }
@@ -50,6 +66,8 @@ impl Window {
             calls: self.calls,
             called: self.called,
             refreshed: self.refreshed,
+            suspected: self.suspected,
+            failed: self.failed,
             ..Window::new(claims, Trigger::Split)
         })
     }
