@@ -155,3 +155,67 @@ pub(super) enum Renewal {
     /// The new one was refused too.
     Useless,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const REASON: PauseReason = PauseReason {
+        class: Class::Transient,
+        code: None,
+    };
+
+    #[test]
+    fn a_success_speaks_for_the_api_for_a_minute() {
+        let now = Instant::now();
+        let mut health = Health::default();
+        assert!(!health.has_witness(now));
+        health.succeeded(now);
+        assert!(health.has_witness(now + Duration::from_secs(59)));
+        assert!(!health.has_witness(now + WITNESS));
+        assert!(
+            !health.has_witness_since(now + Duration::from_secs(1), now + Duration::from_secs(2))
+        );
+    }
+
+    #[test]
+    fn probes_are_ever_further_apart_up_to_a_minute() {
+        let mut now = Instant::now();
+        let mut health = Health::default();
+        assert!(health.pause(REASON, now));
+        assert!(!health.pause(REASON, now), "a pause is told once");
+        let mut waits = Vec::new();
+        for number in 0..8 {
+            let probe_at = health.paused().unwrap().probe_at;
+            waits.push((probe_at - now).as_secs());
+            now = probe_at;
+            health.paused_mut().unwrap().probe = Some(WindowId(number));
+            health.probe_over(WindowId(number), now);
+        }
+        assert_eq!(waits, [1, 2, 4, 8, 16, 32, 60, 60]);
+    }
+
+    #[test]
+    fn a_run_of_failures_is_an_outage_and_a_success_ends_the_run() {
+        let mut health = Health::default();
+        assert!((1..RUN_LIMIT).all(|_| !health.failed()));
+        health.works();
+        assert!((1..RUN_LIMIT).all(|_| !health.failed()));
+        assert!(health.failed());
+    }
+
+    #[test]
+    fn a_user_sig_is_renewed_once_between_two_successes() {
+        let now = Instant::now();
+        let later = now + Duration::from_secs(1);
+        let mut health = Health::default();
+        assert_eq!(health.may_renew(now, now), Renewal::Renew);
+        assert_eq!(
+            health.may_renew(now - Duration::from_millis(1), now),
+            Renewal::Done
+        );
+        assert_eq!(health.may_renew(later, later), Renewal::Useless);
+        health.works();
+        assert_eq!(health.may_renew(later, later), Renewal::Renew);
+    }
+}
