@@ -1,7 +1,7 @@
 //! What tests, the demo and benchmarks need around the worker: private
 //! RabbitMQ nodes ([`rabbitmq`]), certificates for them ([`tls`]), a TCP proxy
 //! that breaks connections on request ([`proxy`]) and a way to wait for a fact
-//! ([`eventually`]).
+//! ([`eventually()`]).
 //!
 //! It knows nothing of the worker itself, and Linux only.
 
