@@ -42,8 +42,6 @@ fi
 printf '#!/bin/sh\nexit 101\n' >"$policy"
 chmod 755 "$policy"
 
-epmd_before=" $(pgrep -x epmd 2>/dev/null | tr '\n' ' ' || true)"
-
 export DEBIAN_FRONTEND=noninteractive
 apt-get update -q
 apt-get install -q -y --no-install-recommends rabbitmq-server
@@ -54,9 +52,9 @@ if command -v systemctl >/dev/null; then
 fi
 
 # Setting the package up runs Erlang, which leaves its port mapper behind.
-for pid in $(pgrep -x epmd 2>/dev/null || true); do
-    case "$epmd_before" in
-        *" $pid "*) ;;
-        *) kill "$pid" ;;
-    esac
+for process in /proc/[0-9]*; do
+    if [ "$(cat "$process/comm" 2>/dev/null)" = epmd ] &&
+        [ "$(stat -c %U "$process" 2>/dev/null)" = rabbitmq ]; then
+        kill "${process#/proc/}"
+    fi
 done

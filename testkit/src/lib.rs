@@ -2,7 +2,7 @@
 //! RabbitMQ nodes ([`rabbitmq`]), certificates for them ([`tls`]), somebody who
 //! publishes and reads dead letters ([`amqp`]), a TCP proxy
 //! that breaks connections on request ([`proxy`]) and a way to wait for a fact
-//! ([`eventually`]).
+//! ([`eventually()`]).
 //!
 //! It knows nothing of the worker itself, and Linux only.
 

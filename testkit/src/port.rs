@@ -53,11 +53,8 @@ mod tests {
 
     #[test]
     fn nobody_else_is_given_a_reserved_port() {
-        // More than half of the ports Linux hands out, so that a port which
-        // could be handed out twice would be.
-        let mut held: Vec<_> = (0..15_000)
-            .map_while(|_| ReservedPort::choose().ok())
-            .collect();
+        // Of 28,000 ports, 500 drawn blindly are all different once in a hundred times.
+        let mut held: Vec<_> = (0..500).map(|_| ReservedPort::choose().unwrap()).collect();
         held.sort_by_key(ReservedPort::number);
         assert!(
             held.windows(2)

@@ -3,7 +3,7 @@
 use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
+use std::path::{self, Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::{env, process};
 
@@ -55,7 +55,7 @@ impl Guard {
             process::id(),
             fastrand::u32(..)
         );
-        let folder = env::temp_dir().join(name);
+        let folder = path::absolute(env::temp_dir().join(name))?;
         let shell = Command::new("/bin/sh")
             .args(["-c", SCRIPT, "testkit-guard", MARK])
             .arg(&folder)
