@@ -161,10 +161,14 @@ impl Engine {
         if let Some(letter) = self.letters.send(now) {
             return Some(Action::DeadLetter(letter));
         }
-        // Starting a call, or finding that nobody waits for one any more, makes room for events.
-        self.decode()
-            .or_else(|| self.call(now))
-            .or_else(|| self.decode())
+        // A full window need not wait for more events; any other is better fuller. A call, or finding
+        // that nobody waits for one any more, makes room for events.
+        if self.pending.len() < self.settings.max_ids
+            && let Some(decode) = self.decode()
+        {
+            return Some(decode);
+        }
+        self.call(now).or_else(|| self.decode())
     }
 
     /// When to poll again if nothing happens before. None: only an input can change anything.

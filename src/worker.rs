@@ -26,7 +26,7 @@ use held::Held;
 pub use wiring::{SetupError, broker_options, client_options};
 
 /// Deliveries taken in one turn of the loop, before calls and answers get theirs.
-const TURN: usize = 512;
+const TURN: usize = 128;
 /// How often a line tells what was done.
 const SUMMARY: Duration = Duration::from_secs(60);
 /// How long the goodbye to the broker may take after the order to stop.
@@ -101,7 +101,10 @@ impl Worker {
         let mut summary = tokio::time::interval(SUMMARY);
         summary.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            self.perform();
+            if self.perform() {
+                // On one thread a call only starts when the loop lets go, and it should start now.
+                tokio::task::yield_now().await;
+            }
             if self.engine.is_drained() {
                 return;
             }
@@ -120,17 +123,25 @@ impl Worker {
         }
     }
 
-    /// Does what the engine asks for, until it asks for nothing more.
-    fn perform(&mut self) {
-        let now = Instant::now();
-        while let Some(action) = self.engine.poll(now) {
+    /// Does what the engine asks for, until it asks for nothing more. Tells whether calls were made.
+    fn perform(&mut self) -> bool {
+        let mut called = false;
+        loop {
+            // The time of a call's start must be its own: the quota is kept by it.
+            let now = Instant::now();
+            let Some(action) = self.engine.poll(now) else {
+                return called;
+            };
             match action {
                 Action::Decode(delivery) => self.decode(now, delivery),
                 Action::Call {
                     window,
                     users,
                     trigger,
-                } => self.call(window, users, trigger),
+                } => {
+                    self.call(window, users, trigger);
+                    called = true;
+                }
                 Action::RenewUserSig => self.client.renew_user_sig(),
                 Action::Settle(settlement) => self.settle(settlement),
                 Action::DeadLetter(due) => self.dead_letter(now, due),

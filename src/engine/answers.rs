@@ -2,11 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use super::health::{Pause, PauseReason, Renewal, WITNESS};
+use super::health::{Pause, PauseReason, Renewal};
 use super::ledger::Failure;
 use super::pending::Claim;
 use super::verdict::{Answer, Class, class};
-use super::window::{Suspicion, Window, WindowId};
+use super::window::{Window, WindowId};
 use super::{Action, Engine, MissingAccount, Notice, Reason, Trigger};
 use crate::event::UserId;
 
@@ -30,7 +30,8 @@ impl Engine {
         let Some((window, slot)) = self.windows.answered(id) else {
             return;
         };
-        self.pace.answered(slot, now);
+        let succeeded = matches!(answer, Answer::Done { .. });
+        self.pace.answered(slot, succeeded, now);
         self.health.probe_over(id, now);
         match answer {
             Answer::Done { failed } => self.done(now, window, failed),
@@ -57,7 +58,6 @@ impl Engine {
         }
         self.health.succeeded(now);
         self.api_works(now);
-        self.convict_suspects(now);
         let mut again = Vec::new();
         for claim in std::mem::take(&mut window.claims) {
             let code = failed
@@ -161,9 +161,11 @@ impl Engine {
     }
 
     fn transient(&mut self, now: Instant, mut window: Window, reason: PauseReason) {
-        window.attempts += 1;
         self.count_failure(now, reason);
-        if window.attempts < self.settings.max_attempts || !self.health.has_witness(now) {
+        // A failure only counts against the window if others succeeded since it failed before.
+        let witnessed = window.failed.is_none() || window.witness.since_failure;
+        window.attempts += u32::from(witnessed);
+        if !witnessed || window.attempts < self.settings.max_attempts {
             return self.try_again(now, window);
         }
         if window.claims.len() > 1 {
@@ -180,7 +182,6 @@ impl Engine {
 
     fn riddle(&mut self, now: Instant, mut window: Window, reason: PauseReason) {
         window.riddles += 1;
-        window.attempts += 1;
         self.count_failure(now, reason);
         if window.riddles >= RIDDLE_LIMIT {
             if !self.health.has_witness(now) {
@@ -194,13 +195,12 @@ impl Engine {
 
     fn rejected(&mut self, now: Instant, mut window: Window, reason: PauseReason) {
         self.count_failure(now, reason);
+        let suspected = *window.suspected.get_or_insert(now);
         if window.claims.len() > 1 {
             return self.split(now, window);
         }
-        let code = reason.code.unwrap_or_default();
-        let first = window.suspicion.map_or(now, |suspicion| suspicion.first);
-        let witnessed = self.health.has_witness(now);
-        if witnessed || self.health.believes_lone(first, now) {
+        let witnessed = window.witness.since_suspicion;
+        if witnessed || self.health.believes_lone(suspected, now) {
             if !witnessed {
                 self.health.convicted_lone(now);
             }
@@ -208,29 +208,14 @@ impl Engine {
                 reason: Reason::RejectedByApi,
                 code: reason.code,
             };
-            self.all_over(now, &window, outcome);
-            return;
+            return self.all_over(now, &window, outcome);
         }
-        window.suspicion = Some(Suspicion {
-            code,
-            first,
-            last: now,
-        });
-        self.pause(now, reason);
-        self.wait(window, now);
-    }
-
-    /// A success has just spoken for the API: what was rejected within the last minute is guilty.
-    fn convict_suspects(&mut self, now: Instant) {
-        let recent = |window: &Window| window.suspicion.is_some_and(|s| now < s.last + WITNESS);
-        for window in self.windows.take_waiting(recent) {
-            let code = window.suspicion.map(|suspicion| suspicion.code);
-            let outcome = Outcome::Failed {
-                reason: Reason::RejectedByApi,
-                code,
-            };
-            self.all_over(now, &window, outcome);
+        // It is called again. Were it convicted by a success from before it was rejected, or by the first
+        // one after, an API that rejects everybody for a moment would cost all who stand alone by then.
+        if !self.health.has_witness(now) {
+            self.pause(now, reason);
         }
+        self.try_again(now, window);
     }
 }
 
@@ -291,6 +276,7 @@ impl Engine {
         };
         for window in self.windows.waiting_mut() {
             window.attempts = 0;
+            window.failures = 0;
             window.riddles = 0;
         }
         self.out
@@ -311,8 +297,10 @@ impl Engine {
     }
 
     /// Another try after a jittered pause that doubles with each failure.
-    fn try_again(&mut self, now: Instant, window: Window) {
-        let doublings = window.attempts.saturating_sub(1).min(16);
+    fn try_again(&mut self, now: Instant, mut window: Window) {
+        let doublings = window.failures.min(16);
+        window.failures += 1;
+        window.failed = Some(now);
         let wait = self
             .settings
             .backoff_min

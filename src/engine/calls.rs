@@ -54,7 +54,7 @@ impl Engine {
         };
         let work = [fresh, again].into_iter().flatten().min()?;
         let probe = pause.map_or(now, |pause| pause.probe_at);
-        Some(work.max(probe).max(self.pace.free_at(now)))
+        Some(work.max(probe).max(self.pace.free_at(now)?))
     }
 
     fn cut(&mut self, now: Instant) -> Option<Window> {
@@ -80,8 +80,8 @@ impl Engine {
         let fresh = self.health.paused()?.fresh_turn;
         let lone = |window: &Window| {
             window
-                .suspicion
-                .is_some_and(|s| self.health.believes_lone(s.first, now))
+                .suspected
+                .is_some_and(|since| self.health.believes_lone(since, now))
         };
         if let Some(suspect) = self.windows.take_first_waiting(lone) {
             return Some(suspect);
@@ -97,7 +97,10 @@ impl Engine {
         window
     }
 
-    fn start(&mut self, now: Instant, window: Window) -> Action {
+    fn start(&mut self, now: Instant, mut window: Window) -> Action {
+        let witnessed = |since: Instant| self.health.has_witness_since(since, now);
+        window.witness.since_suspicion = window.suspected.is_some_and(witnessed);
+        window.witness.since_failure = window.failed.is_some_and(witnessed);
         let users: Vec<UserId> = window.claims.iter().map(|claim| claim.user).collect();
         let trigger = window.trigger;
         self.tally.calls += 1;

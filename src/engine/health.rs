@@ -1,16 +1,16 @@
 //! What is known of the API's health: witnesses, the run of failures, and the pause.
 //!
 //! *Guilt needs a witness*: an answer that blames a user, or a window that fails again and again, is
-//! only believed while other calls succeed. Without a witness it is not the data but the API or us,
-//! so the worker pauses and probes.
+//! only believed when another call succeeded between one failure and the start of the next. Without
+//! such a witness it is not the data but the API or us, so the worker waits, or pauses and probes.
 
 use std::time::{Duration, Instant};
 
 use super::verdict::Class;
 use super::window::WindowId;
 
-/// How long a success speaks for the API, before and after it.
-pub(super) const WITNESS: Duration = Duration::from_secs(60);
+/// How long a success speaks for the API.
+const WITNESS: Duration = Duration::from_secs(60);
 /// So many calls in a row that fail, whatever their reasons, are taken for an outage.
 const RUN_LIMIT: u32 = 16;
 /// After this time, and this seldom, a lone rejected user is believed to be guilty without a witness.
@@ -53,6 +53,11 @@ impl Health {
     /// Whether some call succeeded within the last minute.
     pub(super) fn has_witness(&self, now: Instant) -> bool {
         self.succeeded.is_some_and(|at| now < at + WITNESS)
+    }
+
+    /// Whether some call succeeded since `moment`, and within the last minute.
+    pub(super) fn has_witness_since(&self, moment: Instant, now: Instant) -> bool {
+        self.has_witness(now) && self.succeeded.is_some_and(|at| at >= moment)
     }
 
     /// A call succeeded: a witness for the minute to come.
@@ -149,4 +154,68 @@ pub(super) enum Renewal {
     Done,
     /// The new one was refused too.
     Useless,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const REASON: PauseReason = PauseReason {
+        class: Class::Transient,
+        code: None,
+    };
+
+    #[test]
+    fn a_success_speaks_for_the_api_for_a_minute() {
+        let now = Instant::now();
+        let mut health = Health::default();
+        assert!(!health.has_witness(now));
+        health.succeeded(now);
+        assert!(health.has_witness(now + Duration::from_secs(59)));
+        assert!(!health.has_witness(now + WITNESS));
+        assert!(
+            !health.has_witness_since(now + Duration::from_secs(1), now + Duration::from_secs(2))
+        );
+    }
+
+    #[test]
+    fn probes_are_ever_further_apart_up_to_a_minute() {
+        let mut now = Instant::now();
+        let mut health = Health::default();
+        assert!(health.pause(REASON, now));
+        assert!(!health.pause(REASON, now), "a pause is told once");
+        let mut waits = Vec::new();
+        for number in 0..8 {
+            let probe_at = health.paused().unwrap().probe_at;
+            waits.push((probe_at - now).as_secs());
+            now = probe_at;
+            health.paused_mut().unwrap().probe = Some(WindowId(number));
+            health.probe_over(WindowId(number), now);
+        }
+        assert_eq!(waits, [1, 2, 4, 8, 16, 32, 60, 60]);
+    }
+
+    #[test]
+    fn a_run_of_failures_is_an_outage_and_a_success_ends_the_run() {
+        let mut health = Health::default();
+        assert!((1..RUN_LIMIT).all(|_| !health.failed()));
+        health.works();
+        assert!((1..RUN_LIMIT).all(|_| !health.failed()));
+        assert!(health.failed());
+    }
+
+    #[test]
+    fn a_user_sig_is_renewed_once_between_two_successes() {
+        let now = Instant::now();
+        let later = now + Duration::from_secs(1);
+        let mut health = Health::default();
+        assert_eq!(health.may_renew(now, now), Renewal::Renew);
+        assert_eq!(
+            health.may_renew(now - Duration::from_millis(1), now),
+            Renewal::Done
+        );
+        assert_eq!(health.may_renew(later, later), Renewal::Useless);
+        health.works();
+        assert_eq!(health.may_renew(later, later), Renewal::Renew);
+    }
 }

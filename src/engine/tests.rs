@@ -654,6 +654,48 @@ fn a_lone_rejected_user_is_dead_lettered_after_five_minutes_and_one_in_five() {
 }
 
 #[test]
+fn an_api_that_turns_to_reject_everybody_costs_no_user_of_a_trickle() {
+    let (broken, mended) = (Duration::from_secs(30), Duration::from_secs(90));
+    for answer in [
+        Answer::Refused(90001),
+        Answer::Fault,
+        Answer::Refused(91000),
+    ] {
+        let mut world = World::new(settings(), move |world, _| {
+            if (broken..mended).contains(&world.elapsed()) {
+                answer.clone()
+            } else {
+                ok()
+            }
+        });
+        for second in 0..180 {
+            world.run_until(world.start + SECOND * second);
+            world.publish([second as usize]);
+        }
+        world.run_for(Duration::from_secs(120));
+        world.assert_all_settled();
+        assert!(world.letters.is_empty(), "{:?}", world.letters);
+    }
+}
+
+#[test]
+fn a_lone_user_whose_calls_fail_in_an_outage_right_after_a_success_is_kept() {
+    let mut world = World::new(settings(), |world, _| {
+        if world.calls.is_empty() {
+            ok()
+        } else {
+            Answer::Fault
+        }
+    });
+    world.publish([1]);
+    world.run_for(SECOND);
+    world.publish([2]);
+    world.run_for(Duration::from_secs(3_600));
+    assert!(world.letters.is_empty());
+    assert_eq!(world.unacked.len() + world.queue.len(), 1);
+}
+
+#[test]
 fn a_bad_user_in_a_silent_queue_is_convicted_as_soon_as_a_good_one_comes() {
     let mut world = World::new(settings(), |_, users| refuse_if(users, &[1], 90001));
     world.publish([1]);

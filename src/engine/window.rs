@@ -17,24 +17,29 @@ pub(super) struct Window {
     pub trigger: Trigger,
     /// Calls made for these users, in whatever company.
     pub calls: u32,
-    /// Failures that count against the limit of tries.
+    /// Failures that count against the limit of tries, since others succeeded meanwhile.
     pub attempts: u32,
+    /// Failures in a row, by which the next try is put off.
+    pub failures: u32,
     /// Answers that nobody knows the meaning of.
     pub riddles: u32,
     /// Whether a new UserSig was tried for an ambiguous code.
     pub refreshed: bool,
-    /// When a single user was rejected first and last, for want of a witness.
-    pub suspicion: Option<Suspicion>,
+    /// When these users were first rejected, in whatever company.
+    pub suspected: Option<Instant>,
+    /// When their last call failed for a passing reason.
+    pub failed: Option<Instant>,
+    /// Whether some other call succeeded between these moments and the start of the call that is out.
+    pub witness: Witness,
     /// When its last call started.
     pub called: Option<Instant>,
 }
 
-/// A single user that the API rejects while nobody can tell whether the API rejects everybody.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Suspicion {
-    pub code: i64,
-    pub first: Instant,
-    pub last: Instant,
+/// Guilt needs a witness: see [`health`](super::health).
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Witness {
+    pub since_suspicion: bool,
+    pub since_failure: bool,
 }
 
 impl Window {
@@ -44,9 +49,12 @@ impl Window {
             trigger,
             calls: 0,
             attempts: 0,
+            failures: 0,
             riddles: 0,
             refreshed: false,
-            suspicion: None,
+            suspected: None,
+            failed: None,
+            witness: Witness::default(),
             called: None,
         }
     }
@@ -58,6 +66,8 @@ impl Window {
             calls: self.calls,
             called: self.called,
             refreshed: self.refreshed,
+            suspected: self.suspected,
+            failed: self.failed,
             ..Window::new(claims, Trigger::Split)
         })
     }
@@ -192,5 +202,71 @@ impl Windows {
             .values()
             .map(|window| window.claims.len())
             .sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::pending::Waiters;
+    use super::*;
+    use crate::event::UserId;
+
+    fn window(users: usize) -> Window {
+        let claim = |number: usize| Claim {
+            user: UserId::parse(&format!("u{number}")).unwrap(),
+            since: Instant::now(),
+            waiters: Waiters::One(Delivery {
+                session: 1,
+                tag: number as u64,
+            }),
+        };
+        Window::new((0..users).map(claim).collect(), Trigger::Full)
+    }
+
+    fn users(window: &Window) -> Vec<UserId> {
+        window.claims.iter().map(|claim| claim.user).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn splitting_until_users_stand_alone_loses_none_and_repeats_none(size in 2usize..=100) {
+            let whole = window(size);
+            let before = users(&whole);
+            let mut after = Vec::new();
+            let mut open = vec![(whole, 0)];
+            while let Some((window, depth)) = open.pop() {
+                if window.claims.len() == 1 {
+                    after.extend(users(&window));
+                    prop_assert!(depth <= size.next_power_of_two().ilog2(), "{depth} splits for {size} users");
+                } else {
+                    let [first, second] = window.split();
+                    prop_assert!(!first.claims.is_empty() && !second.claims.is_empty());
+                    open.extend([(second, depth + 1), (first, depth + 1)]);
+                }
+            }
+            prop_assert_eq!(after, before);
+        }
+    }
+
+    #[test]
+    fn probes_go_round_the_waiting_windows() {
+        let now = Instant::now();
+        let mut windows = Windows::default();
+        for (age, users) in [(1, 10), (3, 30), (2, 20)] {
+            let called = now.checked_sub(std::time::Duration::from_secs(age));
+            windows.wait(
+                Window {
+                    called,
+                    ..window(users)
+                },
+                now,
+            );
+        }
+        let order: Vec<usize> = std::iter::from_fn(|| windows.take_least_called())
+            .map(|window| window.claims.len())
+            .collect();
+        assert_eq!(order, [30, 20, 10]);
     }
 }

@@ -15,7 +15,6 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
-use tokio_util::sync::CancellationToken;
 
 use self::connection::{Faults, Outcome, relay, reset};
 use crate::port::ReservedPort;

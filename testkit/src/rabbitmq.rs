@@ -4,7 +4,7 @@
 //! and port mapper (`epmd`), so any number of them can run beside each other
 //! and beside the system's own service, as root or as an ordinary user.
 //! Whatever ends the process that started a node - a panic, an abort, SIGKILL -
-//! also ends the node and removes its folder; see [`guard`].
+//! also ends the node and removes its folder.
 //!
 //! Tests that break the broker start a node of their own. All others take a
 //! [`Vhost`] of the [`shared`] one, as a start costs seconds of CPU.
@@ -17,7 +17,7 @@ mod vhost;
 
 use tokio::sync::OnceCell;
 
-pub use self::node::{Builder, Node, Tls};
+pub use self::node::{Builder, ClientCertificate, Node};
 pub use self::vhost::Vhost;
 
 /// The one node of this process, started on first use and gone with the

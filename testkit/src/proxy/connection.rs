@@ -96,21 +96,23 @@ pub(super) fn reset(stream: TcpStream) {
     let _ = stream.set_zero_linger();
 }
 
-/// Passes bytes on in one direction until their end, and the end as well.
+/// Passes bytes on in one direction until their end, and the end as well, be
+/// it an orderly one or a reset.
 async fn pass(
     mut from: ReadHalf<'_>,
     mut to: WriteHalf<'_>,
     mut settings: watch::Receiver<Settings>,
     delay: impl Fn(&Settings) -> Duration,
 ) -> io::Result<()> {
-    let (line, mut end_of_line) = mpsc::channel::<(Instant, Vec<u8>)>(CHUNKS);
+    let (line, mut end_of_line) = mpsc::channel::<(Instant, io::Result<Vec<u8>>)>(CHUNKS);
     let current = settings.clone();
     let read = async move {
         loop {
             let mut chunk = Vec::with_capacity(CHUNK_SIZE);
-            let length = from.read_buf(&mut chunk).await?;
+            let chunk = from.read_buf(&mut chunk).await.map(|_| chunk);
+            let last = !matches!(&chunk, Ok(bytes) if !bytes.is_empty());
             let due = Instant::now() + delay(&current.borrow());
-            if line.send((due, chunk)).await.is_err() || length == 0 {
+            if line.send((due, chunk)).await.is_err() || last {
                 return Ok(());
             }
         }
@@ -120,10 +122,11 @@ async fn pass(
             sleep_until(due).await;
             // The sender of settings lives as long as the proxy.
             let _ = settings.wait_for(|settings| settings.flowing).await;
-            if chunk.is_empty() {
+            let bytes = chunk?;
+            if bytes.is_empty() {
                 return to.shutdown().await;
             }
-            to.write_all(&chunk).await?;
+            to.write_all(&bytes).await?;
         }
         Ok(())
     };

@@ -3,7 +3,7 @@
 use std::env;
 use std::path::{Path, PathBuf};
 
-use anyhow::bail;
+use anyhow::Context;
 
 /// Names a folder with RabbitMQ's own scripts (`sbin` of the generic build), to
 /// test against another version than the installed one.
@@ -19,29 +19,24 @@ pub(super) struct Installation {
 
 impl Installation {
     pub(super) fn find() -> anyhow::Result<Self> {
-        if let Some(scripts) = env::var_os(OVERRIDE) {
-            let scripts = PathBuf::from(scripts);
-            if !has_scripts(&scripts) {
-                bail!(
-                    "{OVERRIDE} names {}, which is not RabbitMQ's sbin",
-                    scripts.display()
-                );
-            }
-            return Ok(Self { scripts });
+        if let Some(folder) = env::var_os(OVERRIDE) {
+            return Self::among([PathBuf::from(folder)])
+                .with_context(|| format!("{OVERRIDE} does not name RabbitMQ's sbin"));
         }
         let path = env::var_os("PATH").unwrap_or_default();
-        let found = ["/usr/lib/rabbitmq/bin", "/opt/rabbitmq/sbin"]
+        let usual = ["/usr/lib/rabbitmq/bin", "/opt/rabbitmq/sbin"].map(PathBuf::from);
+        Self::among(usual.into_iter().chain(env::split_paths(&path)))
+    }
+
+    fn among(folders: impl IntoIterator<Item = PathBuf>) -> anyhow::Result<Self> {
+        let scripts = folders
             .into_iter()
-            .map(PathBuf::from)
-            .chain(env::split_paths(&path))
-            .find(|folder| has_scripts(folder));
-        match found {
-            Some(scripts) => Ok(Self { scripts }),
-            None => bail!(
-                "rabbitmq-server is not installed, and these tests need a real one: \
-                 run `scripts/install-rabbitmq.sh` (or `apt-get install rabbitmq-server`)"
-            ),
-        }
+            .find(|folder| has_scripts(folder))
+            .context(
+                "rabbitmq-server is not installed, and nothing less will do here: \
+             run `scripts/install-rabbitmq.sh` (or `apt-get install rabbitmq-server`)",
+            )?;
+        Ok(Self { scripts })
     }
 
     pub(super) fn server(&self) -> PathBuf {
@@ -57,4 +52,19 @@ fn has_scripts(folder: &Path) -> bool {
     ["rabbitmq-server", "rabbitmqctl", "rabbitmq-env"]
         .iter()
         .all(|script| folder.join(script).is_file())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_it_is_missing_the_error_says_how_to_install_it() {
+        let error = Installation::among([PathBuf::from("/nonexistent")]).unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .contains("apt-get install rabbitmq-server")
+        );
+    }
 }

@@ -1,6 +1,7 @@
 //! One RabbitMQ node: its start, its end and its faults.
 
 use std::fs::{self, File};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -14,6 +15,7 @@ use super::guard::{self, Guard};
 use super::installation::Installation;
 use super::vhost::{Vhost, binary};
 use crate::port::ReservedPort;
+use crate::tls::Certificates;
 
 /// A start takes some seconds of CPU; a busy machine makes minutes of them.
 const START_TIMEOUT: Duration = Duration::from_secs(180);
@@ -24,8 +26,8 @@ const CTL_TIMEOUT: Duration = Duration::from_secs(60);
 /// started, removes its data and returns when both are done.
 #[derive(Debug)]
 pub struct Node {
-    // Fields drop in this order: the guard needs the VM's console to be of no
-    // use any more, and the ports are given up when nobody listens on them.
+    // Dropped in this order: first the VM, then whatever it leaves, and the
+    // ports last, when nobody uses them any more.
     vm: Option<Vm>,
     guard: Guard,
     installation: Installation,
@@ -41,34 +43,31 @@ struct Vm {
     console: Console,
 }
 
-/// PEM files for a node that also listens with TLS.
-#[derive(Debug, Clone)]
-pub struct Tls {
-    /// Trusted for client certificates.
-    pub ca: PathBuf,
-    pub certificate: PathBuf,
-    pub key: PathBuf,
-    /// Whether a client must show a certificate.
-    pub client_certificate: bool,
+/// What a TLS listener asks of its clients.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClientCertificate {
+    NotAsked,
+    Required,
 }
 
 /// What is special about a node, before its start.
 #[derive(Debug, Default)]
 pub struct Builder {
     settings: Vec<(String, String)>,
-    tls: Option<Tls>,
+    tls: Option<(Certificates, ClientCertificate)>,
 }
 
 impl Builder {
-    /// How long the broker lets a delivery go unacknowledged. It looks once a
-    /// minute, or as often as this where it is shorter.
+    /// How long the broker lets a delivery go unacknowledged. It looks every
+    /// second instead of once a minute then.
     pub fn consumer_timeout(self, timeout: Duration) -> Self {
         self.setting("consumer_timeout", &timeout.as_millis().to_string())
+            .setting("channel_tick_interval", "1000")
     }
 
     /// Adds a listener with TLS on [`Node::tls_port`].
-    pub fn tls(mut self, tls: Tls) -> Self {
-        self.tls = Some(tls);
+    pub fn tls(mut self, certificates: &Certificates, client: ClientCertificate) -> Self {
+        self.tls = Some((certificates.clone(), client));
         self
     }
 
@@ -115,21 +114,16 @@ impl Builder {
             r#"{{tcp_listeners, [{{"127.0.0.1", {}}}]}}"#,
             node.port()
         )];
-        if let (Some(tls), Some(port)) = (&self.tls, &node.amqps) {
+        if let (Some((certificates, client)), Some(port)) = (&self.tls, node.tls_port()) {
+            let (verify, required) = match client {
+                ClientCertificate::NotAsked => ("verify_none", false),
+                ClientCertificate::Required => ("verify_peer", true),
+            };
+            settings.push(format!(r#"{{ssl_listeners, [{{"127.0.0.1", {port}}}]}}"#));
             settings.push(format!(
-                r#"{{ssl_listeners, [{{"127.0.0.1", {port}}}]}}, {{ssl_options, [
-                    {{cacertfile, {ca:?}}}, {{certfile, {certificate:?}}}, {{keyfile, {key:?}}},
-                    {{verify, {verify}}}, {{fail_if_no_peer_cert, {required}}}]}}"#,
-                port = port.number(),
-                ca = tls.ca,
-                certificate = tls.certificate,
-                key = tls.key,
-                verify = if tls.client_certificate {
-                    "verify_peer"
-                } else {
-                    "verify_none"
-                },
-                required = tls.client_certificate,
+                "{{ssl_options, [{{certfile, {:?}}}, {{keyfile, {:?}}}, {{cacertfile, {:?}}}, \
+                 {{verify, {verify}}}, {{fail_if_no_peer_cert, {required}}}]}}",
+                certificates.server, certificates.server_key, certificates.client_authority,
             ));
         }
         settings.extend(
@@ -155,7 +149,11 @@ impl Node {
         self.amqp.number()
     }
 
-    /// The AMQPS port on 127.0.0.1, when the node was built with [`Builder::tls`].
+    pub fn address(&self) -> SocketAddr {
+        SocketAddr::from((Ipv4Addr::LOCALHOST, self.port()))
+    }
+
+    /// The port with TLS on 127.0.0.1, for a node built with [`Builder::tls`].
     pub fn tls_port(&self) -> Option<u16> {
         self.amqps.as_ref().map(ReservedPort::number)
     }
