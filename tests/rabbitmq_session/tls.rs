@@ -1,36 +1,10 @@
-use std::{path::Path, process::Command};
+use std::path::Path;
 
 use tagsweep::rabbitmq::{Broker, Identity, Loss, Options};
-use testkit::rabbitmq::{Node, Tls};
+use testkit::rabbitmq::{ClientCertificate, Node};
+use testkit::tls::Certificates;
 
 use crate::harness::*;
-
-fn openssl(folder: &Path, arguments: &str) {
-    let output = Command::new("openssl")
-        .args(arguments.split(' '))
-        .current_dir(folder)
-        .output()
-        .expect("openssl is installed");
-    assert!(output.status.success(), "openssl {arguments}: {output:?}");
-}
-
-/// A CA (`ca.pem`) and what it signed for a server on 127.0.0.1 and for a client.
-fn certificates(folder: &Path) {
-    openssl(
-        folder,
-        "req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=test-ca -keyout ca.key -out ca.pem",
-    );
-    for name in ["server", "client"] {
-        openssl(
-            folder,
-            &format!(
-                "req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN={name} -CA ca.pem -CAkey ca.key \
-                 -addext subjectAltName=IP:127.0.0.1 -addext basicConstraints=critical,CA:FALSE \
-                 -keyout {name}.key -out {name}.pem"
-            ),
-        );
-    }
-}
 
 async fn refused(options: Options) -> String {
     match not_opened(&mut Broker::new(options)).await {
@@ -39,27 +13,31 @@ async fn refused(options: Options) -> String {
     }
 }
 
+async fn make(folder: &Path) -> Certificates {
+    Certificates::make(folder).await.expect("certificates")
+}
+
+fn read(path: &Path) -> String {
+    std::fs::read_to_string(path).expect("a PEM file")
+}
+
 #[tokio::test]
 async fn own_trust_root_and_client_certificate_are_needed_and_enough() {
     let folder = tempfile::tempdir().expect("a folder");
-    certificates(folder.path());
+    let certificates = make(folder.path()).await;
+    let other_folder = tempfile::tempdir().expect("a folder");
+    let others = make(other_folder.path()).await;
     let node = Node::builder()
-        .tls(Tls {
-            ca: folder.path().join("ca.pem"),
-            certificate: folder.path().join("server.pem"),
-            key: folder.path().join("server.key"),
-            client_certificate: true,
-        })
+        .tls(&certificates, ClientCertificate::Required)
         .start()
         .await
         .expect("a node");
     let port = node.tls_port().expect("a TLS port");
-    let read = |name: &str| std::fs::read_to_string(folder.path().join(name)).expect(name);
     let mut options = options(format!("amqps://guest:guest@127.0.0.1:{port}/%2f"));
-    options.ca_pem = Some(read("ca.pem"));
+    options.ca_pem = Some(read(&certificates.server_authority));
     options.identity = Some(Identity {
-        cert_pem: read("client.pem"),
-        key_pem: read("client.key").into(),
+        cert_pem: read(&certificates.client),
+        key_pem: read(&certificates.client_key).into(),
     });
     opened(&mut Broker::new(options.clone())).await;
 
@@ -70,7 +48,7 @@ async fn own_trust_root_and_client_certificate_are_needed_and_enough() {
     refused(without_identity).await;
 
     let other_root = Options {
-        ca_pem: Some(read("client.pem")),
+        ca_pem: Some(read(&others.server_authority)),
         ..options.clone()
     };
     let cause = refused(other_root).await;

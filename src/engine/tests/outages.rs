@@ -1,0 +1,167 @@
+//! Outages: nobody is blamed for them, and they end by themselves.
+
+use super::*;
+
+#[test]
+fn a_wrong_key_pauses_dead_letters_nothing_and_goes_on_when_the_key_is_right() {
+    let mended = Duration::from_secs(300);
+    let mut world = World::new(settings(), move |world, _| {
+        if world.elapsed() < mended {
+            Answer::Refused(70009)
+        } else {
+            ok()
+        }
+    });
+    for number in 0..3_000 {
+        world.publish([number]);
+    }
+    world.run_for(mended);
+    let probes = world.calls.len();
+    assert!(probes < 16 + 12, "{probes} calls with a wrong key");
+    assert!(world.renewals > 5, "a probe tries the key anew");
+    world.run_for(Duration::from_secs(65));
+    world.assert_all_settled();
+    assert!(world.letters.is_empty());
+    assert!(
+        world
+            .notices
+            .iter()
+            .any(|notice| matches!(notice, Notice::Resumed { .. }))
+    );
+}
+
+#[test]
+fn an_api_that_rejects_everything_for_a_minute_costs_no_user_and_few_calls() {
+    let mended = Duration::from_secs(60);
+    let mut world = World::new(settings(), move |world, _| {
+        if world.elapsed() < mended {
+            Answer::Refused(90001)
+        } else {
+            ok()
+        }
+    });
+    for number in 0..3_000 {
+        world.publish([number]);
+    }
+    world.run_for(mended);
+    assert!(world.calls.len() < 40, "{} calls", world.calls.len());
+    world.run_for(Duration::from_secs(120));
+    world.assert_all_settled();
+    assert!(world.letters.is_empty());
+}
+
+#[test]
+fn a_lone_rejected_user_is_dead_lettered_after_five_minutes_and_one_in_five() {
+    let mut world = World::new(settings(), |_, _| Answer::Refused(90001));
+    for number in 0..10 {
+        world.publish([number]);
+        world.run_for(SECOND);
+    }
+    world.run_until(world.start + Duration::from_secs(290));
+    assert!(world.letters.is_empty());
+    world.run_until(world.start + Duration::from_secs(3_600));
+    let letters = world.letters.len();
+    assert!((5..=12).contains(&letters), "{letters} letters in an hour");
+    assert!(
+        world.calls.len() < 120,
+        "{} calls in an hour",
+        world.calls.len()
+    );
+}
+
+#[test]
+fn an_api_that_turns_to_reject_everybody_costs_no_user_of_a_trickle() {
+    let (broken, mended) = (Duration::from_secs(30), Duration::from_secs(90));
+    for answer in [
+        Answer::Refused(90001),
+        Answer::Fault,
+        Answer::Refused(91000),
+    ] {
+        let mut world = World::new(settings(), move |world, _| {
+            if (broken..mended).contains(&world.elapsed()) {
+                answer.clone()
+            } else {
+                ok()
+            }
+        });
+        for second in 0..180 {
+            world.run_until(world.start + SECOND * second);
+            world.publish([second as usize]);
+        }
+        world.run_for(Duration::from_secs(120));
+        world.assert_all_settled();
+        assert!(world.letters.is_empty(), "{:?}", world.letters);
+    }
+}
+
+#[test]
+fn a_lone_user_whose_calls_fail_in_an_outage_right_after_a_success_is_kept() {
+    let mut world = World::new(settings(), |world, _| {
+        if world.calls.is_empty() {
+            ok()
+        } else {
+            Answer::Fault
+        }
+    });
+    world.publish([1]);
+    world.run_for(SECOND);
+    world.publish([2]);
+    world.run_for(Duration::from_secs(3_600));
+    assert!(world.letters.is_empty());
+    assert_eq!(world.unacked.len() + world.queue.len(), 1);
+}
+
+#[test]
+fn a_bad_user_in_a_silent_queue_is_convicted_as_soon_as_a_good_one_comes() {
+    let mut world = World::new(settings(), |_, users| refuse_if(users, &[1], 90001));
+    world.publish([1]);
+    world.run_for(Duration::from_secs(20));
+    assert!(world.letters.is_empty() && world.engine.status(world.now).paused.is_some());
+    world.publish([2]);
+    world.run_for(Duration::from_secs(70));
+    world.assert_all_settled();
+    assert_eq!(world.dead_lettered(), ["u1"]);
+}
+
+#[test]
+fn an_outage_of_an_hour_dead_letters_nothing_and_hands_back_in_time() {
+    let mended = Duration::from_secs(3_600);
+    let mut world = World::new(settings(), move |world, _| {
+        if world.elapsed() < mended {
+            Answer::Fault
+        } else {
+            ok()
+        }
+    });
+    for number in 0..2_500 {
+        world.publish([number]);
+    }
+    world.run_for(mended);
+    assert!(
+        world.handed_back >= 5 * 1_800,
+        "{} handed back",
+        world.handed_back
+    );
+    assert!(world.calls.len() < 120, "{} calls", world.calls.len());
+    world.run_for(Duration::from_secs(120));
+    world.assert_all_settled();
+    assert!(world.letters.is_empty());
+}
+
+#[test]
+fn a_window_that_always_fails_cannot_block_the_queue_in_a_pause() {
+    let mut world = World::new(settings(), |_, users| {
+        if users.contains(&user(0)) {
+            Answer::Fault
+        } else {
+            ok()
+        }
+    });
+    world.publish([0]);
+    world.run_for(Duration::from_secs(120));
+    for number in 1..200 {
+        world.publish([number]);
+    }
+    world.run_for(Duration::from_secs(300));
+    assert_eq!(world.unacked.len() + world.letters.len(), 1);
+}

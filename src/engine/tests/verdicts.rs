@@ -1,0 +1,173 @@
+//! What each class of answer leads to.
+
+use super::*;
+
+#[test]
+fn one_rejected_id_among_100_costs_at_most_15_extra_calls_and_only_it_is_dead_lettered() {
+    for bad in [0, 37, 99] {
+        let mut world = World::new(settings(), move |_, users| refuse_if(users, &[bad], 90001));
+        for number in 0..100 {
+            world.publish([number]);
+        }
+        world.run_for(Duration::from_secs(5));
+        world.assert_all_settled();
+        assert!(world.calls.len() <= 1 + 15, "{} calls", world.calls.len());
+        assert_eq!(world.dead_lettered(), [user(bad).as_str()]);
+        assert_eq!(world.letters[0].reason, Reason::RejectedByApi);
+        assert_eq!(world.letters[0].code, Some(90001));
+    }
+}
+
+#[test]
+fn the_error_list_is_the_truth_about_each_user() {
+    let mut world = World::new(settings(), |world, users| {
+        let codes = [(1, 70107), (2, 90001), (3, 70500)];
+        let failing = codes
+            .into_iter()
+            .filter(|(number, code)| *code != 70500 || world.calls.is_empty() || *number != 3);
+        Answer::Done {
+            failed: failing
+                .map(|(number, code)| (user(number), code))
+                .filter(|(id, _)| users.contains(id))
+                .collect(),
+        }
+    });
+    world.publish([0, 1, 2, 3]);
+    world.run_for(Duration::from_secs(5));
+    world.assert_all_settled();
+    let tally = world.engine.status(world.now).tally;
+    assert_eq!((tally.users_cleared, tally.users_missing), (2, 1));
+    assert_eq!(world.dead_lettered(), ["u2"]);
+    assert_eq!(
+        world.calls[1].1,
+        [user(3)],
+        "only the transient one is called again"
+    );
+}
+
+#[test]
+fn an_error_list_that_names_every_user_is_no_success() {
+    let mut world = World::new(settings(), |_, users| Answer::Done {
+        failed: users.iter().map(|id| (*id, 90045)).collect(),
+    });
+    world.publish([1]);
+    world.publish([2]);
+    world.run_for(SECOND * 30);
+    assert!(world.letters.is_empty());
+    assert!(world.engine.status(world.now).paused.is_some());
+}
+
+#[test]
+fn a_missing_account_is_done_or_dead_lettered_as_the_configuration_says() {
+    for (missing_account, letters) in [(MissingAccount::Done, 0), (MissingAccount::DeadLetter, 2)] {
+        let mut world = World::new(
+            Settings {
+                missing_account,
+                ..settings()
+            },
+            |_, users| refuse_if(users, &[1, 2], 70107),
+        );
+        world.publish([1]);
+        world.publish([2]);
+        world.publish([3]);
+        world.run_for(SECOND * 5);
+        world.assert_all_settled();
+        assert_eq!(world.letters.len(), letters);
+        assert!(
+            world
+                .letters
+                .iter()
+                .all(|letter| letter.reason == Reason::UnknownAccount)
+        );
+    }
+}
+
+#[test]
+fn a_window_that_fails_while_others_succeed_is_split_and_only_the_guilty_user_is_dead_lettered() {
+    let mut world = World::new(settings(), |_, users| refuse_if(users, &[5], 91000));
+    for number in 0..10 {
+        world.publish([number]);
+    }
+    for second in 0..400 {
+        world.run_until(world.start + SECOND * second);
+        world.publish([1000 + second as usize]);
+    }
+    world.run_for(SECOND * 60);
+    world.assert_all_settled();
+    assert_eq!(world.dead_lettered(), ["u5"]);
+    assert_eq!(world.letters[0].reason, Reason::RetriesExhausted);
+}
+
+#[test]
+fn throttling_slows_down_and_never_counts_as_an_attempt() {
+    let until = Duration::from_secs(20);
+    let mut world = World::new(settings(), move |world, _| {
+        if world.elapsed() < until {
+            Answer::Refused(60007)
+        } else {
+            ok()
+        }
+    });
+    for number in 0..2_000 {
+        world.publish([number]);
+    }
+    world.run_for(until);
+    let during = world.calls.len();
+    assert!(during < 60, "{during} calls into a closed door");
+    world.run_for(Duration::from_secs(120));
+    world.assert_all_settled();
+    assert!(world.letters.is_empty());
+}
+
+#[test]
+fn an_expired_user_sig_is_renewed_once_and_then_it_is_the_configuration() {
+    let mut world = World::new(settings(), |world, _| {
+        if world.renewals == 0 {
+            Answer::Refused(70001)
+        } else {
+            ok()
+        }
+    });
+    world.publish([1]);
+    world.run_for(SECOND);
+    world.assert_all_settled();
+    assert_eq!((world.renewals, world.calls.len()), (1, 2));
+
+    let mut world = World::new(settings(), |_, _| Answer::Refused(70001));
+    world.publish([1]);
+    world.run_for(SECOND);
+    assert_eq!(world.calls.len(), 2);
+    assert!(matches!(
+        world.notices[..],
+        [Notice::Paused(PauseReason {
+            class: Class::AuthRefresh,
+            ..
+        })]
+    ));
+}
+
+#[test]
+fn an_ambiguous_code_is_split_only_after_a_new_user_sig_and_with_a_witness() {
+    let mut world = World::new(settings(), |_, users| refuse_if(users, &[3], 60004));
+    world.publish([100]);
+    world.run_for(SECOND);
+    for number in 0..8 {
+        world.publish([number]);
+    }
+    world.run_for(SECOND * 5);
+    world.assert_all_settled();
+    assert_eq!(world.dead_lettered(), ["u3"]);
+    assert_eq!(world.renewals, 1);
+}
+
+#[test]
+fn a_code_that_nobody_knows_is_never_dead_lettered_and_holds_up_nobody_else() {
+    let mut world = World::new(settings(), |_, users| refuse_if(users, &[3], 12345));
+    for second in 0..120 {
+        world.run_until(world.start + SECOND * second);
+        world.publish([second as usize]);
+    }
+    world.run_for(SECOND * 20);
+    assert!(world.letters.is_empty());
+    assert_eq!(world.unacked.len(), 1, "all but the riddle are done");
+}
