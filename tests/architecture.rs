@@ -81,10 +81,11 @@ fn every_part_of_the_crate_uses_only_what_it_may() {
 #[test]
 fn no_source_file_is_too_long_to_be_read() {
     for (file, text) in sources() {
-        let lines = text.lines().count();
+        let lines = text.split("#[cfg(test)]\nmod tests {").next();
+        let lines = lines.map_or(0, |code| code.lines().count());
         assert!(
             lines <= LONGEST_FILE,
-            "{} has {lines} lines",
+            "{} has {lines} lines before its tests",
             file.display()
         );
     }
