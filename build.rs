@@ -1,10 +1,16 @@
 //! Puts the commit into `tagsweep --version`.
 
+use std::path::Path;
 use std::process::Command;
 
 fn main() {
-    println!("cargo::rerun-if-changed=.git/HEAD");
-    println!("cargo::rerun-if-changed=.git/refs/heads");
+    for path in [".git/HEAD", ".git/refs/heads"] {
+        // Naming a file that is not there would make every build start anew.
+        if Path::new(path).exists() {
+            println!("cargo::rerun-if-changed={path}");
+        }
+    }
+    println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-env-changed=TAGSWEEP_COMMIT");
     let from_git = || {
         let output = Command::new("git")

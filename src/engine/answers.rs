@@ -200,7 +200,11 @@ impl Engine {
             return self.split(now, window);
         }
         let witnessed = window.witness.since_suspicion;
-        if witnessed || self.health.believes_lone(suspected, now) {
+        if witnessed
+            || self
+                .health
+                .believes_lone(suspected, window.failures + 1, now)
+        {
             if !witnessed {
                 self.health.convicted_lone(now);
             }

@@ -81,7 +81,7 @@ impl Engine {
         let lone = |window: &Window| {
             window
                 .suspected
-                .is_some_and(|since| self.health.believes_lone(since, now))
+                .is_some_and(|since| self.health.believes_lone(since, window.failures, now))
         };
         if let Some(suspect) = self.windows.take_first_waiting(lone) {
             return Some(suspect);

@@ -15,6 +15,8 @@ const WITNESS: Duration = Duration::from_secs(60);
 const RUN_LIMIT: u32 = 16;
 /// After this time, and this seldom, a lone rejected user is believed to be guilty without a witness.
 const LONE_AFTER: Duration = Duration::from_secs(5 * 60);
+/// So many rejections of one user in a row are believed if all went well until it came.
+const LONE_TIMES: u32 = 3;
 const PROBE_MIN: Duration = Duration::from_secs(1);
 const PROBE_MAX: Duration = Duration::from_secs(60);
 
@@ -133,10 +135,14 @@ impl Health {
         }
     }
 
-    /// Whether a single user, rejected since `first` with no witness, may be believed guilty at `now`:
-    /// one user in five minutes, so that even an API that rejects everything costs next to nothing.
-    pub(super) fn believes_lone(&self, first: Instant, now: Instant) -> bool {
-        now >= first + LONE_AFTER && self.last_lone.is_none_or(|last| now >= last + LONE_AFTER)
+    /// Whether a single user that was rejected `times` times since `first` may be believed guilty at `now`
+    /// though nobody else was called in between. It is after five minutes of this; or sooner, when all went
+    /// well until this user came. One user in five minutes, so that even an API that rejects everybody
+    /// costs next to nothing.
+    pub(super) fn believes_lone(&self, first: Instant, times: u32, now: Instant) -> bool {
+        let alone = self.has_witness(now) && times >= LONE_TIMES && self.run <= times;
+        let allowed = self.last_lone.is_none_or(|last| now >= last + LONE_AFTER);
+        allowed && (alone || now >= first + LONE_AFTER)
     }
 
     /// A lone user was believed guilty.
