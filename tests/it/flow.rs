@@ -124,7 +124,9 @@ async fn events_of_the_same_user_that_wait_together_share_one_call() {
 async fn an_event_that_comes_while_its_user_is_in_a_call_gets_a_call_of_its_own() {
     let stage = Stage::new().await;
     stage.import(0..1);
-    stage.simulator.set_latency(Duration::from_secs(2), Duration::ZERO);
+    stage
+        .simulator
+        .set_latency(Duration::from_secs(2), Duration::ZERO);
     let worker = stage.worker().await;
     stage.delete([0]).await;
     stage

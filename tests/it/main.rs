@@ -5,3 +5,4 @@ mod log;
 #[path = "../shared/secrets.rs"]
 mod secrets;
 mod stage;
+mod verdicts;
