@@ -2,11 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use super::health::{Pause, PauseReason, Renewal, WITNESS};
+use super::health::{Pause, PauseReason, Renewal};
 use super::ledger::Failure;
 use super::pending::Claim;
 use super::verdict::{Answer, Class, class};
-use super::window::{Suspicion, Window, WindowId};
+use super::window::{Window, WindowId};
 use super::{Action, Engine, MissingAccount, Notice, Reason, Trigger};
 use crate::event::UserId;
 
@@ -57,7 +57,6 @@ impl Engine {
         }
         self.health.succeeded(now);
         self.api_works(now);
-        self.convict_suspects(now);
         let mut again = Vec::new();
         for claim in std::mem::take(&mut window.claims) {
             let code = failed
@@ -197,10 +196,9 @@ impl Engine {
         if window.claims.len() > 1 {
             return self.split(now, window);
         }
-        let code = reason.code.unwrap_or_default();
-        let first = window.suspicion.map_or(now, |suspicion| suspicion.first);
+        let suspected = *window.suspected.get_or_insert(now);
         let witnessed = self.health.has_witness(now);
-        if witnessed || self.health.believes_lone(first, now) {
+        if witnessed || self.health.believes_lone(suspected, now) {
             if !witnessed {
                 self.health.convicted_lone(now);
             }
@@ -211,26 +209,11 @@ impl Engine {
             self.all_over(now, &window, outcome);
             return;
         }
-        window.suspicion = Some(Suspicion {
-            code,
-            first,
-            last: now,
-        });
+        // The first success ends the pause, and this user is called once more with a witness: were it
+        // convicted by that success at once, an API that rejected everybody for a moment would cost all
+        // who stood alone by then.
         self.pause(now, reason);
         self.wait(window, now);
-    }
-
-    /// A success has just spoken for the API: what was rejected within the last minute is guilty.
-    fn convict_suspects(&mut self, now: Instant) {
-        let recent = |window: &Window| window.suspicion.is_some_and(|s| now < s.last + WITNESS);
-        for window in self.windows.take_waiting(recent) {
-            let code = window.suspicion.map(|suspicion| suspicion.code);
-            let outcome = Outcome::Failed {
-                reason: Reason::RejectedByApi,
-                code,
-            };
-            self.all_over(now, &window, outcome);
-        }
     }
 }
 

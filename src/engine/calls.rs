@@ -80,8 +80,8 @@ impl Engine {
         let fresh = self.health.paused()?.fresh_turn;
         let lone = |window: &Window| {
             window
-                .suspicion
-                .is_some_and(|s| self.health.believes_lone(s.first, now))
+                .suspected
+                .is_some_and(|since| self.health.believes_lone(since, now))
         };
         if let Some(suspect) = self.windows.take_first_waiting(lone) {
             return Some(suspect);

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use super::verdict::Class;
 use super::window::WindowId;
 
-/// How long a success speaks for the API, before and after it.
-pub(super) const WITNESS: Duration = Duration::from_secs(60);
+/// How long a success speaks for the API.
+const WITNESS: Duration = Duration::from_secs(60);
 /// So many calls in a row that fail, whatever their reasons, are taken for an outage.
 const RUN_LIMIT: u32 = 16;
 /// After this time, and this seldom, a lone rejected user is believed to be guilty without a witness.

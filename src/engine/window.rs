@@ -23,18 +23,10 @@ pub(super) struct Window {
     pub riddles: u32,
     /// Whether a new UserSig was tried for an ambiguous code.
     pub refreshed: bool,
-    /// When a single user was rejected first and last, for want of a witness.
-    pub suspicion: Option<Suspicion>,
+    /// When a single user was first rejected while nobody could tell whether the API rejects everybody.
+    pub suspected: Option<Instant>,
     /// When its last call started.
     pub called: Option<Instant>,
-}
-
-/// A single user that the API rejects while nobody can tell whether the API rejects everybody.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Suspicion {
-    pub code: i64,
-    pub first: Instant,
-    pub last: Instant,
 }
 
 impl Window {
@@ -46,7 +38,7 @@ impl Window {
             attempts: 0,
             riddles: 0,
             refreshed: false,
-            suspicion: None,
+            suspected: None,
             called: None,
         }
     }
