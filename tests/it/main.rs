@@ -1,5 +1,7 @@
 //! Ring two: the worker on a real broker and the simulator's socket. One file a subject.
 
+mod broker;
+mod drain;
 mod flow;
 mod log;
 #[path = "../shared/secrets.rs"]

@@ -33,6 +33,7 @@ pub fn user(number: usize) -> String {
 pub struct Stage {
     pub simulator: Simulator,
     pub amqp: Amqp,
+    url: String,
     settings: BTreeMap<String, String>,
     log: Log,
 }
@@ -58,6 +59,7 @@ impl Stage {
         let mut stage = Stage {
             simulator: simulator.expect("the simulator starts"),
             amqp: Amqp::connect(test_url).await.expect("the broker answers"),
+            url: test_url.to_owned(),
             settings: BTreeMap::new(),
             log: Log::start(),
         };
@@ -69,6 +71,12 @@ impl Stage {
         stage.set("RETRY__BACKOFF_MIN", "20ms");
         stage.set("RETRY__BACKOFF_MAX", "500ms");
         stage
+    }
+
+    /// After the broker has closed all connections, the test's own among them.
+    pub async fn connect_again(&mut self) {
+        let amqp = Amqp::connect(&self.url).await;
+        self.amqp = amqp.expect("the broker answers");
     }
 
     pub fn set(&mut self, key: &str, value: impl ToString) {
