@@ -13,12 +13,11 @@ mod console;
 mod guard;
 mod installation;
 mod node;
-mod port;
 mod vhost;
 
 use tokio::sync::OnceCell;
 
-pub use self::node::{Builder, Node, Tls};
+pub use self::node::{Builder, ClientCertificate, Node};
 pub use self::vhost::Vhost;
 
 /// The one node of this process, started on first use and gone with the

@@ -1,22 +1,233 @@
-//! The private nodes, against the real rabbitmq-server.
+//! The private nodes, on the real rabbitmq-server.
 
-use testkit::rabbitmq::{self, Node};
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-#[tokio::test]
-async fn a_fresh_vhost_is_seen_by_rabbitmqctl() {
-    let node = rabbitmq::shared().await;
-    let vhost = node.vhost().await.unwrap();
-    let listed = node.ctl(&["list_vhosts"]).await.unwrap();
-    assert!(listed.lines().any(|line| line == vhost.name()), "{listed}");
+use std::time::Duration;
+
+use lapin::message::BasicGetMessage;
+use lapin::options::{
+    BasicConsumeOptions, BasicGetOptions, BasicPublishOptions, ConfirmSelectOptions,
+    QueueDeclareOptions,
+};
+use lapin::tcp::{OwnedIdentity, OwnedTLSConfig};
+use lapin::types::FieldTable;
+use lapin::{BasicProperties, Channel, Confirmation, Connection, ConnectionProperties};
+use testkit::eventually;
+use testkit::rabbitmq::{self, ClientCertificate, Node};
+use testkit::tls::Certificates;
+use tokio::time::timeout;
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+async fn connect(url: &str) -> Connection {
+    let connection = Connection::connect(url, ConnectionProperties::default());
+    timeout(PATIENCE, connection).await.unwrap().unwrap()
+}
+
+/// A channel with confirms, and a durable queue that is gone with its virtual host.
+async fn channel_with_queue(connection: &Connection, queue: &str) -> Channel {
+    let channel = connection.create_channel().await.unwrap();
+    channel
+        .confirm_select(ConfirmSelectOptions::default())
+        .await
+        .unwrap();
+    let durable = QueueDeclareOptions {
+        durable: true,
+        ..QueueDeclareOptions::default()
+    };
+    channel
+        .queue_declare(queue.into(), durable, FieldTable::default())
+        .await
+        .unwrap();
+    channel
+}
+
+/// Publishes a persistent message and waits for the confirm.
+async fn publish(channel: &Channel, queue: &str, body: &[u8]) {
+    let persistent = BasicProperties::default().with_delivery_mode(2);
+    let options = BasicPublishOptions::default();
+    let confirm = async {
+        channel
+            .basic_publish("".into(), queue.into(), options, body, persistent)
+            .await?
+            .await
+    };
+    let confirmation = timeout(PATIENCE, confirm).await.unwrap().unwrap();
+    assert_eq!(confirmation, Confirmation::Ack(None));
+}
+
+async fn fetch(channel: &Channel, queue: &str) -> Option<BasicGetMessage> {
+    let get = channel.basic_get(queue.into(), BasicGetOptions { no_ack: true });
+    timeout(PATIENCE, get).await.unwrap().unwrap()
 }
 
 #[tokio::test]
-async fn a_killed_or_stopped_node_starts_again_on_its_port() {
+async fn what_is_published_to_the_shared_node_can_be_fetched() {
+    let vhost = rabbitmq::shared().await.vhost().await.unwrap();
+    let connection = connect(&vhost.url()).await;
+    let channel = channel_with_queue(&connection, "q").await;
+    publish(&channel, "q", b"hello").await;
+    assert_eq!(vhost.ready("q").await.unwrap(), 1);
+    assert_eq!(fetch(&channel, "q").await.unwrap().data, b"hello");
+    assert_eq!(vhost.ready("q").await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn rabbitmqctl_sees_what_the_node_has() {
+    let node = rabbitmq::shared().await;
+    let vhost = node.vhost().await.unwrap();
+    let listed = node.ctl(&["list_vhosts", "name"]).await.unwrap();
+    assert!(listed.lines().any(|line| line == vhost.name()), "{listed}");
+    let error = node
+        .ctl(&["no_such_command"])
+        .await
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("no_such_command"), "{error}");
+}
+
+#[tokio::test]
+async fn an_expression_that_fails_is_an_error_and_the_next_one_works() {
+    let node = rabbitmq::shared().await;
+    let error = node.eval("no_such_module:f()").await.unwrap_err();
+    assert!(format!("{error:#}").contains("undef"), "{error:#}");
+    assert_eq!(node.eval("A = 20, A + 22").await.unwrap(), "42");
+}
+
+#[tokio::test]
+async fn vhosts_of_one_node_do_not_see_each_others_queues_or_losses() {
+    let node = rabbitmq::shared().await;
+    let (one, other) = (node.vhost().await.unwrap(), node.vhost().await.unwrap());
+    let (lost, kept) = (connect(&one.url()).await, connect(&other.url()).await);
+    let _queue = channel_with_queue(&lost, "only here").await;
+    assert!(other.ready("only here").await.is_err());
+
+    assert_eq!(one.close_connections("a test says so").await.unwrap(), 1);
+    eventually(PATIENCE, "the connection is lost", async || {
+        (!lost.status().connected()).then_some(())
+    })
+    .await;
+    assert!(kept.status().connected());
+}
+
+#[tokio::test]
+async fn a_confirmed_message_survives_kill_and_stop_on_the_same_port() {
     let mut node = Node::start().await.unwrap();
-    let port = node.port();
+    let url = node.url();
+    let connection = connect(&url).await;
+    publish(&channel_with_queue(&connection, "q").await, "q", b"durable").await;
+
     node.kill().unwrap();
+    assert!(node.eval("ok").await.is_err());
     node.start_again().await.unwrap();
+    assert_eq!(node.url(), url);
+    assert_eq!(node.default_vhost().ready("q").await.unwrap(), 1);
+
     node.stop().await.unwrap();
     node.start_again().await.unwrap();
-    assert_eq!(node.port(), port);
+    let connection = connect(&url).await;
+    let channel = connection.create_channel().await.unwrap();
+    assert_eq!(fetch(&channel, "q").await.unwrap().data, b"durable");
+}
+
+#[tokio::test]
+async fn two_nodes_start_and_run_beside_each_other() {
+    let (one, other) = tokio::join!(Node::start(), Node::start());
+    let (one, other) = (one.unwrap(), other.unwrap());
+    assert_ne!(one.port(), other.port());
+    let (here, there) = (connect(&one.url()).await, connect(&other.url()).await);
+    publish(&channel_with_queue(&here, "q").await, "q", b"here").await;
+    let there = channel_with_queue(&there, "q").await;
+    assert!(fetch(&there, "q").await.is_none());
+    drop(one);
+    publish(&there, "q", b"the other one goes on").await;
+}
+
+#[tokio::test]
+async fn a_paused_node_is_mute_until_it_is_resumed() {
+    let mut node = Node::start().await.unwrap();
+    let connection = connect(&node.url()).await;
+    node.pause().await.unwrap();
+    let create = connection.create_channel();
+    tokio::pin!(create);
+    let answer = timeout(Duration::from_millis(300), &mut create).await;
+    assert!(answer.is_err(), "a paused node answered");
+
+    node.resume().await.unwrap();
+    timeout(PATIENCE, create).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_memory_alarm_blocks_publishers_until_it_is_cleared() {
+    let mut node = Node::start().await.unwrap();
+    let connection = connect(&node.url()).await;
+    let channel = channel_with_queue(&connection, "q").await;
+    node.raise_memory_alarm().await.unwrap();
+    // The broker blocks whoever publishes, when it does.
+    let options = BasicPublishOptions::default();
+    let properties = BasicProperties::default();
+    let confirm = channel.basic_publish("".into(), "q".into(), options, b"late", properties);
+    let confirm = confirm.await.unwrap();
+    eventually(PATIENCE, "the connection is blocked", async || {
+        connection.status().blocked().then_some(())
+    })
+    .await;
+
+    node.clear_memory_alarm().await.unwrap();
+    let confirmation = timeout(PATIENCE, confirm).await.unwrap().unwrap();
+    assert_eq!(confirmation, Confirmation::Ack(None));
+    assert!(!connection.status().blocked());
+}
+
+#[tokio::test]
+async fn a_delivery_held_beyond_the_consumer_timeout_closes_the_channel() {
+    let node = Node::builder()
+        .consumer_timeout(Duration::from_secs(1))
+        .start()
+        .await
+        .unwrap();
+    let connection = connect(&node.url()).await;
+    let channel = channel_with_queue(&connection, "q").await;
+    publish(&channel, "q", b"held").await;
+    let options = BasicConsumeOptions::default();
+    let _consumer = channel
+        .basic_consume("q".into(), "c".into(), options, FieldTable::default())
+        .await
+        .unwrap();
+    eventually(PATIENCE, "the channel is closed", async || {
+        (!channel.status().connected()).then_some(())
+    })
+    .await;
+    assert!(connection.status().connected());
+}
+
+#[tokio::test]
+async fn a_node_with_tls_takes_clients_with_the_right_certificate_only() {
+    let folder = tempfile::tempdir().unwrap();
+    let certificates = Certificates::make(folder.path()).await.unwrap();
+    let node = Node::builder()
+        .tls(&certificates, ClientCertificate::Required)
+        .start()
+        .await
+        .unwrap();
+    let url = format!(
+        "amqps://guest:guest@localhost:{}/%2f",
+        node.tls_port().unwrap()
+    );
+    let connect = async |identity| {
+        let config = OwnedTLSConfig {
+            identity,
+            cert_chain: Some(std::fs::read_to_string(&certificates.server_authority).unwrap()),
+        };
+        let properties = ConnectionProperties::default();
+        let runtime = lapin::runtime::default_runtime().unwrap();
+        let connection = Connection::connect_with_config(&url, properties, config, runtime);
+        timeout(PATIENCE, connection).await.unwrap()
+    };
+    let identity = OwnedIdentity::PKCS8 {
+        pem: std::fs::read(&certificates.client).unwrap(),
+        key: std::fs::read(&certificates.client_key).unwrap(),
+    };
+    assert!(connect(Some(identity)).await.unwrap().status().connected());
+    assert!(connect(None).await.is_err());
 }

@@ -93,7 +93,7 @@ async fn an_event_is_only_acknowledged_when_a_full_dead_letter_queue_has_taken_i
     stage.delete([0]).await;
     worker.crash().await;
     eventually(PATIENCE, "both are the broker's again", async || {
-        stage.ready(QUEUE).await == 2
+        (stage.ready(QUEUE).await == 2).then_some(())
     })
     .await;
     assert_eq!(stage.simulator.stats().calls, 0);
@@ -155,10 +155,8 @@ async fn a_dead_letter_route_that_is_deleted_is_made_again_and_takes_the_letter(
         stage.publish([malformed()]).await;
         // Not through AMQP: there, to ask for a queue that is not there closes the channel.
         eventually(PATIENCE, "the letter is in the queue", async || {
-            vhost
-                .ready(DEAD_LETTERS)
-                .await
-                .is_ok_and(|ready| ready == 1)
+            let ready = vhost.ready(DEAD_LETTERS).await;
+            ready.is_ok_and(|ready| ready == 1).then_some(())
         })
         .await;
         assert_eq!(stage.letters(1).await[0].body, malformed().body);

@@ -72,7 +72,7 @@ async fn a_drain_during_a_pause_ends_at_once_and_leaves_every_event_in_the_queue
     worker.drain().await.expect("it ends in good order");
     assert!(asked.elapsed() < AT_ONCE);
     eventually(PATIENCE, "all events are the broker's again", async || {
-        stage.ready(QUEUE).await == 50
+        (stage.ready(QUEUE).await == 50).then_some(())
     })
     .await;
     stage.simulator.set_feature_enabled(true);

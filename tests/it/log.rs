@@ -41,6 +41,13 @@ impl Log {
         worker.clone()
     }
 
+    /// The worker's lines so far without those at debug level, to be shown when a test fails.
+    pub fn summary(&self) -> String {
+        let text = self.text();
+        let lines = text.lines().filter(|line| !line.contains(r#""DEBUG""#));
+        lines.collect::<Vec<_>>().join("\n")
+    }
+
     pub fn assert_clean(&self) {
         crate::secrets::assert_clean(&self.path);
     }

@@ -133,7 +133,7 @@ impl Stage {
     pub async fn seen(&self, what: &str, condition: impl FnMut(&Stats) -> bool) -> Stats {
         match self.simulator.wait_for(PATIENCE, condition).await {
             Ok(stats) => stats,
-            Err(not_seen) => panic!("{what}: {not_seen}\n{}", self.log.text()),
+            Err(not_seen) => panic!("{what}: {not_seen}\n{}", self.log.summary()),
         }
     }
 
@@ -147,7 +147,7 @@ impl Stage {
     /// Waits until so many dead letters are there, and takes them.
     pub async fn letters(&self, count: u32) -> Vec<Incoming> {
         eventually(PATIENCE, "dead letters arrive", async || {
-            self.ready(DEAD_LETTERS).await >= count
+            (self.ready(DEAD_LETTERS).await >= count).then_some(())
         })
         .await;
         let letters = self.amqp.take_all(DEAD_LETTERS).await;
@@ -166,7 +166,10 @@ impl Stage {
 
     /// Waits until the worker's log says `text` for the `times`th time.
     pub async fn says(&self, text: &str, times: usize) {
-        eventually(PATIENCE, text, async || self.said(text) >= times).await;
+        let said = eventually(PATIENCE, text, async || {
+            (self.said(text) >= times).then_some(())
+        });
+        said.await;
     }
 
     /// The fields of the last log line with this message.
@@ -193,7 +196,8 @@ impl Stage {
     pub async fn close(self) -> Account {
         // What a worker leaves unacknowledged is ready again when its consumer is gone.
         eventually(PATIENCE, "all consumers are gone", async || {
-            self.amqp.depth(QUEUE).await.expect("the queue is there").1 == 0
+            let (_, consumers) = self.amqp.depth(QUEUE).await.expect("the queue is there");
+            (consumers == 0).then_some(())
         })
         .await;
         assert_eq!(self.ready(QUEUE).await, 0, "events left");
@@ -201,7 +205,7 @@ impl Stage {
             self.ready(DEAD_LETTERS).await,
             0,
             "unexpected dead letters:\n{}",
-            self.log.text()
+            self.log.summary()
         );
         self.log.assert_clean();
         Account(self.last_line("ended"))

@@ -13,31 +13,9 @@ use anyhow::{Context, anyhow, bail};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::timeout;
 
-/// For `erl -eval`: says when RabbitMQ is up, then evaluates each line it reads
+/// For `erl -eval`: boots RabbitMQ, says so, then evaluates each line it reads
 /// and prints the value. End of input means that the owner is gone: it halts.
-pub(super) const PROGRAM: &str = r#"
-spawn(fun() ->
-    Answer = fun(Id, Kind, Value) -> io:format("~n~s ~s ~s ~0p~n", ["testkit-answer", Id, Kind, Value]) end,
-    Answer("0", "ok", rabbit:await_startup(node(), false, 300000)),
-    Loop = fun Again() ->
-        case io:get_line("") of
-            Line when is_list(Line) ->
-                [Id, Code] = string:split(string:trim(Line), " "),
-                try
-                    {ok, Tokens, _} = erl_scan:string(Code),
-                    {ok, Expressions} = erl_parse:parse_exprs(Tokens),
-                    {value, Value, _} = erl_eval:exprs(Expressions, []),
-                    Answer(Id, "ok", Value)
-                catch
-                    _:Reason -> Answer(Id, "error", Reason)
-                end,
-                Again();
-            _ -> erlang:halt(0, [{flush, false}])
-        end
-    end,
-    Loop()
-end).
-"#;
+pub(super) const PROGRAM: &str = include_str!("boot.erl");
 
 const ANSWER: &str = "testkit-answer ";
 

@@ -16,21 +16,23 @@ use anyhow::Context;
 pub(super) const MARK: &str = "TESTKIT_NODE";
 
 /// Waits until its owner closes the pipe or dies, then kills every process that
-/// bears the mark, and those which they started meanwhile, and removes the
-/// folder. A process that has ended but was not yet waited for has no
-/// environment any more, so it counts as gone.
+/// bears the mark and removes the folder. It looks until it has found none twice
+/// in a row, as a process that is just being replaced by another program
+/// shows no environment for a moment. Neither does one that has ended and was
+/// not waited for yet; that one counts as gone.
 const SCRIPT: &str = r#"
 trap '' HUP INT TERM
 read -r _
-tries=0
-while [ "$tries" -lt 200 ]; do
-    left=$(grep -lsF -- "$1=$2" /proc/[0-9]*/environ)
-    [ -n "$left" ] || break
-    for environ in $left; do
+looks=0
+clean=0
+while [ "$clean" -lt 2 ] && [ "$looks" -lt 500 ]; do
+    clean=$((clean + 1))
+    looks=$((looks + 1))
+    for environ in $(grep -lsF -- "$1=$2" /proc/[0-9]*/environ); do
+        clean=0
         pid=${environ#/proc/}
         kill -KILL "${pid%/environ}" 2>/dev/null
     done
-    tries=$((tries + 1))
     sleep 0.02
 done
 rm -rf -- "$2"

@@ -12,8 +12,9 @@ use tokio::time::timeout;
 use super::console::{self, Console};
 use super::guard::{self, Guard};
 use super::installation::Installation;
-use super::port::ReservedPort;
 use super::vhost::{Vhost, binary};
+use crate::port::ReservedPort;
+use crate::tls::Certificates;
 
 /// A start takes some seconds of CPU; a busy machine makes minutes of them.
 const START_TIMEOUT: Duration = Duration::from_secs(180);
@@ -41,34 +42,31 @@ struct Vm {
     console: Console,
 }
 
-/// PEM files for a node that also listens with TLS.
-#[derive(Debug, Clone)]
-pub struct Tls {
-    /// Trusted for client certificates.
-    pub ca: PathBuf,
-    pub certificate: PathBuf,
-    pub key: PathBuf,
-    /// Whether a client must show a certificate.
-    pub client_certificate: bool,
+/// What a TLS listener asks of its clients.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClientCertificate {
+    NotAsked,
+    Required,
 }
 
 /// What is special about a node, before its start.
 #[derive(Debug, Default)]
 pub struct Builder {
     settings: Vec<(String, String)>,
-    tls: Option<Tls>,
+    tls: Option<(Certificates, ClientCertificate)>,
 }
 
 impl Builder {
-    /// How long the broker lets a delivery go unacknowledged. It looks once a
-    /// minute, or as often as this where it is shorter.
+    /// How long the broker lets a delivery go unacknowledged. It looks every
+    /// second instead of once a minute then.
     pub fn consumer_timeout(self, timeout: Duration) -> Self {
         self.setting("consumer_timeout", &timeout.as_millis().to_string())
+            .setting("channel_tick_interval", "1000")
     }
 
     /// Adds a listener with TLS on [`Node::tls_port`].
-    pub fn tls(mut self, tls: Tls) -> Self {
-        self.tls = Some(tls);
+    pub fn tls(mut self, certificates: &Certificates, client: ClientCertificate) -> Self {
+        self.tls = Some((certificates.clone(), client));
         self
     }
 
@@ -102,6 +100,7 @@ impl Builder {
             epmd: ReservedPort::choose()?,
         };
         fs::create_dir(node.file("home"))?;
+        fs::create_dir(node.file("plugins"))?;
         fs::write(node.file("enabled_plugins"), "[].")?;
         fs::write(node.file("rabbitmq-env.conf"), "")?;
         fs::write(node.file("advanced.config"), self.configuration(&node))?;
@@ -114,21 +113,16 @@ impl Builder {
             r#"{{tcp_listeners, [{{"127.0.0.1", {}}}]}}"#,
             node.port()
         )];
-        if let (Some(tls), Some(port)) = (&self.tls, &node.amqps) {
+        if let (Some((certificates, client)), Some(port)) = (&self.tls, node.tls_port()) {
+            let (verify, required) = match client {
+                ClientCertificate::NotAsked => ("verify_none", false),
+                ClientCertificate::Required => ("verify_peer", true),
+            };
+            settings.push(format!(r#"{{ssl_listeners, [{{"127.0.0.1", {port}}}]}}"#));
             settings.push(format!(
-                r#"{{ssl_listeners, [{{"127.0.0.1", {port}}}]}}, {{ssl_options, [
-                    {{cacertfile, {ca:?}}}, {{certfile, {certificate:?}}}, {{keyfile, {key:?}}},
-                    {{verify, {verify}}}, {{fail_if_no_peer_cert, {required}}}]}}"#,
-                port = port.number(),
-                ca = tls.ca,
-                certificate = tls.certificate,
-                key = tls.key,
-                verify = if tls.client_certificate {
-                    "verify_peer"
-                } else {
-                    "verify_none"
-                },
-                required = tls.client_certificate,
+                "{{ssl_options, [{{certfile, {:?}}}, {{keyfile, {:?}}}, {{cacertfile, {:?}}}, \
+                 {{verify, {verify}}}, {{fail_if_no_peer_cert, {required}}}]}}",
+                certificates.server, certificates.server_key, certificates.client_authority,
             ));
         }
         settings.extend(
@@ -154,7 +148,7 @@ impl Node {
         self.amqp.number()
     }
 
-    /// The AMQPS port on 127.0.0.1, when the node was built with [`Builder::tls`].
+    /// The port with TLS on 127.0.0.1, for a node built with [`Builder::tls`].
     pub fn tls_port(&self) -> Option<u16> {
         self.amqps.as_ref().map(ReservedPort::number)
     }
@@ -271,6 +265,11 @@ impl Node {
             .map(drop)
     }
 
+    /// Where the node's files are; its log is `log/node.log` there.
+    pub fn folder(&self) -> &Path {
+        self.guard.folder()
+    }
+
     fn vm(&self) -> anyhow::Result<&Vm> {
         self.vm.as_ref().context("the node does not run")
     }
@@ -305,6 +304,9 @@ impl Node {
             // Leaves standard input to us, and the script becomes the VM
             // instead of waiting for it: its process ID is the VM's.
             .env("RABBITMQ_ALLOW_INPUT", "true")
+            // Leaves the boot to our program.
+            .env("RABBITMQ_NODE_ONLY", "true")
+            .env("RABBITMQ_PLUGINS_DIR", self.file("plugins"))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(File::create(self.file("stderr"))?)

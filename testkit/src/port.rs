@@ -14,13 +14,13 @@ use tokio::net::TcpSocket;
 /// lost, neither before the first start nor while the server is down: a client
 /// that reconnects all the time cannot be given it as its own end either.
 #[derive(Debug)]
-pub(super) struct ReservedPort {
+pub(crate) struct ReservedPort {
     number: u16,
     _holder: TcpSocket,
 }
 
 impl ReservedPort {
-    pub(super) fn choose() -> io::Result<Self> {
+    pub(crate) fn choose() -> io::Result<Self> {
         let holder = TcpSocket::new_v4()?;
         holder.set_reuseaddr(true)?;
         holder.bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
@@ -30,7 +30,7 @@ impl ReservedPort {
         })
     }
 
-    pub(super) fn number(&self) -> u16 {
+    pub(crate) fn number(&self) -> u16 {
         self.number
     }
 }
