@@ -1,7 +1,7 @@
 //! Why there is no session: one variant per thing somebody should do about it.
 //!
-//! Texts are ours, plus the AMQP reply code. The broker's own text is only read, never shown,
-//! and no URL is ever part of a text.
+//! Texts are ours, plus the AMQP reply code. The broker's own text is never part of one, and
+//! neither is a URL.
 
 use std::{fmt, future::Future, time::Duration};
 
@@ -94,17 +94,6 @@ impl CallError {
         match self {
             Self::Failed(error) => reply_code(error),
             Self::Silent { .. } => None,
-        }
-    }
-
-    /// The broker's own words: to decide by, never to show.
-    pub(super) fn reply_text(&self) -> &str {
-        match self {
-            Self::Failed(error) => match error.kind() {
-                ErrorKind::ProtocolError(error) => error.get_message().as_str(),
-                _ => "",
-            },
-            Self::Silent { .. } => "",
         }
     }
 

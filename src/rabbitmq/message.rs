@@ -2,7 +2,10 @@
 
 use std::fmt;
 
-use lapin::{BasicProperties, types::AMQPValue};
+use lapin::{
+    BasicProperties,
+    types::{AMQPValue, FieldTable, ShortString},
+};
 
 /// Names one delivery. Tags start anew with every session, so a tag without its session's number
 /// could settle somebody else's delivery.
@@ -42,30 +45,24 @@ pub enum HeaderValue<'a> {
 
 impl Message {
     pub fn content_type(&self) -> Option<&str> {
-        self.properties
-            .content_type()
-            .as_ref()
-            .map(|it| it.as_str())
+        text(self.properties.content_type())
     }
 
     pub fn content_encoding(&self) -> Option<&str> {
-        self.properties
-            .content_encoding()
-            .as_ref()
-            .map(|it| it.as_str())
+        text(self.properties.content_encoding())
     }
 
     pub fn message_id(&self) -> Option<&str> {
-        self.properties.message_id().as_ref().map(|it| it.as_str())
+        text(self.properties.message_id())
     }
 
     /// The AMQP property `type`.
     pub fn kind(&self) -> Option<&str> {
-        self.properties.kind().as_ref().map(|it| it.as_str())
+        text(self.properties.kind())
     }
 
     pub fn app_id(&self) -> Option<&str> {
-        self.properties.app_id().as_ref().map(|it| it.as_str())
+        text(self.properties.app_id())
     }
 
     /// Seconds since the Unix epoch.
@@ -82,7 +79,7 @@ impl Message {
         self.properties
             .headers()
             .iter()
-            .flat_map(|headers| headers.inner())
+            .flat_map(FieldTable::inner)
             .map(|(name, value)| (name.as_str(), header_value(value)))
     }
 }
@@ -95,6 +92,10 @@ impl fmt::Debug for Message {
             .field("routing_key", &self.routing_key)
             .finish_non_exhaustive()
     }
+}
+
+fn text(property: &Option<ShortString>) -> Option<&str> {
+    property.as_ref().map(ShortString::as_str)
 }
 
 fn header_value(value: &AMQPValue) -> HeaderValue<'_> {

@@ -201,26 +201,29 @@ impl Session {
     }
 
     fn poll_links(&mut self, cx: &mut Context<'_>) -> Poll<Result<Event, Loss>> {
-        if let Poll::Ready(Some(lapin::Event::Error(error))) =
-            self.consume_events.as_mut().poll_next(cx)
-        {
-            return Poll::Ready(Err(error.into()));
+        while let Poll::Ready(Some(event)) = self.consume_events.as_mut().poll_next(cx) {
+            if let Some(loss) = end_of_connection(event) {
+                return Poll::Ready(Err(loss));
+            }
         }
-        loop {
-            match ready!(self.publish_events.as_mut().poll_next(cx)) {
-                Some(lapin::Event::Error(error)) => return Poll::Ready(Err(error.into())),
-                Some(lapin::Event::ConnectionBlocked(_)) => {
+        while let Poll::Ready(Some(event)) = self.publish_events.as_mut().poll_next(cx) {
+            match event {
+                lapin::Event::ConnectionBlocked(_) => {
                     self.letters.set_blocked(true);
                     return Poll::Ready(Ok(Event::Blocked));
                 }
-                Some(lapin::Event::ConnectionUnblocked) => {
+                lapin::Event::ConnectionUnblocked => {
                     self.letters.set_blocked(false);
                     return Poll::Ready(Ok(Event::Unblocked));
                 }
-                Some(_) => {}
-                None => return Poll::Pending,
+                event => {
+                    if let Some(loss) = end_of_connection(event) {
+                        return Poll::Ready(Err(loss));
+                    }
+                }
             }
         }
+        Poll::Pending
     }
 
     fn poll_letters(&mut self, cx: &mut Context<'_>) -> Poll<Result<Event, Loss>> {
@@ -343,6 +346,15 @@ impl Session {
         .await?;
         let (consume, publish) = tokio::join!(self.consume.close(), self.publish.close());
         consume.and(publish)
+    }
+}
+
+/// A connection also tells of channels that were closed, which those who use them see for
+/// themselves; a refused declaration closes one every time.
+fn end_of_connection(event: lapin::Event) -> Option<Loss> {
+    match event {
+        lapin::Event::Error(error) if !error.is_amqp_soft_error() => Some(error.into()),
+        _ => None,
     }
 }
 

@@ -26,7 +26,7 @@ pub enum Warning {
     )]
     SharedByCount { name: String },
     #[error(
-        "{part} {name:?} has no x-delivery-limit of -1: RabbitMQ 4 and newer then drop a message after 20 deliveries; set delivery-limit to -1 by a policy"
+        "{part} {name:?} exists without tagsweep's x-delivery-limit: RabbitMQ 4 and newer then drop a message after 20 failed deliveries; raise delivery-limit by a policy"
     )]
     DeliveryLimit { part: Part, name: String },
     #[error(
@@ -153,7 +153,7 @@ impl Scratch {
         let classic = Shape {
             quorum: false,
             single_active_consumer: true,
-            unlimited_delivery: false,
+            delivery_limit: false,
         };
         match self.try_queue(name, classic).await {
             Ok(()) => Ok(Sharing::SingleActiveConsumer),
@@ -168,9 +168,6 @@ impl Scratch {
     }
 
     /// Declares a durable quorum queue; what exists with other arguments is left as it is.
-    ///
-    /// Since RabbitMQ 4 such a queue drops a message after 20 failed deliveries unless told
-    /// otherwise, in a way that RabbitMQ 3 refuses; so the second try is without it.
     async fn declare_queue(
         &mut self,
         part: Part,
@@ -180,60 +177,31 @@ impl Scratch {
         let mut shape = Shape {
             quorum: true,
             single_active_consumer,
-            unlimited_delivery: true,
+            delivery_limit: true,
         };
-        let mut may_be_limited = false;
         loop {
             match self.try_queue(name, shape).await {
                 Ok(()) => break,
                 Err(error) if error.reply_code() != Some(PRECONDITION_FAILED) => {
                     return Err(refused(error, part, name));
                 }
-                Err(error) if shape.unlimited_delivery => {
-                    shape.unlimited_delivery = false;
-                    may_be_limited = !error.reply_text().contains(UNKNOWN_TO_RABBITMQ_3);
-                }
                 Err(_) => {
                     // Refused because it is there already, or because it cannot be made at all?
                     self.check_queue(part, name).await?;
-                    return Ok(Declared::AsItWas);
+                    if !shape.delivery_limit {
+                        return Ok(Declared::AsItWas);
+                    }
+                    shape.delivery_limit = false;
                 }
             }
         }
-        if may_be_limited && self.limits_deliveries_by_default().await? {
+        if !shape.delivery_limit {
             self.warnings.push(Warning::DeliveryLimit {
                 part,
                 name: name.to_owned(),
             });
         }
         Ok(Declared::AsAsked)
-    }
-
-    /// Whether this broker has a delivery limit of its own, which lapin does not tell (it hides
-    /// the server's version). RabbitMQ 3 refuses the value -1 as such, before anything is made;
-    /// newer ones refuse the argument for a classic queue. Nothing is ever created by this.
-    async fn limits_deliveries_by_default(&mut self) -> Result<bool, Loss> {
-        let options = QueueDeclareOptions {
-            exclusive: true,
-            auto_delete: true,
-            ..QueueDeclareOptions::default()
-        };
-        let mut arguments = FieldTable::default();
-        arguments.insert("x-delivery-limit".into(), AMQPValue::LongLongInt(-1));
-        let answer = self
-            .call("queue.declare", async |channel: &Channel| {
-                channel
-                    .queue_declare("".into(), options, arguments.clone())
-                    .await
-            })
-            .await;
-        match answer {
-            Ok(_) => Ok(true),
-            Err(error) if error.reply_code() == Some(PRECONDITION_FAILED) => {
-                Ok(!error.reply_text().contains(UNKNOWN_TO_RABBITMQ_3))
-            }
-            Err(error) => Err(error.into()),
-        }
     }
 
     async fn try_queue(&mut self, name: &str, shape: Shape) -> Result<(), CallError> {
@@ -355,8 +323,10 @@ impl Scratch {
     }
 }
 
-/// Part of RabbitMQ 3's complaint about a delivery limit of -1.
-const UNKNOWN_TO_RABBITMQ_3: &str = "value_negative";
+/// A limit that no message reaches. Since RabbitMQ 4 a quorum queue drops a message after 20
+/// failed deliveries unless it is given another limit. The documented way to have none, -1, makes
+/// RabbitMQ 3.10 drop every message at its first redelivery; a large number is right everywhere.
+const UNREACHED_DELIVERY_LIMIT: i64 = i32::MAX as i64;
 
 enum Declared {
     AsAsked,
@@ -367,7 +337,7 @@ enum Declared {
 struct Shape {
     quorum: bool,
     single_active_consumer: bool,
-    unlimited_delivery: bool,
+    delivery_limit: bool,
 }
 
 impl Shape {
@@ -382,8 +352,11 @@ impl Shape {
         if self.single_active_consumer {
             arguments.insert("x-single-active-consumer".into(), AMQPValue::Boolean(true));
         }
-        if self.unlimited_delivery {
-            arguments.insert("x-delivery-limit".into(), AMQPValue::LongLongInt(-1));
+        if self.delivery_limit {
+            arguments.insert(
+                "x-delivery-limit".into(),
+                AMQPValue::LongLongInt(UNREACHED_DELIVERY_LIMIT),
+            );
         }
         arguments
     }

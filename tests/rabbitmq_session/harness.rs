@@ -1,0 +1,206 @@
+//! A virtual host for each test, and ways to wait for what a broker session tells.
+
+use std::time::Duration;
+
+use lapin::{
+    BasicProperties, Channel, Connection, ConnectionProperties,
+    options::{BasicPublishOptions, ConfirmSelectOptions},
+};
+use tagsweep::rabbitmq::{Broker, Delivery, Event, Loss, Options, Timing, Warning};
+use testkit::rabbitmq::Vhost;
+use tokio::time::timeout;
+
+pub(crate) const EXCHANGE: &str = "account.events";
+pub(crate) const KEY: &str = "user.deleted";
+pub(crate) const QUEUE: &str = "tagsweep.events";
+pub(crate) const DEAD_LETTERS: &str = "tagsweep.dead-letters";
+
+/// Longer than anything here takes on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+pub(crate) fn options(url: String) -> Options {
+    Options {
+        urls: vec![url.into()],
+        ca_pem: None,
+        identity: None,
+        exchange: EXCHANGE.to_owned(),
+        routing_keys: vec![KEY.to_owned()],
+        queue: QUEUE.to_owned(),
+        dead_letter_exchange: DEAD_LETTERS.to_owned(),
+        dead_letter_queue: DEAD_LETTERS.to_owned(),
+        declare: true,
+        prefetch: 100,
+        timing: Timing {
+            poll: Duration::from_millis(100),
+            count: Duration::from_millis(100),
+            backoff_min: Duration::from_millis(20),
+            backoff_max: Duration::from_millis(200),
+            ..Timing::default()
+        },
+    }
+}
+
+pub(crate) async fn shared_vhost() -> Vhost<'static> {
+    let node = testkit::rabbitmq::shared().await;
+    node.vhost().await.expect("a virtual host")
+}
+
+/// A plain client beside the code under test, in confirm mode.
+pub(crate) async fn client(url: &str) -> (Connection, Channel) {
+    let connection = Connection::connect(url, ConnectionProperties::default())
+        .await
+        .expect("the broker takes connections");
+    let channel = connection.create_channel().await.expect("a channel");
+    channel
+        .confirm_select(ConfirmSelectOptions::default())
+        .await
+        .expect("confirm mode");
+    (connection, channel)
+}
+
+/// Publishes events named `1` to `count`, confirmed.
+pub(crate) async fn publish_events(channel: &Channel, count: usize) {
+    for number in 1..=count {
+        publish(channel, &number.to_string(), BasicProperties::default()).await;
+    }
+}
+
+pub(crate) async fn publish(channel: &Channel, body: &str, properties: BasicProperties) {
+    channel
+        .basic_publish(
+            EXCHANGE.into(),
+            KEY.into(),
+            BasicPublishOptions::default(),
+            body.as_bytes(),
+            properties,
+        )
+        .await
+        .expect("published")
+        .await
+        .expect("confirmed");
+}
+
+/// Polls the broker until `wanted` finds what it looks for among the events.
+pub(crate) async fn until<T>(
+    broker: &mut Broker,
+    what: &str,
+    mut wanted: impl FnMut(Event) -> Option<T>,
+) -> T {
+    let search = async {
+        loop {
+            if let Some(found) = wanted(broker.next().await) {
+                return found;
+            }
+        }
+    };
+    timeout(PATIENCE, search)
+        .await
+        .unwrap_or_else(|_| panic!("no {what} within {PATIENCE:?}"))
+}
+
+pub(crate) struct Opened {
+    pub(crate) session: u32,
+    pub(crate) share: u32,
+    pub(crate) warnings: Vec<Warning>,
+}
+
+pub(crate) async fn opened(broker: &mut Broker) -> Opened {
+    until(broker, "open session", |event| match event {
+        Event::Opened {
+            session,
+            share,
+            warnings,
+        } => Some(Opened {
+            session,
+            share,
+            warnings,
+        }),
+        Event::NotOpened { .. } => None,
+        other => panic!("{other:?} instead of an open session"),
+    })
+    .await
+}
+
+pub(crate) async fn not_opened(broker: &mut Broker) -> Loss {
+    until(broker, "failed attempt", |event| match event {
+        Event::NotOpened { reason, .. } => Some(reason),
+        other => panic!("{other:?} instead of a failed attempt"),
+    })
+    .await
+}
+
+pub(crate) async fn lost(broker: &mut Broker) -> (u32, Loss) {
+    until(broker, "loss", |event| match event {
+        Event::Lost {
+            session, reason, ..
+        } => Some((session, reason)),
+        _ => None,
+    })
+    .await
+}
+
+pub(crate) async fn delivered(broker: &mut Broker) -> Delivery {
+    until(broker, "delivery", |event| match event {
+        Event::Delivered(delivery) => Some(delivery),
+        other => panic!("{other:?} instead of a delivery"),
+    })
+    .await
+}
+
+pub(crate) async fn delivered_many(broker: &mut Broker, count: usize) -> Vec<Delivery> {
+    let mut deliveries = Vec::new();
+    while deliveries.len() < count {
+        deliveries.push(delivered(broker).await);
+    }
+    deliveries
+}
+
+/// Drives the broker until `queue` holds `count` messages, ready or out for delivery.
+pub(crate) async fn until_queue_holds(
+    broker: &mut Broker,
+    vhost: &Vhost<'_>,
+    queue: &str,
+    count: u64,
+) {
+    let driven = async {
+        let event = broker.next().await;
+        panic!("{event:?} while settling");
+    };
+    let counted = async {
+        while messages(vhost, queue).await != count {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(PATIENCE, async {
+        tokio::select! { () = counted => {}, () = driven => {} }
+    })
+    .await
+    .unwrap_or_else(|_| panic!("{queue} does not come to hold {count}"));
+}
+
+/// Waits until `queue` has `count` messages to deliver: a queue learns of a closed channel later
+/// than the client.
+pub(crate) async fn until_ready(vhost: &Vhost<'_>, queue: &str, count: u64) {
+    let counted = async {
+        while vhost.ready(queue).await.expect("the queue") != count {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(PATIENCE, counted)
+        .await
+        .unwrap_or_else(|_| panic!("{queue} does not come to have {count} ready"));
+}
+
+/// All messages of a quorum queue, those that are out for delivery included, right now. (What
+/// `rabbitmqctl list_queues` shows is seconds old.)
+pub(crate) async fn messages(vhost: &Vhost<'_>, queue: &str) -> u64 {
+    let code = format!(
+        "{{ok, Queue}} = rabbit_amqqueue:lookup(rabbit_misc:r(<<\"{}\">>, queue, <<\"{queue}\">>)), \
+         {{ok, {{_, Count}}, _}} = ra:leader_query(amqqueue:get_pid(Queue), \
+             fun rabbit_fifo:query_messages_total/1), \
+         Count",
+        vhost.name()
+    );
+    let count = vhost.node().eval(&code).await.expect("the queue's length");
+    count.parse().expect("a number")
+}

@@ -1,0 +1,257 @@
+use std::{sync::Arc, time::Duration};
+
+use lapin::{
+    BasicProperties, ExchangeKind,
+    options::{
+        BasicGetOptions, ExchangeDeclareOptions, ExchangeDeleteOptions, QueueDeclareOptions,
+    },
+    types::{AMQPValue, FieldArray, FieldTable, LongString},
+};
+use tagsweep::rabbitmq::{
+    Broker, Delivery, Event, Letter, LetterRefusal, Loss, Mark, Part, Settlement, Warning,
+};
+use testkit::rabbitmq::Node;
+use tokio::time::timeout;
+
+use crate::harness::*;
+
+fn letter(id: u64, delivery: &Delivery) -> Letter {
+    Letter {
+        id,
+        session: delivery.tag.session,
+        message: Arc::new(delivery.message.clone()),
+        marks: vec![
+            ("tagsweep-reason", Mark::Text("rejected-by-api".to_owned())),
+            ("tagsweep-error-code", Mark::Integer(90001)),
+            (
+                "tagsweep-failed-users",
+                Mark::Texts(vec!["a".to_owned(), "b".to_owned()]),
+            ),
+        ],
+    }
+}
+
+/// How a letter ended.
+async fn ended(broker: &mut Broker, id: u64) -> Result<(), LetterRefusal> {
+    until(broker, "end of a letter", |event| match event {
+        Event::LetterConfirmed(ended) if ended == id => Some(Ok(())),
+        Event::LetterRefused(ended, refusal) if ended == id => Some(Err(refusal)),
+        Event::Lost { .. } => panic!("{event:?}"),
+        _ => None,
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_confirmed_letter_is_the_original_with_the_reason_in_headers() {
+    let vhost = shared_vhost().await;
+    let mut broker = Broker::new(options(vhost.url()));
+    opened(&mut broker).await;
+    let (_client, channel) = client(&vhost.url()).await;
+    let original = BasicProperties::default()
+        .with_message_id("evt-1".into())
+        .with_user_id("guest".into())
+        .with_expiration("3600000".into());
+    publish(&channel, "body", original).await;
+    let delivery = delivered(&mut broker).await;
+
+    broker.publish_letter(letter(7, &delivery));
+    assert_eq!(ended(&mut broker, 7).await, Ok(()));
+
+    let found = channel
+        .basic_get(DEAD_LETTERS.into(), BasicGetOptions { no_ack: true })
+        .await
+        .expect("an answer")
+        .expect("a letter")
+        .delivery;
+    assert_eq!(found.data, b"body");
+    assert_eq!(found.routing_key.as_str(), KEY);
+    let text = |text: &str| AMQPValue::LongString(LongString::from(text));
+    let mut headers = FieldTable::default();
+    headers.insert("tagsweep-reason".into(), text("rejected-by-api"));
+    headers.insert("tagsweep-error-code".into(), AMQPValue::LongLongInt(90001));
+    headers.insert(
+        "tagsweep-failed-users".into(),
+        AMQPValue::FieldArray(FieldArray::from(vec![text("a"), text("b")])),
+    );
+    // The broker's own.
+    headers.insert("x-delivery-count".into(), AMQPValue::LongLongInt(0));
+    assert_eq!(
+        found.properties,
+        BasicProperties::default()
+            .with_delivery_mode(2)
+            .with_message_id("evt-1".into())
+            .with_headers(headers)
+    );
+}
+
+#[tokio::test]
+async fn a_letter_that_no_queue_takes_is_refused_and_the_route_is_mended() {
+    let vhost = shared_vhost().await;
+    let mut broker = Broker::new(options(vhost.url()));
+    opened(&mut broker).await;
+    let (_client, channel) = client(&vhost.url()).await;
+    publish_events(&channel, 1).await;
+    let delivery = delivered(&mut broker).await;
+    channel
+        .queue_unbind(
+            DEAD_LETTERS.into(),
+            DEAD_LETTERS.into(),
+            "#".into(),
+            FieldTable::default(),
+        )
+        .await
+        .expect("unbound");
+
+    broker.publish_letter(letter(1, &delivery));
+    assert_eq!(ended(&mut broker, 1).await, Err(LetterRefusal::Returned));
+    let mut id = 1;
+    loop {
+        id += 1;
+        broker.publish_letter(letter(id, &delivery));
+        if ended(&mut broker, id).await == Ok(()) {
+            break;
+        }
+    }
+    assert_eq!(messages(&vhost, DEAD_LETTERS).await, 1);
+}
+
+/// Every letter is told its own outcome, however many are in flight: here, odd ones find a queue.
+#[tokio::test]
+async fn outcomes_are_never_told_to_another_letter() {
+    let vhost = shared_vhost().await;
+    let (_client, channel) = client(&vhost.url()).await;
+    let durable = ExchangeDeclareOptions {
+        durable: true,
+        ..ExchangeDeclareOptions::default()
+    };
+    channel
+        .exchange_declare(
+            DEAD_LETTERS.into(),
+            ExchangeKind::Direct,
+            durable,
+            FieldTable::default(),
+        )
+        .await
+        .expect("declared");
+    let mut broker = Broker::new(options(vhost.url()));
+    opened(&mut broker).await;
+    publish_events(&channel, 1).await;
+    let delivery = delivered(&mut broker).await;
+
+    const COUNT: u64 = 400;
+    for id in 1..=COUNT {
+        let mut letter = letter(id, &delivery);
+        let message = Arc::make_mut(&mut letter.message);
+        // The route is bound by this key, which only means all keys to other kinds of exchange.
+        message.routing_key = if id % 2 == 1 { "#" } else { "elsewhere" }.to_owned();
+        broker.publish_letter(letter);
+    }
+    for _ in 0..COUNT {
+        let (id, confirmed) = until(&mut broker, "end of a letter", |event| match event {
+            Event::LetterConfirmed(id) => Some((id, true)),
+            Event::LetterRefused(id, _) => Some((id, false)),
+            _ => None,
+        })
+        .await;
+        assert_eq!(confirmed, id % 2 == 1, "letter {id}");
+    }
+    assert_eq!(messages(&vhost, DEAD_LETTERS).await, COUNT / 2);
+}
+
+#[tokio::test]
+async fn a_letter_that_a_full_queue_refuses_is_told() {
+    let vhost = shared_vhost().await;
+    let (_client, channel) = client(&vhost.url()).await;
+    let mut arguments = FieldTable::default();
+    arguments.insert("x-max-length".into(), AMQPValue::LongInt(1));
+    arguments.insert(
+        "x-overflow".into(),
+        AMQPValue::LongString("reject-publish".into()),
+    );
+    let durable = QueueDeclareOptions {
+        durable: true,
+        ..QueueDeclareOptions::default()
+    };
+    channel
+        .queue_declare(DEAD_LETTERS.into(), durable, arguments)
+        .await
+        .expect("declared");
+    let mut broker = Broker::new(options(vhost.url()));
+    assert_eq!(
+        opened(&mut broker).await.warnings,
+        [Warning::Differs {
+            part: Part::DeadLetterQueue,
+            name: DEAD_LETTERS.to_owned()
+        }]
+    );
+    publish_events(&channel, 1).await;
+    let delivery = delivered(&mut broker).await;
+
+    broker.publish_letter(letter(1, &delivery));
+    assert_eq!(ended(&mut broker, 1).await, Ok(()));
+    broker.publish_letter(letter(2, &delivery));
+    assert_eq!(ended(&mut broker, 2).await, Err(LetterRefusal::Nacked));
+}
+
+#[tokio::test]
+async fn a_deleted_dead_letter_exchange_ends_the_session_and_the_next_one_makes_it() {
+    let vhost = shared_vhost().await;
+    let mut broker = Broker::new(options(vhost.url()));
+    opened(&mut broker).await;
+    let (_client, channel) = client(&vhost.url()).await;
+    publish_events(&channel, 1).await;
+    let delivery = delivered(&mut broker).await;
+    channel
+        .exchange_delete(DEAD_LETTERS.into(), ExchangeDeleteOptions::default())
+        .await
+        .expect("deleted");
+
+    broker.publish_letter(letter(1, &delivery));
+    assert_eq!(lost(&mut broker).await, (1, Loss::ExchangeGone));
+    // Forgotten with its session: the delivery comes again.
+    broker.publish_letter(letter(2, &delivery));
+    opened(&mut broker).await;
+    let again = delivered(&mut broker).await;
+    broker.publish_letter(letter(3, &again));
+    assert_eq!(ended(&mut broker, 3).await, Ok(()));
+    assert_eq!(messages(&vhost, DEAD_LETTERS).await, 1);
+}
+
+#[tokio::test]
+async fn a_broker_that_blocks_publishers_stalls_letters_but_neither_acks_nor_the_session() {
+    let mut node = Node::start().await.expect("a node");
+    let mut options = options(node.url());
+    options.timing.confirm = Duration::from_secs(1);
+    let mut broker = Broker::new(options);
+    opened(&mut broker).await;
+    let (_client, channel) = client(&node.url()).await;
+    publish_events(&channel, 2).await;
+    let deliveries = delivered_many(&mut broker, 2).await;
+    node.raise_memory_alarm().await.expect("an alarm");
+
+    // The broker tells a connection at its next publish, once the alarm has reached it.
+    let mut id = 0;
+    loop {
+        id += 1;
+        broker.publish_letter(letter(id, &deliveries[0]));
+        let blocked = until(&mut broker, "block", |event| match event {
+            Event::Blocked => Some(true),
+            Event::LetterConfirmed(_) => Some(false),
+            other => panic!("{other:?} instead of a block"),
+        });
+        if blocked.await {
+            break;
+        }
+    }
+    id += 1;
+    broker.publish_letter(letter(id, &deliveries[0]));
+    broker.settle(Settlement::One(deliveries[1].tag));
+    until_queue_holds(&mut broker, &node.default_vhost(), QUEUE, 1).await;
+    // Longer than a confirm may take while the broker does not block.
+    let quiet = timeout(Duration::from_millis(2500), broker.next()).await;
+    assert!(quiet.is_err(), "{quiet:?}");
+
+    node.clear_memory_alarm().await.expect("no alarm");
+    assert_eq!(ended(&mut broker, id).await, Ok(()));
+}

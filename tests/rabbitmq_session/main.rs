@@ -1,0 +1,9 @@
+//! Broker sessions against a real RabbitMQ: what they promise through every kind of loss.
+
+mod deliveries;
+mod harness;
+mod letters;
+mod losses;
+mod publishing;
+mod tls;
+mod topology;

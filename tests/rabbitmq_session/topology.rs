@@ -1,0 +1,218 @@
+use lapin::{
+    ExchangeKind,
+    options::{ExchangeDeclareOptions, QueueDeclareOptions},
+    types::{AMQPValue, FieldTable},
+};
+use tagsweep::rabbitmq::{Broker, Event, Loss, Outcome, Part, Warning, inspect};
+
+use crate::harness::*;
+
+fn durable() -> QueueDeclareOptions {
+    QueueDeclareOptions {
+        durable: true,
+        ..QueueDeclareOptions::default()
+    }
+}
+
+async fn share_changed(broker: &mut Broker) -> u32 {
+    until(broker, "other share", |event| match event {
+        Event::ShareChanged(share) => Some(share),
+        other => panic!("{other:?} instead of another share"),
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_second_worker_stands_by_and_both_have_the_whole_quota() {
+    let vhost = shared_vhost().await;
+    let mut first = Broker::new(options(vhost.url()));
+    let mut second = Broker::new(options(vhost.url()));
+    for broker in [&mut first, &mut second] {
+        let opened = opened(broker).await;
+        assert_eq!(opened.share, 1);
+        assert_eq!(opened.warnings, []);
+    }
+    let (_client, channel) = client(&vhost.url()).await;
+    publish_events(&channel, 3).await;
+    delivered_many(&mut first, 3).await;
+    assert!(second.try_next().is_none());
+
+    first.close().await.expect("an orderly close");
+    let taken_over = delivered_many(&mut second, 3).await;
+    assert!(taken_over.iter().all(|it| it.redelivered));
+}
+
+#[tokio::test]
+async fn an_existing_queue_without_single_active_consumer_is_used_and_shared_by_count() {
+    let vhost = shared_vhost().await;
+    let (_client, channel) = client(&vhost.url()).await;
+    channel
+        .queue_declare(QUEUE.into(), durable(), FieldTable::default())
+        .await
+        .expect("declared");
+
+    let mut first = Broker::new(options(vhost.url()));
+    let alone = opened(&mut first).await;
+    assert_eq!(alone.share, 1);
+    let name = QUEUE.to_owned();
+    assert_eq!(
+        alone.warnings,
+        [
+            Warning::Differs {
+                part: Part::Queue,
+                name: name.clone()
+            },
+            Warning::SharedByCount { name }
+        ]
+    );
+    let mut second = Broker::new(options(vhost.url()));
+    assert_eq!(opened(&mut second).await.share, 2);
+    assert_eq!(share_changed(&mut first).await, 2);
+    second.close().await.expect("an orderly close");
+    assert_eq!(share_changed(&mut first).await, 1);
+}
+
+#[tokio::test]
+async fn a_classic_queue_with_single_active_consumer_is_not_shared_by_count() {
+    let vhost = shared_vhost().await;
+    let (_client, channel) = client(&vhost.url()).await;
+    let mut arguments = FieldTable::default();
+    arguments.insert("x-single-active-consumer".into(), AMQPValue::Boolean(true));
+    channel
+        .queue_declare(QUEUE.into(), durable(), arguments)
+        .await
+        .expect("declared");
+    let opened = opened(&mut Broker::new(options(vhost.url()))).await;
+    assert_eq!(
+        opened.warnings,
+        [Warning::Differs {
+            part: Part::Queue,
+            name: QUEUE.to_owned()
+        }]
+    );
+}
+
+#[tokio::test]
+async fn a_quorum_queue_without_a_delivery_limit_is_used_with_a_warning() {
+    let vhost = shared_vhost().await;
+    let (_client, channel) = client(&vhost.url()).await;
+    let mut arguments = FieldTable::default();
+    arguments.insert("x-single-active-consumer".into(), AMQPValue::Boolean(true));
+    arguments.insert(
+        "x-queue-type".into(),
+        AMQPValue::LongString("quorum".into()),
+    );
+    channel
+        .queue_declare(QUEUE.into(), durable(), arguments)
+        .await
+        .expect("declared");
+    let opened = opened(&mut Broker::new(options(vhost.url()))).await;
+    assert_eq!(
+        opened.warnings,
+        [Warning::DeliveryLimit {
+            part: Part::Queue,
+            name: QUEUE.to_owned()
+        }]
+    );
+}
+
+#[tokio::test]
+async fn an_exchange_of_another_kind_is_used_with_a_warning() {
+    let vhost = shared_vhost().await;
+    let (_client, channel) = client(&vhost.url()).await;
+    channel
+        .exchange_declare(
+            EXCHANGE.into(),
+            ExchangeKind::Direct,
+            ExchangeDeclareOptions::default(),
+            FieldTable::default(),
+        )
+        .await
+        .expect("declared");
+    let mut broker = Broker::new(options(vhost.url()));
+    assert_eq!(
+        opened(&mut broker).await.warnings,
+        [Warning::Differs {
+            part: Part::Exchange,
+            name: EXCHANGE.to_owned()
+        }]
+    );
+    publish_events(&channel, 1).await;
+    delivered(&mut broker).await;
+}
+
+#[tokio::test]
+async fn without_declare_what_is_missing_is_named_and_nothing_is_made() {
+    let vhost = shared_vhost().await;
+    let mut passive = options(vhost.url());
+    passive.declare = false;
+    let mut broker = Broker::new(passive.clone());
+    for _ in 0..2 {
+        assert_eq!(
+            not_opened(&mut broker).await,
+            Loss::Missing {
+                part: Part::Queue,
+                name: QUEUE.to_owned()
+            }
+        );
+    }
+    let findings = inspect(&passive).await;
+    let failed = findings.iter().filter(|it| it.outcome == Outcome::Fail);
+    assert!(failed.clone().count() == 2, "{findings:?}");
+    assert!(failed.clone().any(|it| it.detail.contains(QUEUE)));
+
+    // As soon as it is there, the session opens by itself.
+    let mut maker = Broker::new(options(vhost.url()));
+    opened(&mut maker).await;
+    maker.close().await.expect("an orderly close");
+    assert_eq!(
+        opened(&mut broker).await.warnings,
+        [Warning::SharingUnknown {
+            name: QUEUE.to_owned()
+        }]
+    );
+}
+
+#[tokio::test]
+async fn inspecting_a_fresh_broker_makes_and_proves_everything_and_leaves_no_message() {
+    let vhost = shared_vhost().await;
+    let findings = inspect(&options(vhost.url())).await;
+    assert_eq!(findings.len(), 4, "{findings:?}");
+    assert!(
+        findings.iter().all(|it| it.outcome == Outcome::Ok),
+        "{findings:?}"
+    );
+    let left = async {
+        while messages(&vhost, DEAD_LETTERS).await != 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(20), left)
+        .await
+        .expect("the message that proves the route expires");
+}
+
+#[tokio::test]
+async fn inspecting_finds_a_dead_letter_route_that_leads_nowhere() {
+    let vhost = shared_vhost().await;
+    inspect(&options(vhost.url())).await;
+    let (_client, channel) = client(&vhost.url()).await;
+    channel
+        .queue_unbind(
+            DEAD_LETTERS.into(),
+            DEAD_LETTERS.into(),
+            "#".into(),
+            FieldTable::default(),
+        )
+        .await
+        .expect("unbound");
+    let mut passive = options(vhost.url());
+    passive.declare = false;
+    let findings = inspect(&passive).await;
+    let failed: Vec<_> = findings
+        .iter()
+        .filter(|it| it.outcome == Outcome::Fail)
+        .map(|it| it.what)
+        .collect();
+    assert_eq!(failed, ["dead-letter route"]);
+}
