@@ -1,7 +1,5 @@
 //! A broker that fails: connections, queues, dead letters, memory.
 
-use std::time::Duration;
-
 use im_simulator::Fault;
 use lapin::types::{AMQPValue, FieldTable};
 use testkit::amqp::Outgoing;
@@ -39,6 +37,7 @@ async fn a_broker_that_closes_all_connections_under_load_loses_nothing() {
     stage.delete(0..2_000).await;
     for (cut, cleared) in [300, 900, 1_500].into_iter().enumerate() {
         stage.cleared(cleared).await;
+        stage.says("broker session open", cut + 1).await;
         vhost
             .close_connections("as the test wants")
             .await
