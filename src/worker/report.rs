@@ -33,7 +33,12 @@ pub(super) fn started(settings: &Settings) {
 
 pub(super) fn ended(status: &Status) {
     let Tally {
+        events_accepted,
+        events_ignored,
         events_acknowledged,
+        events_dead_lettered,
+        events_remembered,
+        events_handed_back,
         users_cleared,
         users_missing,
         users_dead_lettered,
@@ -41,7 +46,12 @@ pub(super) fn ended(status: &Status) {
         ..
     } = status.tally;
     tracing::info!(
+        events_accepted,
+        events_ignored,
         events_acknowledged,
+        events_dead_lettered,
+        events_remembered,
+        events_handed_back,
         users_cleared,
         users_missing,
         users_dead_lettered,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use lapin::options::{
     BasicGetOptions, BasicPublishOptions, ConfirmSelectOptions, ExchangeDeleteOptions,
-    QueueDeclareOptions, QueueDeleteOptions,
+    QueueBindOptions, QueueDeclareOptions, QueueDeleteOptions,
 };
 use lapin::types::{AMQPValue, FieldArray, FieldTable};
 use lapin::{BasicProperties, Channel, Confirmation, Connection, ConnectionProperties};
@@ -196,6 +196,51 @@ impl Amqp {
             .queue_declare(queue.into(), options, FieldTable::default());
         let queue = timeout(LIMIT, declare).await??;
         Ok((queue.message_count(), queue.consumer_count()))
+    }
+
+    /// Declares a durable queue with these arguments.
+    ///
+    /// # Errors
+    /// When it is there already with others; the connection is of no use then.
+    pub async fn declare(&self, queue: &str, arguments: FieldTable) -> anyhow::Result<()> {
+        let options = QueueDeclareOptions {
+            durable: true,
+            ..Default::default()
+        };
+        let declare = self.channel.queue_declare(queue.into(), options, arguments);
+        timeout(LIMIT, declare).await??;
+        Ok(())
+    }
+
+    /// Binds `queue` to `exchange` for all routing keys.
+    ///
+    /// # Errors
+    /// When one of them is not there; the connection is of no use then.
+    pub async fn bind(&self, queue: &str, exchange: &str) -> anyhow::Result<()> {
+        let bind = self.channel.queue_bind(
+            queue.into(),
+            exchange.into(),
+            "#".into(),
+            QueueBindOptions::default(),
+            FieldTable::default(),
+        );
+        timeout(LIMIT, bind).await??;
+        Ok(())
+    }
+
+    /// Undoes [`bind`](Amqp::bind).
+    ///
+    /// # Errors
+    /// When one of them is not there; the connection is of no use then.
+    pub async fn unbind(&self, queue: &str, exchange: &str) -> anyhow::Result<()> {
+        let unbind = self.channel.queue_unbind(
+            queue.into(),
+            exchange.into(),
+            "#".into(),
+            FieldTable::default(),
+        );
+        timeout(LIMIT, unbind).await??;
+        Ok(())
     }
 
     /// Removes queues and exchanges, whatever is in them.

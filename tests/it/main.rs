@@ -1,6 +1,10 @@
 //! Ring two: the worker on a real broker and the simulator's socket. One file a subject.
 
+mod broker;
+mod drain;
 mod flow;
+mod log;
 #[path = "../shared/secrets.rs"]
 mod secrets;
 mod stage;
+mod verdicts;

@@ -2,18 +2,18 @@
 //! worker in this process, with its log in a file that is searched for secrets at the end.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
-use std::sync::Mutex;
 use std::time::Duration;
 
 use im_simulator::{Options, Simulator, Stats};
-use serde_json::json;
+use serde_json::{Value, json};
 use tagsweep::shutdown::Shutdown;
 use tagsweep::{config, worker};
 use testkit::amqp::{Amqp, Incoming, Outgoing};
-use testkit::rabbitmq::Vhost;
+use testkit::eventually;
+use testkit::rabbitmq::{Vhost, shared};
 use tokio::task::JoinHandle;
-use tracing::subscriber::DefaultGuard;
+
+use crate::log::Log;
 
 pub const QUEUE: &str = "tagsweep.events";
 pub const DEAD_LETTERS: &str = "tagsweep.dead-letters";
@@ -33,50 +33,59 @@ pub fn user(number: usize) -> String {
 pub struct Stage {
     pub simulator: Simulator,
     pub amqp: Amqp,
+    url: String,
     settings: BTreeMap<String, String>,
-    log: PathBuf,
-    _log: DefaultGuard,
+    log: Log,
 }
 
 impl Stage {
-    /// A stage on `vhost`, where the worker has what it needs declared.
-    pub async fn new(vhost: &Vhost<'_>) -> Stage {
+    /// A stage on a virtual host of its own on the shared node.
+    pub async fn new() -> Stage {
+        let vhost = shared().await.vhost().await.expect("a virtual host");
+        Stage::on(&vhost).await
+    }
+
+    pub async fn on(vhost: &Vhost<'_>) -> Stage {
         Stage::with_broker(&vhost.url(), &vhost.url()).await
     }
 
-    /// As [`new`](Stage::new), with another way to the broker for the worker than for the test.
+    /// With another way to the broker for the worker than for the test.
     pub async fn with_broker(worker_url: &str, test_url: &str) -> Stage {
         let simulator = Simulator::start(Options {
             secret_key: SECRET_KEY.to_owned(),
             ..Options::default()
         })
         .await;
-        let simulator = simulator.expect("the simulator starts");
-        let settings = BTreeMap::from([
-            ("RABBITMQ__URL", worker_url.to_owned()),
-            ("IM__BASE_URL", simulator.url()),
-            ("IM__SDK_APP_ID", "1400000000".to_owned()),
-            ("IM__SECRET_KEY", SECRET_KEY.to_owned()),
-            ("WINDOW__MAX_WAIT", "50ms".to_owned()),
-        ]);
-        let settings = settings
-            .into_iter()
-            .map(|(key, value)| (format!("TAGSWEEP__{key}"), value))
-            .collect();
-        let (log, guard) = log_to_file();
-        let amqp = Amqp::connect(test_url).await.expect("the broker answers");
-        Stage {
-            simulator,
-            amqp,
-            settings,
-            log,
-            _log: guard,
-        }
+        let mut stage = Stage {
+            simulator: simulator.expect("the simulator starts"),
+            amqp: Amqp::connect(test_url).await.expect("the broker answers"),
+            url: test_url.to_owned(),
+            settings: BTreeMap::new(),
+            log: Log::start(),
+        };
+        stage.set("RABBITMQ__URL", worker_url);
+        stage.set("IM__BASE_URL", stage.simulator.url());
+        stage.set("IM__SDK_APP_ID", 1_400_000_000);
+        stage.set("IM__SECRET_KEY", SECRET_KEY);
+        stage.set("WINDOW__MAX_WAIT", "50ms");
+        stage.set("RETRY__BACKOFF_MIN", "20ms");
+        stage.set("RETRY__BACKOFF_MAX", "500ms");
+        stage
+    }
+
+    /// After the broker has closed all connections, the test's own among them.
+    pub async fn connect_again(&mut self) {
+        let amqp = Amqp::connect(&self.url).await;
+        self.amqp = amqp.expect("the broker answers");
     }
 
     pub fn set(&mut self, key: &str, value: impl ToString) {
         self.settings
             .insert(format!("TAGSWEEP__{key}"), value.to_string());
+    }
+
+    pub fn unset(&mut self, key: &str) {
+        self.settings.remove(&format!("TAGSWEEP__{key}"));
     }
 
     /// Users that the app knows, each with a tag.
@@ -86,15 +95,11 @@ impl Stage {
         }
     }
 
-    /// Starts a worker and waits until it consumes.
+    /// Starts a worker and waits until it consumes, or stands by to.
     pub async fn worker(&self) -> Worker {
+        let sessions = self.said("broker session open");
         let worker = self.start_worker();
-        testkit::eventually(PATIENCE, "the worker consumes", async || {
-            self.log_text()
-                .contains("broker session open")
-                .then_some(())
-        })
-        .await;
+        self.says("broker session open", sessions + 1).await;
         worker
     }
 
@@ -119,10 +124,16 @@ impl Stage {
             .await;
     }
 
+    /// Makes queues and exchanges as a worker makes them, with no worker left.
+    pub async fn prepare_queues(&self) {
+        let worker = self.worker().await;
+        worker.drain().await.expect("it ends in good order");
+    }
+
     pub async fn seen(&self, what: &str, condition: impl FnMut(&Stats) -> bool) -> Stats {
         match self.simulator.wait_for(PATIENCE, condition).await {
             Ok(stats) => stats,
-            Err(not_seen) => panic!("{what}: {not_seen}\n{}", self.log_text()),
+            Err(not_seen) => panic!("{what}: {not_seen}\n{}", self.log.summary()),
         }
     }
 
@@ -135,40 +146,79 @@ impl Stage {
 
     /// Waits until so many dead letters are there, and takes them.
     pub async fn letters(&self, count: u32) -> Vec<Incoming> {
-        testkit::eventually(PATIENCE, "dead letters arrive", async || {
-            let (ready, _) = self.amqp.depth(DEAD_LETTERS).await.ok()?;
-            (ready >= count).then_some(())
+        eventually(PATIENCE, "dead letters arrive", async || {
+            (self.ready(DEAD_LETTERS).await >= count).then_some(())
         })
         .await;
-        self.amqp
-            .take_all(DEAD_LETTERS)
-            .await
-            .expect("dead letters can be read")
+        let letters = self.amqp.take_all(DEAD_LETTERS).await;
+        letters.expect("dead letters can be read")
     }
 
-    /// Ends the worker in good order: then nothing may be left in the queue, and no dead letter either
-    /// that the test did not take.
-    pub async fn finish(self, worker: Worker) {
-        worker.drain().await.expect("the drain ends in good order");
+    /// Messages that wait in `queue`, not counting those in a worker's hands.
+    pub async fn ready(&self, queue: &str) -> u32 {
+        self.amqp.depth(queue).await.expect("the queue is there").0
+    }
+
+    /// How often the worker's log says `text`.
+    pub fn said(&self, text: &str) -> usize {
+        self.log.text().matches(text).count()
+    }
+
+    /// Waits until the worker's log says `text` for the `times`th time.
+    pub async fn says(&self, text: &str, times: usize) {
+        let said = eventually(PATIENCE, text, async || {
+            (self.said(text) >= times).then_some(())
+        });
+        said.await;
+    }
+
+    /// The fields of the last log line with this message.
+    pub fn last_line(&self, message: &str) -> Value {
+        let text = self.log.text();
+        let mut lines = text.lines().rev().map(|line| {
+            let mut line: Value = serde_json::from_str(line).expect("the log is in JSON lines");
+            line["fields"].take()
+        });
+        lines
+            .find(|fields| fields["message"] == message)
+            .unwrap_or_else(|| panic!("the log does not say {message:?}"))
+    }
+
+    /// Ends the worker in good order. Then every event must be acknowledged, and there must be no dead
+    /// letter that the test did not take. Returns the worker's own account of its run.
+    pub async fn finish(self, worker: Worker) -> Account {
+        let ended = worker.drain().await;
+        ended.expect("the drain ends in good order");
+        self.close().await
+    }
+
+    /// The same when all workers have ended.
+    pub async fn close(self) -> Account {
+        // What a worker leaves unacknowledged is ready again when its consumer is gone.
+        eventually(PATIENCE, "all consumers are gone", async || {
+            let (_, consumers) = self.amqp.depth(QUEUE).await.expect("the queue is there");
+            (consumers == 0).then_some(())
+        })
+        .await;
+        assert_eq!(self.ready(QUEUE).await, 0, "events left");
         assert_eq!(
-            self.amqp.depth(QUEUE).await.expect("the queue is there").0,
+            self.ready(DEAD_LETTERS).await,
             0,
-            "events left"
+            "unexpected dead letters:\n{}",
+            self.log.summary()
         );
-        assert_eq!(
-            self.amqp.depth(DEAD_LETTERS).await.expect("it is there").0,
-            0,
-            "unexpected dead letters"
-        );
-        self.assert_clean_log();
+        self.log.assert_clean();
+        Account(self.last_line("ended"))
     }
+}
 
-    pub fn assert_clean_log(&self) {
-        crate::secrets::assert_clean(&self.log);
-    }
+/// What the worker says of its run when it has ended.
+pub struct Account(Value);
 
-    pub fn log_text(&self) -> String {
-        std::fs::read_to_string(&self.log).expect("the log can be read")
+impl Account {
+    pub fn count(&self, what: &str) -> u64 {
+        let count = self.0[what].as_u64();
+        count.unwrap_or_else(|| panic!("the account does not tell {what}"))
     }
 }
 
@@ -181,6 +231,10 @@ pub struct Worker {
 impl Worker {
     pub async fn drain(self) -> Result<(), worker::Error> {
         self.shutdown.drain.cancel();
+        self.ended().await
+    }
+
+    pub async fn ended(self) -> Result<(), worker::Error> {
         tokio::time::timeout(PATIENCE, self.task)
             .await
             .expect("the worker ends")
@@ -190,35 +244,21 @@ impl Worker {
     /// Ends it at once, as a crash would: nothing is settled any more.
     pub async fn crash(self) {
         self.task.abort();
-        let _ = self.task.await;
+        assert!(
+            self.task.await.is_err_and(|error| error.is_cancelled()),
+            "it had ended before"
+        );
     }
 }
 
 /// An event in the plain form.
 pub fn deleted(users: &[usize]) -> Outgoing {
-    event("user.deleted", users)
-}
-
-pub fn event(kind: &str, users: &[usize]) -> Outgoing {
+    let users: Vec<String> = users.iter().map(|number| user(*number)).collect();
     let id = format!("{:032x}", fastrand::u128(..));
-    let body = match users {
-        [number] => json!({ "type": kind, "user_id": user(*number), "id": id }),
-        numbers => {
-            let users: Vec<String> = numbers.iter().map(|number| user(*number)).collect();
-            json!({ "type": kind, "user_ids": users, "id": id })
-        }
+    let kind = "user.deleted";
+    let body = match users.as_slice() {
+        [user] => json!({ "type": kind, "user_id": user, "id": id }),
+        users => json!({ "type": kind, "user_ids": users, "id": id }),
     };
     Outgoing::json(kind, body)
-}
-
-/// Everything that this thread logs goes into a file of its own.
-fn log_to_file() -> (PathBuf, DefaultGuard) {
-    let path = crate::secrets::folder().join(format!("{}.log", testkit::rabbitmq::unique("it")));
-    let file = std::fs::File::create(&path).expect("the log can be created");
-    let subscriber = tracing_subscriber::fmt()
-        .json()
-        .with_max_level(tracing::Level::TRACE)
-        .with_writer(Mutex::new(file))
-        .finish();
-    (path, tracing::subscriber::set_default(subscriber))
 }

@@ -1,0 +1,219 @@
+//! A broker that fails: connections, queues, dead letters, memory.
+
+use im_simulator::Fault;
+use lapin::types::{AMQPValue, FieldTable};
+use testkit::amqp::Outgoing;
+use testkit::eventually;
+use testkit::rabbitmq::{Node, shared};
+
+use crate::stage::*;
+
+const LETTER_REFUSED: &str = "a dead letter was not taken";
+
+#[tokio::test]
+async fn what_a_crashed_worker_held_is_done_by_the_next() {
+    let stage = Stage::new().await;
+    stage.import(0..300);
+    stage.simulator.add_fault(Fault::Hang);
+    let worker = stage.worker().await;
+    stage.delete(0..300).await;
+    stage.seen("calls", |stats| stats.calls > 0).await;
+    worker.crash().await;
+    stage.simulator.clear_faults();
+    let next = stage.worker().await;
+    stage.cleared(300).await;
+    assert_eq!(stage.simulator.clear_counts(), [(1, 300)].into());
+    let account = stage.finish(next).await;
+    assert_eq!(account.count("events_acknowledged"), 300);
+}
+
+#[tokio::test]
+async fn a_broker_that_closes_all_connections_under_load_loses_nothing() {
+    let vhost = shared().await.vhost().await.expect("a virtual host");
+    let mut stage = Stage::on(&vhost).await;
+    stage.set("WINDOW__MAX_IDS", 20);
+    stage.import(0..2_000);
+    let worker = stage.worker().await;
+    stage.delete(0..2_000).await;
+    for (cut, cleared) in [300, 900, 1_500].into_iter().enumerate() {
+        stage.cleared(cleared).await;
+        stage.says("broker session open", cut + 1).await;
+        vhost
+            .close_connections("as the test wants")
+            .await
+            .expect("they are closed");
+        stage.says("broker session lost", cut + 1).await;
+    }
+    stage.cleared(2_000).await;
+    stage.connect_again().await;
+    stage.finish(worker).await;
+}
+
+#[tokio::test]
+async fn a_queue_that_is_deleted_is_made_again_and_worked_on() {
+    let stage = Stage::new().await;
+    stage.import(0..20);
+    let worker = stage.worker().await;
+    stage.delete(0..10).await;
+    stage.cleared(10).await;
+    stage
+        .amqp
+        .delete(&[QUEUE], &[])
+        .await
+        .expect("it is deleted");
+    stage.says("broker session open", 2).await;
+    stage.delete(10..20).await;
+    stage.cleared(20).await;
+    stage.finish(worker).await;
+}
+
+#[tokio::test]
+async fn an_event_is_only_acknowledged_when_a_full_dead_letter_queue_has_taken_its_letter() {
+    let stage = Stage::new().await;
+    let mut full_at_one = FieldTable::default();
+    full_at_one.insert("x-max-length".into(), AMQPValue::LongLongInt(1));
+    full_at_one.insert(
+        "x-overflow".into(),
+        AMQPValue::LongString("reject-publish".into()),
+    );
+    stage
+        .amqp
+        .declare(DEAD_LETTERS, full_at_one)
+        .await
+        .expect("a small queue");
+    let older = Outgoing::json(DEAD_LETTERS, "{}");
+    stage.amqp.publish("", [older]).await.expect("it takes one");
+
+    stage.import(0..1);
+    let worker = stage.worker().await;
+    stage.publish([malformed()]).await;
+    stage.says(LETTER_REFUSED, 1).await;
+    // Nothing new is begun: it might need a letter, too.
+    stage.delete([0]).await;
+    worker.crash().await;
+    eventually(PATIENCE, "both are the broker's again", async || {
+        (stage.ready(QUEUE).await == 2).then_some(())
+    })
+    .await;
+    assert_eq!(stage.simulator.stats().calls, 0);
+
+    let next = stage.worker().await;
+    stage.says(LETTER_REFUSED, 2).await;
+    assert_eq!(
+        stage
+            .amqp
+            .take_all(DEAD_LETTERS)
+            .await
+            .expect("the older one")
+            .len(),
+        1
+    );
+    let letters = stage.letters(1).await;
+    assert_eq!(letters[0].body, malformed().body);
+    stage.cleared(1).await;
+    stage.finish(next).await;
+}
+
+#[tokio::test]
+async fn a_letter_that_no_queue_takes_is_kept_until_one_is_bound() {
+    let mut stage = Stage::new().await;
+    stage.prepare_queues().await;
+    stage.set("RABBITMQ__DECLARE", false);
+    stage
+        .amqp
+        .unbind(DEAD_LETTERS, DEAD_LETTERS)
+        .await
+        .expect("it was bound");
+    stage.import(0..1);
+    let worker = stage.worker().await;
+    stage.publish([malformed()]).await;
+    stage.says(LETTER_REFUSED, 2).await;
+    stage.delete([0]).await;
+    stage
+        .amqp
+        .bind(DEAD_LETTERS, DEAD_LETTERS)
+        .await
+        .expect("it is bound");
+    let letters = stage.letters(1).await;
+    assert_eq!(letters[0].body, malformed().body);
+    stage.cleared(1).await;
+    stage.finish(worker).await;
+}
+
+#[tokio::test]
+async fn a_dead_letter_route_that_is_deleted_is_made_again_and_takes_the_letter() {
+    for (queues, exchanges) in [(vec![DEAD_LETTERS], vec![]), (vec![], vec![DEAD_LETTERS])] {
+        let vhost = shared().await.vhost().await.expect("a virtual host");
+        let stage = Stage::on(&vhost).await;
+        let worker = stage.worker().await;
+        stage
+            .amqp
+            .delete(&queues, &exchanges)
+            .await
+            .expect("deleted");
+        stage.publish([malformed()]).await;
+        // Not through AMQP: there, to ask for a queue that is not there closes the channel.
+        eventually(PATIENCE, "the letter is in the queue", async || {
+            let ready = vhost.ready(DEAD_LETTERS).await;
+            ready.is_ok_and(|ready| ready == 1).then_some(())
+        })
+        .await;
+        assert_eq!(stage.letters(1).await[0].body, malformed().body);
+        stage.finish(worker).await;
+    }
+}
+
+#[tokio::test]
+async fn while_the_broker_takes_no_messages_letters_wait_and_users_are_cleared() {
+    let mut node = Node::start().await.expect("a node of its own");
+    let url = node.url();
+    let mut stage = Stage::with_broker(&url, &url).await;
+    // With so few in hand, users are only cleared to the last as long as events are acknowledged.
+    stage.set("WINDOW__MAX_IDS", 10);
+    stage.set("RABBITMQ__PREFETCH", 40);
+    stage.set("IM__MAX_IN_FLIGHT", 2);
+    stage.prepare_queues().await;
+    stage.import(0..500);
+    stage.publish((0..20).map(|_| malformed())).await;
+    stage.delete(0..500).await;
+
+    node.raise_memory_alarm().await.expect("an alarm");
+    let worker = stage.worker().await;
+    stage.says("the broker takes no messages for now", 1).await;
+    stage.cleared(500).await;
+    assert!(
+        stage.ready(DEAD_LETTERS).await < 20,
+        "the alarm stops publishers"
+    );
+    node.clear_memory_alarm().await.expect("no alarm");
+    stage.letters(20).await;
+    assert_eq!(stage.said("broker session lost"), 0);
+    let account = stage.finish(worker).await;
+    assert_eq!(account.count("events_acknowledged"), 520);
+    assert_eq!(account.count("events_dead_lettered"), 20);
+}
+
+#[tokio::test]
+async fn what_is_held_for_too_long_is_handed_back_and_done_later() {
+    let mut stage = Stage::new().await;
+    stage.set("IM__CONNECT_TIMEOUT", "1s");
+    stage.set("IM__REQUEST_TIMEOUT", "1s");
+    stage.set("RABBITMQ__HOLD_LIMIT", "2s");
+    stage.simulator.set_feature_enabled(false);
+    stage.import(0..50);
+    let worker = stage.worker().await;
+    stage.delete(0..50).await;
+    // A probe after the hold limit is one for deliveries that came again.
+    stage.seen("three probes", |stats| stats.calls >= 4).await;
+    stage.simulator.set_feature_enabled(true);
+    stage.cleared(50).await;
+    assert_eq!(stage.simulator.clear_counts(), [(1, 50)].into());
+    let account = stage.finish(worker).await;
+    assert!(account.count("events_handed_back") >= 50);
+    assert_eq!(account.count("events_acknowledged"), 50);
+    assert_eq!(account.count("events_dead_lettered"), 0);
+}
+
+fn malformed() -> Outgoing {
+    Outgoing::json("user.deleted", "no JSON")
+}
