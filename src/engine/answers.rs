@@ -162,16 +162,21 @@ impl Engine {
 
     fn transient(&mut self, now: Instant, mut window: Window, reason: PauseReason) {
         self.count_failure(now, reason);
-        // A failure only counts against the window if others succeeded since it failed before.
+        // A failure only counts against a user if others succeeded since it failed before.
         let witnessed = window.failed.is_none() || window.witness.since_failure;
         window.attempts += u32::from(witnessed);
-        if !witnessed || window.attempts < self.settings.max_attempts {
-            return self.try_again(now, window);
-        }
-        if window.claims.len() > 1 {
-            // Others succeed and this window never does: one of its users may be the cause, and must
-            // not cost the others their erasure.
+        let patience = if window.second_chance {
+            SECOND_CHANCES
+        } else {
+            self.settings.max_attempts
+        };
+        if window.claims.len() > 1 && window.failures + 1 >= patience {
+            // One of its users may be the cause, and must not cost the others their erasure. To split
+            // blames nobody, so it needs no witness.
             return self.split_exhausted(now, window);
+        }
+        if !witnessed || window.claims.len() > 1 || window.attempts < self.settings.max_attempts {
+            return self.try_again(now, window);
         }
         let outcome = Outcome::Failed {
             reason: Reason::RetriesExhausted,
@@ -296,7 +301,13 @@ impl Engine {
     fn split_exhausted(&mut self, now: Instant, window: Window) {
         let attempts = self.settings.max_attempts.saturating_sub(SECOND_CHANCES);
         for half in window.split() {
-            self.windows.wait(Window { attempts, ..half }, now);
+            let half = Window {
+                attempts,
+                second_chance: true,
+                failed: Some(now),
+                ..half
+            };
+            self.windows.wait(half, now);
         }
     }
 

@@ -21,6 +21,8 @@ pub(super) struct Window {
     pub attempts: u32,
     /// Failures in a row, by which the next try is put off.
     pub failures: u32,
+    /// Whether it is part of a window that failed too often: it is split sooner.
+    pub second_chance: bool,
     /// Answers that nobody knows the meaning of.
     pub riddles: u32,
     /// Whether a new UserSig was tried for an ambiguous code.
@@ -50,6 +52,7 @@ impl Window {
             calls: 0,
             attempts: 0,
             failures: 0,
+            second_chance: false,
             riddles: 0,
             refreshed: false,
             suspected: None,

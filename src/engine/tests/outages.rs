@@ -177,3 +177,21 @@ fn a_window_that_always_fails_cannot_block_the_queue_in_a_pause() {
     world.run_for(Duration::from_secs(300));
     assert_eq!(world.unacked.len() + world.letters.len(), 1);
 }
+
+#[test]
+fn a_user_that_always_fails_in_a_silent_queue_costs_nobody_in_its_event_the_erasure() {
+    let mut world = World::new(settings(), |_, users| {
+        if users.contains(&user(7)) {
+            Answer::Fault
+        } else {
+            ok()
+        }
+    });
+    world.publish(0..100);
+    world.run_for(Duration::from_secs(300));
+    assert_eq!(world.engine.status(world.now).tally.users_cleared, 99);
+    assert!(
+        world.letters.is_empty(),
+        "without a witness nobody is blamed"
+    );
+}
