@@ -134,6 +134,7 @@ impl Engine {
                 self.windows.take_waiting(|_| true);
                 self.letters.clear();
             }
+            Input::TookOver => self.pace.take_over(now),
             Input::Sharing { workers } => {
                 let quota = f64::from(self.settings.calls_per_second) / f64::from(workers.max(1));
                 self.pace.set_quota(quota);

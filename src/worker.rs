@@ -64,6 +64,8 @@ pub async fn run(settings: &Settings, shutdown: Shutdown) -> Result<(), Error> {
 struct Worker {
     engine: Engine,
     broker: Broker,
+    /// The session of the latest delivery.
+    consuming: Option<u32>,
     client: Client,
     calls: JoinSet<(WindowId, Reply)>,
     held: Held,
@@ -76,6 +78,7 @@ impl Worker {
         Ok(Worker {
             engine: Engine::new(wiring::engine_settings(settings), Instant::now()),
             broker: Broker::new(broker_options(settings)?),
+            consuming: None,
             client: Client::new(client_options(&settings.im)?).map_err(SetupError::Client)?,
             calls: JoinSet::new(),
             held: Held::default(),
@@ -166,6 +169,12 @@ impl Worker {
     fn delivered(&mut self, now: Instant, delivered: rabbitmq::Delivery) {
         let DeliveryTag { session, tag } = delivered.tag;
         let delivery = Delivery { session, tag };
+        if self.consuming != Some(session) {
+            // The broker lets one worker consume at a time. Its first delivery may come long after the
+            // session was opened, and at the moment at which another worker's session ended.
+            self.consuming = Some(session);
+            self.engine.handle(now, Input::TookOver);
+        }
         self.held.insert(delivery, delivered.message);
         self.engine.handle(
             now,

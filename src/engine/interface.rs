@@ -72,6 +72,8 @@ pub enum Input<'a> {
     LetterRefused(LetterId),
     /// The broker session is over; nothing can be acknowledged in it any more.
     SessionLost { session: u32 },
+    /// The queue is ours from now on: another worker may have made calls until this moment.
+    TookOver,
     /// So many workers share the quota of this queue.
     Sharing { workers: u32 },
     /// Finish what is in hand, and take no more.

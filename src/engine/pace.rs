@@ -67,6 +67,12 @@ impl Pace {
         self.quota = quota;
     }
 
+    /// Somebody else may have made calls until now, from the same quota: ours must not share a second
+    /// with theirs.
+    pub(super) fn take_over(&mut self, now: Instant) {
+        self.next_even = self.next_even.max(now + SECOND + self.margin);
+    }
+
     /// Calls a second at this moment.
     pub(super) fn rate(&self, now: Instant) -> f64 {
         let since = now
