@@ -93,7 +93,7 @@ impl Worker {
         let mut summary = tokio::time::interval(SUMMARY);
         summary.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            self.perform();
+            self.perform().await;
             if self.engine.is_drained() {
                 return;
             }
@@ -113,22 +113,32 @@ impl Worker {
     }
 
     /// Does what the engine asks for, until it asks for nothing more.
-    fn perform(&mut self) {
-        let now = Instant::now();
-        while let Some(action) = self.engine.poll(now) {
+    async fn perform(&mut self) {
+        // Each time anew: a call is counted from the moment that the engine was told.
+        while let Some((now, action)) = self.next_action() {
             match action {
                 Action::Decode(delivery) => self.decode(now, delivery),
                 Action::Call {
                     window,
                     users,
                     trigger,
-                } => self.call(window, users, trigger),
+                } => {
+                    self.call(window, users, trigger);
+                    // It is sent now, and not behind the decoding of hundreds of events: the quota's
+                    // margin is for what happens on the way.
+                    tokio::task::yield_now().await;
+                }
                 Action::RenewUserSig => self.client.renew_user_sig(),
                 Action::Settle(settlement) => self.settle(settlement),
                 Action::DeadLetter(due) => self.dead_letter(now, due),
                 Action::Notice(notice) => report::notice(notice),
             }
         }
+    }
+
+    fn next_action(&mut self) -> Option<(Instant, Action)> {
+        let now = Instant::now();
+        self.engine.poll(now).map(|action| (now, action))
     }
 
     fn broker_event(&mut self, event: rabbitmq::Event) {
