@@ -7,8 +7,8 @@
 //! 1. **The log.** Each started call holds one of `quota` slots until a second after the latest moment
 //!    at which the API can have counted it: `start + margin`, or its answer if that came sooner. Calls
 //!    that jitter on their way by less than the margin can then never share a second with too many.
-//! 2. **Latecomers.** A call that is answered more than a second later than that was held up on the
-//!    way for an unknown time, so it takes a slot again, for a second from its answer.
+//! 2. **Latecomers.** What an answer takes longer than the fastest of late may all be time on the way
+//!    there, so a late one's call holds its slot for so much longer, or takes one again.
 //! 3. **Even spacing.** Inside the log's rule, starts are spread evenly; a timer that fires late may
 //!    catch up, because the log still holds.
 //!
@@ -20,6 +20,9 @@ use std::time::{Duration, Instant};
 const SECOND: Duration = Duration::from_secs(1);
 /// How far behind its even schedule a start may be and still catch up.
 const CATCH_UP: Duration = Duration::from_millis(50);
+/// How much the fastest answer is forgotten with each one: by half in some hundred calls, so that a way
+/// that has become longer is not taken for jitter for long.
+const FASTEST_CREEPS: f64 = 1.005;
 /// From a standstill back to the full pace.
 const RECOVERY: Duration = Duration::from_secs(50);
 /// A pace below this is no pace: one call every ten seconds.
@@ -40,6 +43,8 @@ pub(super) struct Pace {
     held: BTreeSet<(Instant, Slot)>,
     /// Started and not answered: when it started.
     open: HashMap<Slot, Instant>,
+    /// What the fastest answer of late took.
+    fastest: Duration,
     next_even: Instant,
     next_slot: u64,
     rate_changed: Instant,
@@ -54,6 +59,7 @@ impl Pace {
             margin,
             held: BTreeSet::new(),
             open: HashMap::new(),
+            fastest: Duration::ZERO,
             next_even: now,
             next_slot: 0,
             rate_changed: now,
@@ -110,14 +116,15 @@ impl Pace {
         let Some(started) = self.open.remove(&slot) else {
             return;
         };
-        let assumed = started + self.margin;
-        if now < assumed {
-            self.held.remove(&(assumed + SECOND, slot));
-            self.held.insert((now + SECOND, slot));
-        } else if now > assumed + SECOND {
-            let again = self.new_slot();
-            self.held.insert((now + SECOND, again));
-        }
+        let took = now - started;
+        let held_up = took.saturating_sub(self.fastest);
+        self.fastest = match self.fastest {
+            Duration::ZERO => took,
+            fastest => took.min(fastest.mul_f64(FASTEST_CREEPS)),
+        };
+        let arrived = now.min(started + self.margin + held_up);
+        self.held.remove(&(started + self.margin + SECOND, slot));
+        self.held.insert((arrived + SECOND, slot));
         self.forget_free(now);
     }
 
@@ -154,6 +161,8 @@ impl Pace {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::VecDeque;
+
     use proptest::prelude::*;
 
     use super::*;
@@ -203,6 +212,55 @@ mod tests {
             }
             prop_assert!(busiest(arrivals) <= quota as usize);
         }
+    }
+
+    proptest! {
+        /// Any call may be held up on its way for long, as long as its answer then comes as fast as ever.
+        #[test]
+        fn calls_that_are_held_up_on_their_way_never_share_a_second_with_too_many(
+            quota in 1u32..120,
+            ways in proptest::collection::vec(prop_oneof![9 => 1u64..5, 1 => 5u64..900], 400),
+        ) {
+            let answer = Duration::from_millis(30);
+            let mut now = Instant::now();
+            let mut pace = Pace::new(f64::from(quota), MARGIN, now);
+            let mut arrivals = Vec::new();
+            let mut answers = BTreeSet::new();
+            for way in ways {
+                loop {
+                    let free = pace.free_at(now);
+                    let Some(&(at, slot)) = answers.first().filter(|(at, _)| *at <= free) else { break };
+                    answers.pop_first();
+                    now = now.max(at);
+                    pace.answered(slot, now);
+                }
+                now = pace.free_at(now);
+                let slot = pace.start(now);
+                let arrival = now + Duration::from_millis(way);
+                arrivals.push(arrival);
+                answers.insert((arrival + answer, slot));
+            }
+            prop_assert!(busiest(arrivals) <= quota as usize);
+        }
+    }
+
+    #[test]
+    fn an_api_whose_answers_all_take_as_long_costs_nothing_but_the_margin() {
+        let start = Instant::now();
+        let mut pace = Pace::new(100.0, MARGIN, start);
+        let mut now = start;
+        let mut calls = 0;
+        let mut open = VecDeque::new();
+        while now < start + Duration::from_secs(30) {
+            now = pace.free_at(now);
+            while let Some((at, slot)) = open.pop_front_if(|(at, _)| *at <= now) {
+                pace.answered(slot, at);
+            }
+            now = pace.free_at(now);
+            open.push_back((now + Duration::from_millis(300), pace.start(now)));
+            calls += 1;
+        }
+        assert!(calls >= 97 * 30, "{calls} calls in 30 s");
     }
 
     #[test]
