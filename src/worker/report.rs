@@ -120,11 +120,11 @@ pub(super) fn broker_event(event: &rabbitmq::Event) {
             tracing::error!(%reason, "a dead letter was not taken: its event is kept, intake stops, trying again");
         }
         Event::Blocked => {
-            tracing::warn!("the broker takes no messages for now (an alarm): dead letters wait")
+            tracing::warn!("the broker takes no messages for now (an alarm): dead letters wait");
         }
         Event::Unblocked => tracing::info!("the broker takes messages again"),
         Event::ShareChanged(share) => {
-            tracing::info!(quota_shared_by = share, "the number of workers changed")
+            tracing::info!(quota_shared_by = share, "the number of workers changed");
         }
         Event::Delivered(_) | Event::LetterConfirmed(_) => {}
     }
@@ -174,7 +174,7 @@ pub(super) fn call(reply: &Reply, ids: usize, trigger: Trigger, took: Duration) 
             }
         }
         Reply::Unclear => {
-            tracing::warn!(ids, trigger, milliseconds, "the answer contradicts itself")
+            tracing::warn!(ids, trigger, milliseconds, "the answer contradicts itself");
         }
         Reply::Fault(fault) => tracing::warn!(%fault, ids, trigger, milliseconds, "call failed"),
     }
