@@ -1,10 +1,14 @@
 //! A broker that fails: connections, queues, dead letters, memory.
 
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
 use im_simulator::Fault;
 use lapin::types::{AMQPValue, FieldTable};
 use testkit::amqp::Outgoing;
 use testkit::eventually;
-use testkit::rabbitmq::{Node, shared};
+use testkit::proxy::FaultProxy;
+use testkit::rabbitmq::{Node, Vhost, shared};
 
 use crate::stage::*;
 
@@ -216,4 +220,58 @@ async fn what_is_held_for_too_long_is_handed_back_and_done_later() {
 
 fn malformed() -> Outgoing {
     Outgoing::json("user.deleted", "no JSON")
+}
+
+#[tokio::test]
+async fn connections_that_are_cut_under_load_lose_nothing() {
+    let vhost = shared().await.vhost().await.expect("a virtual host");
+    let (proxy, mut stage) = stage_behind_a_proxy(&vhost).await;
+    stage.set("WINDOW__MAX_IDS", 20);
+    stage.import(0..2_000);
+    let worker = stage.worker().await;
+    stage.delete(0..2_000).await;
+    for (cut, cleared) in [300, 900, 1_500].into_iter().enumerate() {
+        stage.cleared(cleared).await;
+        stage.says("broker session open", cut + 1).await;
+        assert_eq!(proxy.cut().await, 2);
+        stage.says("broker session lost", cut + 1).await;
+    }
+    stage.cleared(2_000).await;
+    stage.finish(worker).await;
+}
+
+#[tokio::test]
+async fn an_event_that_was_cleared_but_not_acknowledged_costs_no_second_call() {
+    let vhost = shared().await.vhost().await.expect("a virtual host");
+    let (proxy, mut stage) = stage_behind_a_proxy(&vhost).await;
+    stage.set("WINDOW__MAX_IDS", 50);
+    stage.set("WINDOW__MAX_WAIT", "5m");
+    stage
+        .simulator
+        .set_latency(Duration::from_secs(2), Duration::ZERO);
+    stage.import(0..100);
+    let worker = stage.worker().await;
+    stage.delete(0..50).await;
+    stage.seen("the call", |stats| stats.in_flight == 1).await;
+    proxy.refuse().await.expect("nobody listens");
+    proxy.cut().await;
+    stage.says("call done", 1).await;
+    assert_eq!(stage.said("broker session lost"), 1, "before the answer");
+    proxy.accept().await.expect("somebody listens");
+    // What is delivered again comes before these.
+    stage.delete(50..100).await;
+    stage.cleared(100).await;
+    assert_eq!(stage.simulator.clear_counts(), [(1, 100)].into());
+    let account = stage.finish(worker).await;
+    assert_eq!(account.count("calls"), 2);
+    assert_eq!(account.count("events_remembered"), 50);
+}
+
+/// The worker reaches the broker through the proxy, the test itself does not.
+async fn stage_behind_a_proxy(vhost: &Vhost<'_>) -> (FaultProxy, Stage) {
+    let broker = SocketAddr::from((Ipv4Addr::LOCALHOST, vhost.node().port()));
+    let proxy = FaultProxy::start(broker).expect("a proxy");
+    let worker_url = vhost.url_through(proxy.address().port());
+    let stage = Stage::with_broker(&worker_url, &vhost.url()).await;
+    (proxy, stage)
 }

@@ -144,6 +144,23 @@ impl Stage {
         .await
     }
 
+    /// No second, wherever it begins, may hold more calls than that.
+    pub fn assert_quota(&self, calls_per_second: usize) {
+        let journal = self.simulator.journal();
+        let arrivals: Vec<Duration> = journal.entries.iter().map(|call| call.at).collect();
+        for (first, begin) in arrivals.iter().enumerate() {
+            let end = *begin + Duration::from_secs(1);
+            let within = arrivals[first..].iter().take_while(|at| **at < end);
+            let calls = within.count();
+            assert!(
+                calls <= calls_per_second,
+                "{calls} calls within a second: {:?}\n{}",
+                &arrivals[first..first + calls],
+                self.log.text()
+            );
+        }
+    }
+
     /// Waits until so many dead letters are there, and takes them.
     pub async fn letters(&self, count: u32) -> Vec<Incoming> {
         eventually(PATIENCE, "dead letters arrive", async || {
