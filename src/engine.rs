@@ -279,7 +279,8 @@ impl Engine {
     }
 
     fn hand_back(&mut self, now: Instant) -> Option<Delivery> {
-        let delivery = self.ledger.hand_back(now)?;
+        let in_call = |delivery| self.windows.users_in_call_of(delivery);
+        let delivery = self.ledger.hand_back(now, in_call)?;
         self.tally.events_handed_back += 1;
         self.letters.forget(delivery);
         Some(delivery)

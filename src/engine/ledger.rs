@@ -52,7 +52,7 @@ enum State {
     Settled,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Entry {
     state: State,
     redelivered: bool,
@@ -62,6 +62,13 @@ struct Entry {
     /// Users and letters that it still waits for.
     open: u32,
     failures: Vec<Failure>,
+}
+
+impl Entry {
+    /// Whether what `in_call` of its users get from their calls can still finish the event.
+    fn is_ghostly(&self, in_call: u32) -> bool {
+        self.event.is_some() && self.open > 0 && self.open == in_call
+    }
 }
 
 #[derive(Debug)]
@@ -78,7 +85,8 @@ pub(super) struct Ledger {
     run: Option<u64>,
     /// Finished behind an unfinished one, with the moment.
     scattered: VecDeque<(Instant, u64)>,
-    /// Deliveries of a lost session whose last users are in a call.
+    /// Deliveries that are not ours any more while their last users are in a call. What those calls clear
+    /// is remembered.
     ghosts: HashMap<Delivery, Entry>,
     unsettled: usize,
     /// More scattered ones than this are not left waiting.
@@ -278,22 +286,27 @@ impl Ledger {
         None
     }
 
-    /// The next delivery that was held for the whole hold limit and goes back to the broker.
-    pub(super) fn hand_back(&mut self, now: Instant) -> Option<Delivery> {
+    /// The next delivery that was held for the whole hold limit and goes back to the broker. If its last
+    /// users are all in a call (`in_call` counts them), it is kept as a ghost.
+    pub(super) fn hand_back(
+        &mut self,
+        now: Instant,
+        in_call: impl Fn(Delivery) -> u32,
+    ) -> Option<Delivery> {
         self.next_held = self.next_held.max(self.head);
         while let Some(entry) = self.entries.get((self.next_held - self.head) as usize) {
             if now < entry.arrived + self.hold_limit {
                 return None;
             }
             let tag = self.next_held;
-            let held = matches!(entry.state, State::Unread | State::Open);
+            let delivery = self.delivery(tag);
             self.next_held += 1;
-            if held {
+            if matches!(entry.state, State::Unread | State::Open) {
+                if entry.is_ghostly(in_call(delivery)) {
+                    self.ghosts.insert(delivery, entry.clone());
+                }
                 self.mark_settled(tag);
-                return Some(Delivery {
-                    session: self.session,
-                    tag,
-                });
+                return Some(delivery);
             }
         }
         None
@@ -319,10 +332,7 @@ impl Ledger {
                 session: self.session,
                 tag: self.head + place as u64,
             };
-            if entry.event.is_some()
-                && entry.open > 0
-                && in_call.get(&delivery) == Some(&entry.open)
-            {
+            if entry.is_ghostly(in_call.get(&delivery).copied().unwrap_or_default()) {
                 self.ghosts.insert(delivery, entry);
             }
         }
@@ -394,10 +404,18 @@ impl Ledger {
     }
 
     fn entry_or_ghost(&mut self, delivery: Delivery) -> Option<&mut Entry> {
-        if delivery.session == self.session {
-            self.entry(delivery)
-        } else {
+        if self.ghosts.contains_key(&delivery) {
             self.ghosts.get_mut(&delivery)
+        } else {
+            self.entry(delivery)
+        }
+    }
+
+    /// A delivery of this session.
+    fn delivery(&self, tag: u64) -> Delivery {
+        Delivery {
+            session: self.session,
+            tag,
         }
     }
 }

@@ -199,6 +199,15 @@ impl Windows {
         users
     }
 
+    /// How many users of this delivery are in a call.
+    pub(super) fn users_in_call_of(&self, delivery: Delivery) -> u32 {
+        let windows = self.in_call.values();
+        windows
+            .flat_map(|(window, _)| window.deliveries())
+            .filter(|other| *other == delivery)
+            .count() as u32
+    }
+
     /// Users that wait for another call.
     pub(super) fn waiting_users(&self) -> usize {
         self.waiting

@@ -202,7 +202,8 @@ async fn what_is_held_for_too_long_is_handed_back_and_done_later() {
     let mut stage = Stage::new().await;
     stage.set("IM__CONNECT_TIMEOUT", "1s");
     stage.set("IM__REQUEST_TIMEOUT", "1s");
-    stage.set("RABBITMQ__HOLD_LIMIT", "2s");
+    // Probes come 1, 2, 4 and 8 s apart: none of them meets a hand-back.
+    stage.set("RABBITMQ__HOLD_LIMIT", "3s");
     stage.simulator.set_feature_enabled(false);
     stage.import(0..50);
     let worker = stage.worker().await;

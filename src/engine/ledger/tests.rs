@@ -87,7 +87,7 @@ proptest! {
 
         // What is left goes back when it was held for long enough, and is done then.
         let mut handed_back = BTreeSet::new();
-        while let Some(back) = ledger.hand_back(now + HOLD_LIMIT) {
+        while let Some(back) = ledger.hand_back(now + HOLD_LIMIT, |_| 0) {
             prop_assert!(handed_back.insert(back.tag));
         }
         prop_assert_eq!(handed_back, open);

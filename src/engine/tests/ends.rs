@@ -108,3 +108,24 @@ fn a_drain_in_an_outage_ends_without_waiting_for_the_api() {
     assert!(world.engine.is_drained());
     assert!(world.letters.is_empty());
 }
+
+#[test]
+fn what_is_cleared_while_it_is_handed_back_is_not_called_again() {
+    let hold_limit = SECOND * 2;
+    let mut world = World::new(
+        Settings {
+            hold_limit,
+            ..settings()
+        },
+        |_, _| ok(),
+    );
+    world.latency = SECOND * 3;
+    world.publish([1]);
+    world.publish([2, 3]);
+    world.run_for(SECOND * 20);
+    world.assert_all_settled();
+    assert_eq!(
+        world.handed_back, 4,
+        "once in the call, and once while the redelivery waits for its own"
+    );
+}
