@@ -125,8 +125,12 @@ impl Engine {
                 }
                 self.wait(window, now);
             }
+            // Others succeeded since it was refused before: it is this window's own, and no reason to stop
+            // the others. Nor is it one to dead-letter: a feature may be on in one place only for a while.
+            Class::Config if window.witness.since_failure => self.isolate(now, window),
             Class::Config => {
                 self.pause(now, reason);
+                window.failed = Some(now);
                 self.wait(window, now);
             }
             Class::Ambiguous if !window.refreshed => {
@@ -189,13 +193,21 @@ impl Engine {
         window.riddles += 1;
         self.count_failure(now, reason);
         if window.riddles >= RIDDLE_LIMIT {
-            if !self.health.has_witness(now) {
-                self.pause(now, reason);
-            } else if window.claims.len() > 1 {
-                return self.split(now, window);
+            if self.health.has_witness(now) {
+                return self.isolate(now, window);
             }
+            self.pause(now, reason);
         }
         self.try_again(now, window);
+    }
+
+    /// Finds the user at fault without blaming it: a single user is tried on for as long as it takes.
+    fn isolate(&mut self, now: Instant, mut window: Window) {
+        if window.claims.len() == 1 {
+            return self.try_again(now, window);
+        }
+        window.failed = Some(now);
+        self.split(now, window);
     }
 
     fn rejected(&mut self, now: Instant, mut window: Window, reason: PauseReason) {

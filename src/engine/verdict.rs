@@ -90,7 +90,8 @@ impl Class {
             }
             Class::Config => {
                 "The worker pauses, keeps every event in the queue, and probes with one call, after 1 s \
-                 and then ever more slowly, until the cause is mended. Nothing is dead-lettered."
+                 and then ever more slowly, until the cause is mended. Nothing is dead-lettered. If only one \
+                 user's calls get this answer while others succeed, the others go on."
             }
             Class::Reject => {
                 "The window is split in halves until single users stand alone: the good ones are cleared \

@@ -171,3 +171,15 @@ fn a_code_that_nobody_knows_is_never_dead_lettered_and_holds_up_nobody_else() {
     assert!(world.letters.is_empty());
     assert_eq!(world.unacked.len(), 1, "all but the riddle are done");
 }
+
+#[test]
+fn a_configuration_code_that_only_one_user_gets_stops_nobody_else_and_is_no_dead_letter() {
+    let mut world = World::new(settings(), |_, users| refuse_if(users, &[5], 70051));
+    for number in 0..20_000 {
+        world.publish([number]);
+    }
+    world.run_for(SECOND * 10);
+    assert_eq!(world.engine.status(world.now).tally.users_cleared, 19_999);
+    assert!(world.letters.is_empty());
+    assert_eq!(world.unacked.len(), 1);
+}
