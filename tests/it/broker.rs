@@ -212,7 +212,6 @@ async fn what_is_held_for_too_long_is_handed_back_and_done_later() {
     stage.seen("three probes", |stats| stats.calls >= 4).await;
     stage.simulator.set_feature_enabled(true);
     stage.cleared(50).await;
-    assert_eq!(stage.simulator.clear_counts(), [(1, 50)].into());
     let account = stage.finish(worker).await;
     assert!(account.count("events_handed_back") >= 50);
     assert_eq!(account.count("events_acknowledged"), 50);

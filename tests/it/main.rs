@@ -1,5 +1,6 @@
 //! Ring two: the worker on a real broker and the simulator's socket. One file a subject.
 
+mod api_down;
 mod broker;
 mod drain;
 mod flow;

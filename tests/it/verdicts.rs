@@ -143,35 +143,6 @@ async fn users_whom_the_api_does_not_know_are_dead_lettered_where_the_configurat
 }
 
 #[tokio::test]
-async fn throttling_slows_the_worker_down_and_dead_letters_nothing() {
-    let mut stage = Stage::new().await;
-    stage.set("WINDOW__MAX_IDS", 10);
-    // The app's true quota is a quarter of what the worker was told.
-    stage.simulator.set_calls_per_second(Some(25));
-    stage.import(0..1_000);
-    let worker = stage.worker().await;
-    stage.delete(0..1_000).await;
-    let stats = stage.cleared(1_000).await;
-    assert!(stats.refused_with(60007) > 0);
-    assert!(stage.said("slowing down") > 0);
-    stage.finish(worker).await;
-}
-
-#[tokio::test]
-async fn a_spell_of_nothing_but_throttling_ends_without_a_dead_letter() {
-    let stage = Stage::new().await;
-    let spell = Rule::new(Fault::Answer(60007)).lasting(Duration::from_secs(3));
-    stage.simulator.add_fault(spell);
-    stage.import(0..3_000);
-    let worker = stage.worker().await;
-    stage.delete(0..3_000).await;
-    let stats = stage.cleared(3_000).await;
-    assert!(stats.refused_with(60007) > 0);
-    let account = stage.finish(worker).await;
-    assert_eq!(account.count("events_acknowledged"), 3_000);
-}
-
-#[tokio::test]
 async fn an_expired_user_sig_is_renewed_at_once() {
     let stage = Stage::new().await;
     stage
@@ -198,67 +169,6 @@ async fn an_ambiguous_refusal_is_first_answered_with_a_new_user_sig() {
     let stats = stage.cleared(2).await;
     assert_eq!((stats.calls, stats.refused_with(60004)), (2, 1));
     stage.finish(worker).await;
-}
-
-#[tokio::test]
-async fn a_code_that_cannot_be_the_users_fault_pauses_and_work_goes_on_by_itself() {
-    // A refused renewal, a lone window that is too large, and a code that nobody knows.
-    for code in [70001, 90018, 12345] {
-        let stage = Stage::new().await;
-        let rule = stage.simulator.add_fault(Fault::Answer(code));
-        stage.import(0..1);
-        let worker = stage.worker().await;
-        stage.delete([0]).await;
-        stage.says("paused: no calls but one probe", 1).await;
-        stage.simulator.remove_fault(rule);
-        stage.cleared(1).await;
-        stage.says("the API works again", 1).await;
-        stage.finish(worker).await;
-    }
-}
-
-#[tokio::test]
-async fn a_feature_that_is_off_pauses_and_work_goes_on_by_itself_when_it_is_on() {
-    let stage = Stage::new().await;
-    stage.simulator.set_feature_enabled(false);
-    stage.import(0..250);
-    let worker = stage.worker().await;
-    stage.delete(0..250).await;
-    stage.says("paused: no calls but one probe", 1).await;
-    // A probe, too, finds it off.
-    let refused = stage.simulator.stats().refused_with(90045);
-    stage
-        .seen("a probe", |stats| stats.refused_with(90045) > refused)
-        .await;
-    assert_eq!(stage.ready(DEAD_LETTERS).await, 0);
-    stage.simulator.set_feature_enabled(true);
-    stage.cleared(250).await;
-    assert_eq!(stage.said("the API works again"), 1);
-    let account = stage.finish(worker).await;
-    assert_eq!(account.count("events_acknowledged"), 250);
-}
-
-#[tokio::test]
-async fn a_wrong_secret_key_dead_letters_nothing_and_work_goes_on_once_the_file_holds_the_right_one()
- {
-    let key_file = tempfile::NamedTempFile::new().expect("a file");
-    std::fs::write(key_file.path(), SECRET_KEY.replace('7', "8")).expect("it is written");
-    let mut stage = Stage::new().await;
-    stage.unset("IM__SECRET_KEY");
-    stage.set("IM__SECRET_KEY_FILE", key_file.path().display());
-    stage.import(0..250);
-    let worker = stage.worker().await;
-    stage.delete(0..250).await;
-    stage.says("paused: no calls but one probe", 1).await;
-    assert_eq!(stage.last_line("paused: no calls but one probe now and then; events stay in the queue, nothing is dead-lettered")["class"], "config");
-    let calls = stage.simulator.stats().calls;
-    stage.seen("a probe", |stats| stats.calls > calls).await;
-    assert_eq!(stage.simulator.stats().accepted, 0);
-    assert_eq!(stage.ready(DEAD_LETTERS).await, 0);
-    std::fs::write(key_file.path(), SECRET_KEY).expect("it is written");
-    stage.cleared(250).await;
-    let account = stage.finish(worker).await;
-    assert_eq!(account.count("events_acknowledged"), 250);
 }
 
 #[tokio::test]
@@ -340,43 +250,6 @@ async fn a_window_that_is_too_large_is_split() {
     let stats = stage.cleared(100).await;
     assert_eq!((stats.calls, stats.accepted), (3, 2));
     stage.finish(worker).await;
-}
-
-#[tokio::test]
-async fn an_api_that_rejects_everybody_for_a_moment_costs_no_user_of_a_quiet_queue() {
-    let stage = Stage::new().await;
-    // Both users stand alone when the API is itself again: the first success must not convict the other.
-    stage
-        .simulator
-        .add_fault(Rule::new(Fault::Answer(90001)).next_calls(4));
-    stage.import(0..2);
-    let worker = stage.worker().await;
-    stage.publish([deleted(&[0, 1])]).await;
-    stage.cleared(2).await;
-    stage.finish(worker).await;
-}
-
-#[tokio::test]
-async fn an_api_that_rejects_everything_for_a_minute_costs_none_of_3000_users() {
-    let stage = Stage::new().await;
-    stage.prepare_queues().await;
-    stage.import(0..3_000);
-    stage.delete(0..3_000).await;
-    let minute = Duration::from_secs(60);
-    stage
-        .simulator
-        .add_fault(Rule::new(Fault::Answer(90001)).lasting(minute));
-    let worker = stage.worker().await;
-    // Probes are up to a minute apart.
-    let over = stage
-        .simulator
-        .wait_for(3 * minute, |stats| stats.accepted > 0)
-        .await;
-    let over = over.expect("the worker probes");
-    assert!(over.refused_with(90001) < 100, "{over:?}");
-    stage.cleared(3_000).await;
-    let account = stage.finish(worker).await;
-    assert_eq!(account.count("events_acknowledged"), 3_000);
 }
 
 #[tokio::test]
