@@ -37,6 +37,9 @@ const MAX_ANSWER: usize = 256 * 1024;
 /// connection, lest a call is sent on one that is just being closed.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// A clock that is further off than this makes UserSigs fail sooner or later.
+pub const SKEW_LIMIT: SignedDuration = SignedDuration::from_secs(60);
+
 /// What the client is built from.
 pub struct Options {
     /// Scheme and host, perhaps with a path prefix; its query is ignored.

@@ -8,12 +8,9 @@ use serde_json::json;
 use super::{CONFIGURATION_REFUSED, FAILED, Failure, output};
 use crate::config::{self, Settings};
 use crate::engine::error_code;
-use crate::im::{Client, Reply};
+use crate::im::{Client, Reply, SKEW_LIMIT};
 use crate::rabbitmq::{self, Finding, Outcome};
 use crate::worker;
-
-/// A clock that is further off than this makes UserSigs fail sooner or later.
-const SKEW_LIMIT: SignedDuration = SignedDuration::from_secs(60);
 
 const CONFIGURATION: &str = "configuration";
 const API: &str = "API and UserSig";

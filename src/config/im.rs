@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use url::Url;
 
 use super::in_units::InUnits;
 use super::secret::{Secret, SecretText};
@@ -78,17 +77,5 @@ impl Im {
         let sig = Secret::of(self.user_sig.as_ref(), self.user_sig_file.as_deref());
         key.map(Credentials::SecretKey)
             .or(sig.map(Credentials::UserSig))
-    }
-
-    /// The URL that is called, without the query.
-    ///
-    /// # Errors
-    /// Only if the settings were not checked.
-    pub fn endpoint(&self) -> Result<Url, url::ParseError> {
-        Url::parse(&format!(
-            "{}{}",
-            self.base_url.trim_end_matches('/'),
-            self.path
-        ))
     }
 }

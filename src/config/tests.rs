@@ -52,10 +52,6 @@ fn the_default_file_names_every_key_and_needs_only_an_app_and_its_credentials() 
     assert_eq!(settings.window.max_wait, Duration::from_millis(500));
     assert_eq!(settings.prefetch(), 1800);
     assert_eq!(settings.admin.listen, Some(([127, 0, 0, 1], 9464).into()));
-    assert_eq!(
-        settings.im.endpoint().unwrap().as_str(),
-        "https://console.tim.qq.com/v4/all_member_push/im_remove_all_tags"
-    );
 
     let mut section = "";
     let mut named = Vec::new();

@@ -6,11 +6,9 @@ use jiff::SignedDuration;
 
 use crate::config::Settings;
 use crate::engine::{Class, Letter, Notice, Status, Tally, Trigger, class, error_code};
-use crate::im::Reply;
+use crate::im::{Reply, SKEW_LIMIT};
 use crate::rabbitmq;
 
-/// A clock that is further off than this makes UserSigs fail sooner or later.
-const SKEW_LIMIT: SignedDuration = SignedDuration::from_secs(60);
 /// Users named in one line at most.
 const NAMED: usize = 5;
 
