@@ -1,0 +1,150 @@
+//! A queue with a single active consumer, as RabbitMQ keeps it. It knows neither wires nor workers.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use fastrand::Rng;
+
+use crate::plan::Requeue;
+
+/// Names a session for good.
+pub type SessionId = usize;
+
+#[derive(Clone, Copy, Debug)]
+pub struct Message {
+    pub publication: usize,
+    pub redelivered: bool,
+}
+
+#[derive(Debug, Default)]
+struct Consumer {
+    next_tag: u64,
+    unacked: BTreeMap<u64, (Message, Duration)>,
+}
+
+#[derive(Debug)]
+pub struct Broker {
+    prefetch: usize,
+    requeue: Requeue,
+    ready: VecDeque<Message>,
+    consumers: BTreeMap<SessionId, Consumer>,
+}
+
+/// A frame of a session that the broker does not know any more is no mistake; one that names a delivery
+/// it does not hold is.
+pub type Settled = Result<Vec<usize>, String>;
+
+impl Broker {
+    pub fn new(prefetch: usize, requeue: Requeue) -> Broker {
+        Broker {
+            prefetch,
+            requeue,
+            ready: VecDeque::new(),
+            consumers: BTreeMap::new(),
+        }
+    }
+
+    pub fn publish(&mut self, publication: usize) {
+        self.ready.push_back(Message {
+            publication,
+            redelivered: false,
+        });
+    }
+
+    pub fn open(&mut self, session: SessionId) {
+        self.consumers.insert(session, Consumer::default());
+    }
+
+    /// The session is over: all that it held comes back.
+    pub fn close(&mut self, session: SessionId, rng: &mut Rng) {
+        let Some(consumer) = self.consumers.remove(&session) else {
+            return;
+        };
+        // The last goes back first, so that at the head of the queue they stand in their old order.
+        for (message, _) in consumer.unacked.into_values().rev() {
+            self.put_back(message, rng);
+        }
+    }
+
+    /// What is delivered next, to the consumer that came first: the session, the tag and the message.
+    pub fn deliver(&mut self, now: Duration) -> Option<(SessionId, u64, Message)> {
+        let (session, consumer) = self.consumers.iter_mut().next()?;
+        if consumer.unacked.len() >= self.prefetch {
+            return None;
+        }
+        let message = self.ready.pop_front()?;
+        consumer.next_tag += 1;
+        consumer.unacked.insert(consumer.next_tag, (message, now));
+        Some((*session, consumer.next_tag, message))
+    }
+
+    pub fn acknowledge_up_to(&mut self, session: SessionId, tag: u64) -> Settled {
+        let Some(consumer) = self.consumers.get_mut(&session) else {
+            return Ok(Vec::new());
+        };
+        if !consumer.unacked.contains_key(&tag) {
+            return Err(format!("acknowledged up to {tag}, which is not held"));
+        }
+        let rest = consumer.unacked.split_off(&(tag + 1));
+        let done = std::mem::replace(&mut consumer.unacked, rest);
+        Ok(done.into_values().map(|(it, _)| it.publication).collect())
+    }
+
+    pub fn acknowledge(&mut self, session: SessionId, tag: u64) -> Settled {
+        let Some(consumer) = self.consumers.get_mut(&session) else {
+            return Ok(Vec::new());
+        };
+        let held = consumer.unacked.remove(&tag);
+        let (message, _) = held.ok_or_else(|| format!("acknowledged {tag}, which is not held"))?;
+        Ok(vec![message.publication])
+    }
+
+    pub fn hand_back(&mut self, session: SessionId, tag: u64, rng: &mut Rng) -> Settled {
+        let Some(consumer) = self.consumers.get_mut(&session) else {
+            return Ok(Vec::new());
+        };
+        let held = consumer.unacked.remove(&tag);
+        let (message, _) = held.ok_or_else(|| format!("handed back {tag}, which is not held"))?;
+        self.put_back(message, rng);
+        Ok(Vec::new())
+    }
+
+    fn put_back(&mut self, message: Message, rng: &mut Rng) {
+        let message = Message {
+            redelivered: true,
+            ..message
+        };
+        match self.requeue {
+            Requeue::Head => self.ready.push_front(message),
+            Requeue::Tail => self.ready.push_back(message),
+            Requeue::Anywhere => {
+                let place = rng.usize(..=self.ready.len());
+                self.ready.insert(place, message);
+            }
+        }
+    }
+
+    /// The first session that has held a delivery since before `moment`.
+    pub fn overdue(&self, moment: Duration) -> Option<SessionId> {
+        let held_since = |consumer: &Consumer| {
+            let since = consumer.unacked.values().map(|(_, since)| *since);
+            since.min().is_some_and(|since| since < moment)
+        };
+        self.consumers
+            .iter()
+            .find(|(_, consumer)| held_since(consumer))
+            .map(|(session, _)| *session)
+    }
+
+    pub fn knows(&self, session: SessionId) -> bool {
+        self.consumers.contains_key(&session)
+    }
+
+    pub fn sessions(&self) -> Vec<SessionId> {
+        self.consumers.keys().copied().collect()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.ready.is_empty() && self.consumers.values().all(|it| it.unacked.is_empty())
+    }
+}

@@ -1,0 +1,96 @@
+//! Simulation: the engine against a broker, an API, operators and a clock that have bad days, millions of
+//! steps a minute, everything drawn from a seed. Same seed, same run.
+//!
+//! [`plan`] says what happens in a run, [`world`] lets it happen between [`broker`], [`api`] and the engines,
+//! [`promises`] says what must hold meanwhile, and [`mod@shrink`] makes a plan that breaks one of them small
+//! enough to be read.
+
+// The very sources of the worker, compiled once more: here they are optimised in every build, and a change of
+// them costs seconds until it is simulated.
+#[path = "../../src"]
+mod worker_sources {
+    pub mod engine;
+    pub mod event;
+}
+pub use worker_sources::{engine, event};
+
+mod api;
+mod broker;
+pub mod plan;
+mod promises;
+mod shrink;
+mod trace;
+mod world;
+
+use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+pub use plan::Plan;
+pub use trace::Trace;
+pub use world::{Summary, Violation};
+
+/// Plays the plan to its end. A panic of the engine is a broken promise like any other.
+pub fn run(plan: &Plan, trace: &mut Trace) -> Result<Summary, Violation> {
+    catch_unwind(AssertUnwindSafe(|| world::run(plan, trace))).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().cloned();
+        let text = text.or_else(|| panic.downcast_ref::<&str>().map(|it| (*it).to_owned()));
+        Err(format!("panic: {}", text.unwrap_or_default()))
+    })
+}
+
+/// Runs all seeds on all processors. The first failure, in order of seeds, is the one that is told.
+pub fn run_all(seeds: Range<u64>) -> Result<Summary, (u64, Violation)> {
+    let next = AtomicU64::new(seeds.start);
+    let total = Mutex::new(Summary::default());
+    let failed: Mutex<Option<(u64, Violation)>> = Mutex::new(None);
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= seeds.end || lock(&failed).is_some() {
+                        return;
+                    }
+                    match run(&Plan::from_seed(seed), &mut Trace::default()) {
+                        Ok(summary) => lock(&total).add(&summary),
+                        Err(violation) => {
+                            let mut failed = lock(&failed);
+                            if failed.as_ref().is_none_or(|(other, _)| seed < *other) {
+                                *failed = Some((seed, violation));
+                            }
+                        }
+                    }
+                }
+            });
+        }
+    });
+    match failed.into_inner().unwrap_or_else(PoisonError::into_inner) {
+        Some(failure) => Err(failure),
+        None => Ok(total.into_inner().unwrap_or_else(PoisonError::into_inner)),
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A failing run, or the shortest that fails like it: its plan, its last happenings, and the line that
+/// plays it again.
+pub fn report(seed: u64, shrunk: bool) -> String {
+    let mut plan = Plan::from_seed(seed);
+    if shrunk {
+        plan = shrink::shrink(plan);
+    }
+    let mut trace = Trace::wanted();
+    let end = run(&plan, &mut trace);
+    let lines: Vec<&str> = trace.lines().collect();
+    format!(
+        "{}\n\n{}\n\n{}\n\nPlay it again: make simulate SEED={seed}",
+        shrink::describe(&plan),
+        lines.join("\n"),
+        end.err().unwrap_or_default(),
+    )
+}

@@ -1,0 +1,54 @@
+//! `make simulate SEEDS=200000`, or `SEED=7` to play one again.
+
+use std::process::ExitCode;
+use std::time::Instant;
+
+use clap::Parser;
+
+#[derive(Parser)]
+struct Arguments {
+    /// How many seeds to run.
+    #[arg(long, default_value_t = 2_000)]
+    seeds: u64,
+    /// The first of them.
+    #[arg(long, default_value_t = 0)]
+    first: u64,
+    /// Only this one.
+    #[arg(long, conflicts_with_all = ["seeds", "first"])]
+    seed: Option<u64>,
+    /// Tell the failing run as it is, and do not look for a shorter one.
+    #[arg(long)]
+    whole: bool,
+}
+
+fn main() -> ExitCode {
+    let Arguments {
+        seeds,
+        first,
+        seed,
+        whole,
+    } = Arguments::parse();
+    let seeds = seed.map_or(first..first + seeds, |seed| seed..seed + 1);
+    // The engine's panics are caught and told as broken promises.
+    std::panic::set_hook(Box::new(|_| {}));
+    let started = Instant::now();
+    match simulation::run_all(seeds.clone()) {
+        Ok(total) => {
+            let took = started.elapsed();
+            println!(
+                "{} seeds in {:.1} s: {}",
+                seeds.end - seeds.start,
+                took.as_secs_f64(),
+                total.describe(took)
+            );
+            ExitCode::SUCCESS
+        }
+        Err((seed, violation)) => {
+            println!(
+                "seed {seed}: {violation}\n\nLooking for the shortest run that breaks a promise ...\n"
+            );
+            println!("{}", simulation::report(seed, !whole));
+            ExitCode::FAILURE
+        }
+    }
+}

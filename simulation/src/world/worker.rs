@@ -1,0 +1,474 @@
+//! The shell around an engine: as thin as the worker's, with wires that the world holds.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::time::{Duration, Instant};
+
+use crate::engine::{
+    Action, Answer, Delivery, Engine, Input, Letter, LetterId, Settlement, WindowId,
+};
+use crate::event::{EventKey, UserId};
+
+use super::{Frame, Happening, Violation, World};
+use crate::broker::SessionId;
+use crate::plan::{Body, Weather};
+use crate::promises::{Knowledge, most_pending, user};
+
+/// Actions at one moment: whoever has more is spinning.
+const MOST_ACTIONS: usize = 50_000;
+
+#[derive(Debug)]
+pub(super) struct Worker {
+    name: usize,
+    /// None: no such process runs.
+    pub engine: Option<Engine>,
+    /// Counts its starts.
+    pub life: u32,
+    /// The session that it believes to be open.
+    pub session: Option<SessionId>,
+    pub sessions: u32,
+    pub consuming: Option<u32>,
+    pub held: BTreeMap<Delivery, usize>,
+    /// On their way to the broker, with the publication that each is about.
+    pub letters: HashMap<LetterId, (usize, Letter)>,
+    calls: HashMap<WindowId, Call>,
+    pub knowledge: Knowledge,
+    user_sig: u32,
+    pub draining: bool,
+    /// It is to be started again when it has ended.
+    pub starts_again_after: Option<Duration>,
+    pub frozen_until: Duration,
+    timer: Option<Duration>,
+}
+
+#[derive(Debug)]
+struct Call {
+    start: Duration,
+    users: Vec<UserId>,
+    user_sig: u32,
+    weather: Option<Weather>,
+}
+
+impl Worker {
+    pub(super) fn new(name: usize) -> Worker {
+        Worker {
+            name,
+            engine: None,
+            life: 0,
+            session: None,
+            sessions: 0,
+            consuming: None,
+            held: BTreeMap::new(),
+            letters: HashMap::new(),
+            calls: HashMap::new(),
+            knowledge: Knowledge::new(Duration::ZERO, 1),
+            user_sig: 0,
+            draining: false,
+            starts_again_after: None,
+            frozen_until: Duration::ZERO,
+            timer: None,
+        }
+    }
+
+    pub(super) fn describe(&self, now: Instant) -> String {
+        match &self.engine {
+            Some(engine) => format!("worker {}: {:?}", self.name, engine.status(now)),
+            None => format!("worker {} does not run", self.name),
+        }
+    }
+}
+
+impl World<'_> {
+    pub(super) fn lives(&self, worker: usize, life: u32) -> bool {
+        self.workers[worker].life == life && self.workers[worker].engine.is_some()
+    }
+
+    pub(super) fn start(&mut self, name: usize) {
+        if self.workers[name].engine.is_some() {
+            return;
+        }
+        let now = self.instant();
+        self.trace
+            .line(self.now, || format!("worker {name} starts"));
+        self.workers[name] = Worker {
+            engine: Some(Engine::new(self.plan.settings.clone(), now)),
+            life: self.workers[name].life + 1,
+            knowledge: Knowledge::new(self.now, self.plan.settings.max_attempts),
+            user_sig: self.api.user_sigs,
+            frozen_until: self.workers[name].frozen_until,
+            ..Worker::new(name)
+        };
+        let life = self.workers[name].life;
+        let wait = self.milliseconds();
+        self.after(wait, Happening::Connect { worker: name, life });
+    }
+
+    /// Tells the engine, and does what it asks for then.
+    pub(super) fn tell(&mut self, worker: usize, input: Input<'_>) -> Result<(), Violation> {
+        self.input(worker, input);
+        self.perform(worker)
+    }
+
+    pub(super) fn input(&mut self, worker: usize, input: Input<'_>) {
+        let now = self.instant();
+        if let Some(engine) = &mut self.workers[worker].engine {
+            engine.handle(now, input);
+        }
+    }
+
+    pub(super) fn timer(
+        &mut self,
+        worker: usize,
+        life: u32,
+        due: Duration,
+    ) -> Result<(), Violation> {
+        // A timer that was set anew does not fire at its old time.
+        if !self.lives(worker, life) || self.workers[worker].timer != Some(due) {
+            return Ok(());
+        }
+        self.workers[worker].timer = None;
+        self.perform(worker)
+    }
+
+    /// Does what the engine asks for, and notes when it wants to be asked again.
+    fn perform(&mut self, worker: usize) -> Result<(), Violation> {
+        let now = self.instant();
+        for turn in 0.. {
+            let Some(engine) = &mut self.workers[worker].engine else {
+                return Ok(());
+            };
+            let Some(action) = engine.poll(now) else {
+                break;
+            };
+            if turn == MOST_ACTIONS {
+                return Err(format!("worker {worker} never has enough at one moment"));
+            }
+            self.note(worker, &action);
+            self.act(worker, action)?;
+        }
+        self.look_at(worker)?;
+        self.set_timer(worker)?;
+        self.end_if_drained(worker);
+        Ok(())
+    }
+
+    fn act(&mut self, worker: usize, action: Action) -> Result<(), Violation> {
+        match action {
+            Action::Decode(delivery) => self.decode(worker, delivery)?,
+            Action::Call { window, users, .. } => self.call(worker, window, users)?,
+            Action::RenewUserSig => self.workers[worker].user_sig = self.api.user_sigs,
+            Action::Settle(settlement) => self.settle(worker, settlement)?,
+            Action::DeadLetter(letter) => self.dead_letter(worker, letter)?,
+            Action::Notice(_) => {}
+        }
+        Ok(())
+    }
+
+    fn decode(&mut self, worker: usize, delivery: Delivery) -> Result<(), Violation> {
+        let held = self.workers[worker].held.get(&delivery);
+        let publication = *held.ok_or("a delivery is to be decoded that is not held")?;
+        let body = self.publications[publication].body;
+        let users: Vec<UserId> = self.publications[publication]
+            .users
+            .iter()
+            .map(|it| user(*it))
+            .collect();
+        let key = EventKey(self.event(publication) as u128);
+        self.input(
+            worker,
+            match body {
+                Body::Malformed => Input::Unreadable { delivery },
+                Body::NotForUs => Input::NotForUs { delivery },
+                Body::Event | Body::WithInvalidId | Body::WithoutKey => Input::Event {
+                    delivery,
+                    key: (body != Body::WithoutKey).then_some(key),
+                    users: &users,
+                    invalid: body == Body::WithInvalidId,
+                },
+            },
+        );
+        Ok(())
+    }
+
+    fn call(&mut self, name: usize, window: WindowId, users: Vec<UserId>) -> Result<(), Violation> {
+        let settings = &self.plan.settings;
+        let distinct: HashSet<UserId> = users.iter().copied().collect();
+        if distinct.len() != users.len() || users.is_empty() || users.len() > settings.max_ids {
+            return Err(format!(
+                "a call for {} users, {} of them distinct",
+                users.len(),
+                distinct.len()
+            ));
+        }
+        let weather = self.api.weather(self.now, &mut self.rng);
+        let worker = &mut self.workers[name];
+        if worker.calls.len() >= settings.max_in_flight {
+            return Err(format!("{} calls at a time", worker.calls.len() + 1));
+        }
+        self.summary.calls += 1;
+        let call = Call {
+            start: self.now,
+            users,
+            user_sig: worker.user_sig,
+            weather,
+        };
+        worker.calls.insert(window, call);
+        let life = worker.life;
+        let overdue = |answer| Happening::CallAnswered {
+            worker: name,
+            life,
+            window,
+            answer,
+        };
+        match weather {
+            Some(Weather::NoCredential) => {
+                self.after(Duration::ZERO, overdue(Answer::NoCredential));
+            }
+            Some(Weather::Unreachable) => {
+                let wait = self.way();
+                self.after(wait, overdue(Answer::Fault));
+            }
+            _ => {
+                let arrival = (self.now + self.way()).max(self.held_until);
+                self.at(
+                    arrival,
+                    Happening::CallArrives {
+                        worker: name,
+                        life,
+                        window,
+                    },
+                );
+                self.after(self.plan.request_timeout, overdue(Answer::Fault));
+            }
+        }
+        Ok(())
+    }
+
+    /// The API does its work whether the worker is still there or not.
+    pub(super) fn call_arrives(
+        &mut self,
+        worker: usize,
+        life: u32,
+        window: WindowId,
+    ) -> Result<(), Violation> {
+        self.api.count(self.now)?;
+        let known = &self.workers[worker];
+        let Some(call) = known.calls.get(&window).filter(|_| known.life == life) else {
+            return Ok(());
+        };
+        let outcome = self
+            .api
+            .answer(call.weather, call.user_sig, &call.users, &mut self.rng);
+        if let Some(answer) = outcome.answer {
+            let wait = outcome.took + self.way();
+            self.after(
+                wait,
+                Happening::CallAnswered {
+                    worker,
+                    life,
+                    window,
+                    answer,
+                },
+            );
+        }
+        Ok(())
+    }
+
+    pub(super) fn call_answered(
+        &mut self,
+        name: usize,
+        life: u32,
+        window: WindowId,
+        answer: Answer,
+    ) -> Result<(), Violation> {
+        let worker = &mut self.workers[name];
+        // The second of an answer and a timeout finds nothing left.
+        let Some(call) = (worker.life == life)
+            .then(|| worker.calls.remove(&window))
+            .flatten()
+        else {
+            return Ok(());
+        };
+        self.trace.line(self.now, || {
+            format!("worker {name}: window {} is answered {answer:?}", window.0)
+        });
+        worker
+            .knowledge
+            .answered(self.now, call.start, &call.users, &answer);
+        self.tell(name, Input::Answered { window, answer })
+    }
+
+    fn settle(&mut self, name: usize, settlement: Settlement) -> Result<(), Violation> {
+        let (frame, delivery) = match settlement {
+            Settlement::UpTo(delivery) => (Frame::UpTo(delivery.tag), delivery),
+            Settlement::One(delivery) => (Frame::One(delivery.tag), delivery),
+            Settlement::HandBack(delivery) => (Frame::HandBack(delivery.tag), delivery),
+        };
+        let worker = &mut self.workers[name];
+        let session = worker
+            .session
+            .filter(|id| self.sessions[*id].number == delivery.session);
+        let session = session.ok_or("a delivery of an old session is settled")?;
+        let mut done = match settlement {
+            Settlement::UpTo(_) => {
+                let next = Delivery {
+                    tag: delivery.tag + 1,
+                    ..delivery
+                };
+                let rest = worker.held.split_off(&next);
+                std::mem::replace(&mut worker.held, rest)
+            }
+            _ => worker.held.remove_entry(&delivery).into_iter().collect(),
+        };
+        if !done.contains_key(&delivery) {
+            return Err(format!("{delivery:?} is settled, but not held"));
+        }
+        if let Frame::HandBack(_) = frame {
+            done.clear();
+        }
+        for publication in done.into_values() {
+            let event = self.event(publication);
+            let since = self.publications[event].at;
+            self.workers[name]
+                .knowledge
+                .may_acknowledge(event, &self.publications[publication], since)
+                .map_err(|why| format!("event {publication} was {why}"))?;
+        }
+        self.to_broker(session, Happening::Settle { session, frame });
+        Ok(())
+    }
+
+    fn dead_letter(&mut self, name: usize, letter: Letter) -> Result<(), Violation> {
+        let worker = &mut self.workers[name];
+        let held = worker.held.get(&letter.delivery);
+        let publication = *held.ok_or("a letter is about a delivery that is not held")?;
+        worker.knowledge.may_dead_letter(
+            self.now,
+            &letter,
+            &self.publications[publication],
+            self.plan,
+        )?;
+        let session = worker.session.ok_or("a letter is sent without a session")?;
+        let id = letter.id;
+        worker.letters.insert(id, (publication, letter));
+        self.to_broker(
+            session,
+            Happening::LetterArrives {
+                session,
+                letter: id,
+            },
+        );
+        Ok(())
+    }
+
+    /// What must hold between any two happenings.
+    fn look_at(&self, name: usize) -> Result<(), Violation> {
+        let worker = &self.workers[name];
+        let Some(engine) = &worker.engine else {
+            return Ok(());
+        };
+        let status = engine.status(self.instant());
+        let settings = &self.plan.settings;
+        if status.unsettled_deliveries > worker.held.len() {
+            return Err(format!(
+                "{} deliveries are counted, {} held",
+                status.unsettled_deliveries,
+                worker.held.len()
+            ));
+        }
+        if status.pending_ids > most_pending(settings, self.plan) {
+            return Err(format!(
+                "{} IDs wait, more than there is room for",
+                status.pending_ids
+            ));
+        }
+        if status.in_flight_calls != worker.calls.len() {
+            return Err(format!(
+                "{} calls are counted, {} out",
+                status.in_flight_calls,
+                worker.calls.len()
+            ));
+        }
+        Ok(())
+    }
+
+    fn set_timer(&mut self, name: usize) -> Result<(), Violation> {
+        let now = self.instant();
+        let worker = &self.workers[name];
+        let (Some(engine), life) = (&worker.engine, worker.life) else {
+            return Ok(());
+        };
+        let Some(deadline) = engine.deadline(now) else {
+            return Ok(());
+        };
+        if deadline <= now {
+            return Err("a deadline in the past would spin".to_owned());
+        }
+        let due = deadline - self.epoch;
+        if worker.timer.is_none_or(|timer| due < timer) {
+            self.workers[name].timer = Some(due);
+            let late = self.up_to(self.plan.lateness);
+            self.at(
+                due + late,
+                Happening::Timer {
+                    worker: name,
+                    life,
+                    due,
+                },
+            );
+        }
+        Ok(())
+    }
+
+    /// Folds the action into the digest of the run, and the trace.
+    fn note(&mut self, worker: usize, action: &Action) {
+        let kind = match action {
+            Action::Decode(delivery) => delivery.tag << 3,
+            Action::Call { window, users, .. } => (window.0 << 20 | users.len() as u64) << 3 | 1,
+            Action::RenewUserSig => 2,
+            Action::Settle(Settlement::UpTo(delivery)) => delivery.tag << 3 | 3,
+            Action::Settle(Settlement::One(delivery)) => delivery.tag << 3 | 4,
+            Action::Settle(Settlement::HandBack(delivery)) => delivery.tag << 3 | 5,
+            Action::DeadLetter(letter) => letter.id.0 << 3 | 6,
+            Action::Notice(_) => 7,
+        };
+        for part in [self.now.as_nanos() as u64, worker as u64, kind] {
+            self.summary.digest = (self.summary.digest ^ part)
+                .wrapping_mul(0x100_0000_01b3)
+                .rotate_left(29);
+        }
+        match action {
+            Action::Decode(_) => {}
+            Action::Call {
+                window,
+                users,
+                trigger,
+            } => self.trace.line(self.now, || {
+                let names: Vec<&str> = users.iter().take(4).map(UserId::as_str).collect();
+                format!(
+                    "worker {worker} calls window {} for {} users {names:?} ({})",
+                    window.0,
+                    users.len(),
+                    trigger.name()
+                )
+            }),
+            Action::Notice(notice) => self
+                .trace
+                .line(self.now, || format!("worker {worker}: {notice:?}")),
+            Action::Settle(settlement) => self
+                .trace
+                .line(self.now, || format!("worker {worker}: {settlement:?}")),
+            Action::DeadLetter(letter) => self.trace.line(self.now, || {
+                format!(
+                    "worker {worker} writes letter {} about {:?}: {} {:?}",
+                    letter.id.0,
+                    letter.delivery,
+                    letter.reason.name(),
+                    letter.users
+                )
+            }),
+            Action::RenewUserSig => self
+                .trace
+                .line(self.now, || format!("worker {worker} renews its UserSig")),
+        }
+    }
+}
