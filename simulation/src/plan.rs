@@ -60,6 +60,15 @@ pub enum Bad {
     Failing,
 }
 
+impl Bad {
+    fn looks_passing(self) -> bool {
+        match self {
+            Bad::Refused(code) | Bad::Listed(code) => class(code) == Class::Transient,
+            Bad::Failing => true,
+        }
+    }
+}
+
 #[derive(Clone, Debug)]
 pub struct Publication {
     pub at: Duration,
@@ -157,7 +166,8 @@ impl Plan {
         let calls_per_second = *pick(&mut rng, &[1, 2, 5, 20, 50, 100, 100, 100]);
         let max_ids = *pick(&mut rng, &[1, 2, 7, 20, 100, 100, 100]);
         let max_in_flight = *pick(&mut rng, &[1, 2, 16, 16, 32]);
-        let hold_limit = secs(*pick(&mut rng, &[30, 60, 600, 600]));
+        // Long enough for all tries of a window.
+        let hold_limit = secs(*pick(&mut rng, &[240, 240, 600, 600]));
         let settings = Settings {
             max_ids,
             max_wait: ms(*pick(&mut rng, &[1, 50, 500, 500, 5_000])),
@@ -195,11 +205,12 @@ impl Plan {
             jitter: ms(*pick(&mut rng, &[0, 2, 15, 30, 30])),
             lateness: ms(*pick(&mut rng, &[0, 2, 2, 30])),
             requeue: *pick(&mut rng, &[Requeue::Head, Requeue::Tail, Requeue::Anywhere]),
-            bad,
             disturbances: disturbances(&mut rng, horizon),
             publications,
             standby_at: rng.bool().then(|| secs(rng.u64(0..60))),
-            trickle: rng.bool(),
+            // A user whose calls fail for reasons that look passing is only blamed while others succeed.
+            trickle: rng.bool() || bad.values().any(|bad| bad.looks_passing()),
+            bad,
             settings,
         }
     }
@@ -266,7 +277,8 @@ fn publications(rng: &mut Rng, capacity: u64, bad: &BTreeMap<u32, Bad>) -> Vec<P
             _ => Duration::ZERO,
         };
         let (events, each) = match rng.u32(..12) {
-            0 => (1, 100..900),
+            // Yet never more than a worker can do in a part of its hold limit.
+            0 => (1, 1..(capacity * 20).clamp(2, 900) as usize),
             1..=2 => (rng.usize(1..20), 1..40),
             3..=5 => (rng.usize(50..800), 1..2),
             _ => (rng.usize(1..5), 1..2),

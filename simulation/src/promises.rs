@@ -10,6 +10,8 @@ use crate::event::UserId;
 use crate::plan::{Body, Plan, Publication, secs};
 
 const NAMED: u32 = 4_000;
+/// Stands for whatever came instead of an answer: a passing failure.
+const NO_ANSWER: i64 = 91000;
 
 static NAMES: LazyLock<Vec<UserId>> = LazyLock::new(|| {
     let name = |number| UserId::parse(&format!("u{number}")).expect("it keeps to the rule");
@@ -42,7 +44,7 @@ pub struct Knowledge {
     alone: HashSet<u32>,
 }
 
-/// A user's failures since it was last cleared.
+/// A user's failures. One that was cleared in between may still wait in another window.
 #[derive(Debug, Default)]
 struct Record {
     failures: u32,
@@ -78,38 +80,43 @@ impl Knowledge {
 
     /// A call is over that began at `start`.
     pub fn answered(&mut self, now: Duration, start: Duration, users: &[UserId], answer: &Answer) {
-        let succeeded_by_then = self.successes.partition_point(|at| *at <= start);
-        let last_success = succeeded_by_then
-            .checked_sub(1)
-            .map(|last| self.successes[last]);
-        let mut through = false;
+        let code_of = |user: &UserId| match answer {
+            Answer::Done { failed } => {
+                let listed = failed.iter().find(|(listed, _)| listed == user);
+                listed.map(|(_, code)| *code)
+            }
+            Answer::Refused(code) => Some(*code),
+            _ => Some(NO_ANSWER),
+        };
+        let is_missing = |code| class(code) == Class::Missing;
+        let listed = matches!(answer, Answer::Done { .. });
+        // Gone is a user that was cleared, or is named as unknown and not in the company of others.
+        let gone = |user: &UserId| {
+            code_of(user).is_none_or(|code| is_missing(code) && (listed || users.len() == 1))
+        };
+        let success = listed && users.iter().any(gone);
+        let before = self.successes.partition_point(|at| *at <= start);
+        let earlier = before.checked_sub(1).map(|last| self.successes[last]);
+        // Whoever fails in a call that does its work for others has its witness there.
+        let witness = if success { Some(now) } else { earlier };
         for id in users {
             let user = number(id);
-            let (code, listed) = match answer {
-                Answer::Done { failed } => {
-                    let code = failed.iter().find(|(listed, _)| listed == id);
-                    (code.map(|(_, code)| *code), true)
-                }
-                Answer::Refused(code) => (Some(*code), false),
-                _ => (Some(91000), false),
-            };
-            let missing = code.is_some_and(|code| class(code) == Class::Missing);
-            if missing && (listed || users.len() == 1) {
-                self.proven.insert((user, Proof::Missing));
-            } else if code.is_some() {
-                self.failed(now, user, code, last_success);
+            let code = code_of(id);
+            if !gone(id) {
+                self.failed(now, user, code, witness);
                 continue;
             }
-            through |= listed;
+            if code.is_some() {
+                self.proven.insert((user, Proof::Missing));
+            }
             self.cleared.insert(user, start);
-            self.records.remove(&user);
         }
-        if through {
+        if success {
             self.successes.push(now);
         }
     }
 
-    /// `witness` is the last success before the call began.
+    /// `witness` is the last success that speaks for the API.
     fn failed(&mut self, now: Duration, user: u32, code: Option<i64>, witness: Option<Duration>) {
         let record = self.records.entry(user).or_default();
         record.failures += 1;

@@ -179,7 +179,10 @@ impl Engine {
             // blames nobody, so it needs no witness.
             return self.split_exhausted(now, window);
         }
-        if !witnessed || window.claims.len() > 1 || window.attempts < self.settings.max_attempts {
+        // The first failure has no witness, even where one try is all that is allowed.
+        let exhausted =
+            window.witness.since_failure && window.attempts >= self.settings.max_attempts;
+        if window.claims.len() > 1 || !exhausted {
             return self.try_again(now, window);
         }
         let outcome = Outcome::Failed {
@@ -290,13 +293,13 @@ impl Engine {
         }
     }
 
-    /// The API answers as it should: a pause ends, and what failed during it starts afresh.
+    /// The API answers as it should: a pause ends, and what failed during it is put off no longer. Its
+    /// attempts stand: they were only counted while others succeeded.
     fn api_works(&mut self, now: Instant) {
         let Some(Pause { since, .. }) = self.health.works() else {
             return;
         };
         for window in self.windows.waiting_mut() {
-            window.attempts = 0;
             window.failures = 0;
             window.riddles = 0;
         }

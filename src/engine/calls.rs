@@ -68,14 +68,13 @@ impl Engine {
         } else {
             return None;
         };
-        Some(Window::new(
-            self.pending.cut(self.settings.max_ids),
-            trigger,
-        ))
+        let probing = self.health.paused().is_some();
+        let size = if probing { 1 } else { self.settings.max_ids };
+        Some(Window::new(self.pending.cut(size), trigger))
     }
 
-    /// A probe is real work. New windows and those that failed before take turns, and the latter go
-    /// round: so neither one bad window nor a new one every second can fail all probes.
+    /// A probe is real work, for one user: so a bad one fails no probe but its own. New users and those of
+    /// windows that failed before take turns, and the latter go round.
     fn take_probe(&mut self, now: Instant) -> Option<Window> {
         let fresh = self.health.paused()?.fresh_turn;
         let lone = |window: &Window| {
@@ -94,7 +93,11 @@ impl Engine {
         if let Some(pause) = self.health.paused_mut() {
             pause.fresh_turn = !fresh;
         }
-        window
+        let mut window = window?;
+        if let Some(others) = window.leave_one() {
+            self.windows.wait(others, now);
+        }
+        Some(window)
     }
 
     fn start(&mut self, now: Instant, mut window: Window) -> Action {

@@ -7,9 +7,10 @@
 //! 1. **The log.** Each call holds one of `quota` slots until a second after the moment at which the
 //!    API may have counted it. A call that is out holds its slot in any case.
 //! 2. **The moment.** Once a call is answered, all of its time above the quickest answer of late may have
-//!    been spent on the way there. So it counts from `start + that time`, but at least from
-//!    `start + margin`, and at most from its answer. Calls that are held up on their way and arrive
-//!    together can then never share a second with too many others.
+//!    been spent on the way there. So it counts from `start + that time` and some more, since even the
+//!    quickest was on its way for a moment; at least from `start + margin`, and at most from its answer.
+//!    Until enough answers are known, each counts from its answer. Calls that are held up on their way and
+//!    arrive together can then never share a second with too many others.
 //! 3. **Even spacing.** Inside the log's rule, starts are spread evenly; a timer that fires late may
 //!    catch up, because the log still holds.
 //!
@@ -23,8 +24,9 @@ const SECOND: Duration = Duration::from_secs(1);
 const CATCH_UP: Duration = Duration::from_millis(50);
 /// From a standstill back to the full pace.
 const RECOVERY: Duration = Duration::from_secs(50);
-/// Answers after which the quickest of them says something.
-const ENOUGH_ANSWERS: u32 = 16;
+/// Answers after which the quickest of them says how long the API itself takes: among so many, one had an
+/// undisturbed way.
+const ENOUGH_ANSWERS: u32 = 64;
 const GENERATION: Duration = Duration::from_secs(5);
 /// A pace below this is no pace: one call every ten seconds.
 const SLOWEST: f64 = 0.1;
@@ -115,8 +117,12 @@ impl Pace {
             return;
         };
         let took = now.saturating_duration_since(started);
-        let excess = took.saturating_sub(self.quickest.of_late()) + self.margin / 4;
-        let counted = started + excess.max(self.margin).min(took);
+        // One that is quicker than all of late shows that these say too little.
+        let way = match self.quickest.of_late() {
+            Some(quickest) if took >= quickest => took - quickest + self.margin / 2,
+            _ => took,
+        };
+        let counted = started + way.max(self.margin).min(took);
         self.held.insert((counted + SECOND, slot));
         if succeeded {
             self.quickest.learn(took, now);
@@ -154,31 +160,33 @@ impl Pace {
 /// becomes slower for good.
 #[derive(Debug, Default)]
 struct Quickest {
-    answers: u32,
     current: Option<Duration>,
-    previous: Option<Duration>,
+    answers: u32,
     began: Option<Instant>,
+    previous: Option<Duration>,
 }
 
 impl Quickest {
-    /// Zero until there were enough answers to tell.
-    fn of_late(&self) -> Duration {
-        if self.answers < ENOUGH_ANSWERS {
-            return Duration::ZERO;
+    /// None until there were enough answers to tell.
+    fn of_late(&self) -> Option<Duration> {
+        if self.previous.is_none() && self.answers < ENOUGH_ANSWERS {
+            return None;
         }
-        [self.current, self.previous]
-            .into_iter()
-            .flatten()
-            .min()
-            .unwrap_or_default()
+        [self.current, self.previous].into_iter().flatten().min()
     }
 
     fn learn(&mut self, took: Duration, now: Instant) {
-        self.answers = self.answers.saturating_add(1);
-        if now >= *self.began.get_or_insert(now) + GENERATION {
-            self.began = Some(now);
-            self.previous = self.current.take();
+        if self.of_late().is_some_and(|quickest| took < quickest / 2) {
+            // The API is another one than it was: what it takes is to be learnt anew.
+            *self = Quickest::default();
         }
+        let generation = *self.began.get_or_insert(now) + GENERATION;
+        if now >= generation && self.answers >= ENOUGH_ANSWERS {
+            self.previous = self.current.take();
+            self.answers = 0;
+            self.began = Some(now);
+        }
+        self.answers = self.answers.saturating_add(1);
         self.current = Some(self.current.map_or(took, |quickest| quickest.min(took)));
     }
 }

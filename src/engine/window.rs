@@ -75,6 +75,15 @@ impl Window {
         })
     }
 
+    /// Keeps the first user only. Returns a window of the others, if there are any.
+    pub(super) fn leave_one(&mut self) -> Option<Window> {
+        let others = self.claims.split_off(self.claims.len().min(1));
+        (!others.is_empty()).then_some(Window {
+            claims: others,
+            ..*self
+        })
+    }
+
     pub(super) fn deliveries(&self) -> impl Iterator<Item = Delivery> {
         self.claims
             .iter()
