@@ -56,6 +56,8 @@ pub struct Engine {
     health: Health,
     letters: Letters,
     remembered: Remembered,
+    /// When the broker was last known to be in touch.
+    in_touch: Option<Instant>,
     draining: bool,
     out: VecDeque<Action>,
     tally: Tally,
@@ -79,6 +81,7 @@ impl Engine {
                 settings.prefetch.saturating_mul(4),
                 settings.hold_limit * 2,
             ),
+            in_touch: None,
             draining: false,
             out: VecDeque::new(),
             tally: Tally::default(),
@@ -134,6 +137,7 @@ impl Engine {
                 self.windows.take_waiting(|_| true);
                 self.letters.clear();
             }
+            Input::InTouch { since } => self.in_touch = self.in_touch.max(Some(since)),
             Input::TookOver => self.pace.take_over(now),
             Input::Sharing { workers } => {
                 let quota = f64::from(self.settings.calls_per_second) / f64::from(workers.max(1));

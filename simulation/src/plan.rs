@@ -156,6 +156,8 @@ pub enum LetterFate {
     Unconfirmed,
 }
 
+/// Half of the heartbeat after which the broker gives up a silent worker.
+const LEASE: Duration = secs(5);
 /// How long until a session is given up over a letter that is not confirmed.
 pub const CONFIRM_LIMIT: Duration = secs(30);
 const ALL_CODES: u32 = 400;
@@ -178,6 +180,7 @@ impl Plan {
                 0 => rng.usize(1..40),
                 _ => (max_ids * (max_in_flight + 2)).min(2_000),
             },
+            lease: Some(LEASE),
             hold_limit,
             max_attempts: *pick(&mut rng, &[1, 2, 3, 8, 8, 8]),
             backoff_min: ms(*pick(&mut rng, &[20, 500, 500])),

@@ -219,12 +219,9 @@ impl Engine {
         if window.claims.len() > 1 {
             return self.split(now, window);
         }
+        window.rejections += 1;
         let witnessed = window.witness.since_suspicion;
-        if witnessed
-            || self
-                .health
-                .believes_lone(suspected, window.failures + 1, now)
-        {
+        if witnessed || self.health.believes_lone(suspected, window.rejections, now) {
             if !witnessed {
                 self.health.convicted_lone(now);
             }

@@ -37,6 +37,7 @@ impl Engine {
         let pause = self.health.paused();
         if self.windows.calls() >= self.settings.max_in_flight
             || pause.is_some_and(|p| p.probe.is_some())
+            || !self.has_lease(now)
         {
             return None;
         }
@@ -55,6 +56,14 @@ impl Engine {
         let work = [fresh, again].into_iter().flatten().min()?;
         let probe = pause.map_or(now, |pause| pause.probe_at);
         Some(work.max(probe).max(self.pace.free_at(now)?))
+    }
+
+    /// Whether the queue is certainly still ours. A worker that was cut off from the broker, or stood still,
+    /// must not share a second with the one that has the queue by then.
+    fn has_lease(&self, now: Instant) -> bool {
+        self.settings
+            .lease
+            .is_none_or(|lease| self.in_touch.is_some_and(|in_touch| now < in_touch + lease))
     }
 
     fn cut(&mut self, now: Instant) -> Option<Window> {
@@ -80,7 +89,7 @@ impl Engine {
         let lone = |window: &Window| {
             window
                 .suspected
-                .is_some_and(|since| self.health.believes_lone(since, window.failures, now))
+                .is_some_and(|since| self.health.believes_lone(since, window.rejections, now))
         };
         if let Some(suspect) = self.windows.take_first_waiting(lone) {
             return Some(suspect);

@@ -1,6 +1,6 @@
 //! What a shell tells the engine, and what the engine tells the shell to do.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::{Answer, Letter, LetterId, PauseReason, WindowId};
 use crate::event::{EventKey, UserId};
@@ -26,6 +26,9 @@ pub struct Settings {
     pub quota_margin: Duration,
     /// How many deliveries the broker leaves in our hands.
     pub prefetch: usize,
+    /// For how long after a sign of life the broker certainly gives the queue to nobody else. Later no
+    /// call is made until it gives another. None where nobody else could come in.
+    pub lease: Option<Duration>,
     /// How long a delivery is held before it goes back to the broker.
     pub hold_limit: Duration,
     /// Tries of one window before its users count as failed, as long as other calls succeed.
@@ -74,6 +77,8 @@ pub enum Input<'a> {
     SessionLost { session: u32 },
     /// The queue is ours from now on: another worker may have made calls until this moment.
     TookOver,
+    /// The broker was in touch with us at this moment, or later: it has answered what was asked then.
+    InTouch { since: Instant },
     /// So many workers share the quota of this queue.
     Sharing { workers: u32 },
     /// Finish what is in hand, and take no more.

@@ -46,7 +46,7 @@ pub(super) struct Pace {
     open: HashMap<Slot, Instant>,
     /// When the slot of each answered call is free again. The number tells entries of one moment apart.
     held: BTreeSet<(Instant, Slot)>,
-    quickest: Quickest,
+    answers: Answers,
     next_even: Instant,
     next_slot: u64,
     rate_changed: Instant,
@@ -61,7 +61,7 @@ impl Pace {
             margin,
             open: HashMap::new(),
             held: BTreeSet::new(),
-            quickest: Quickest::default(),
+            answers: Answers::default(),
             next_even: now,
             next_slot: 0,
             rate_changed: now,
@@ -117,15 +117,11 @@ impl Pace {
             return;
         };
         let took = now.saturating_duration_since(started);
-        // One that is quicker than all of late shows that these say too little.
-        let way = match self.quickest.of_late() {
-            Some(quickest) if took >= quickest => took - quickest + self.margin / 2,
-            _ => took,
-        };
+        let way = self.answers.way(took) + self.margin / 2;
         let counted = started + way.max(self.margin).min(took);
         self.held.insert((counted + SECOND, slot));
         if succeeded {
-            self.quickest.learn(took, now);
+            self.answers.learn(took, now);
         }
         self.forget_free(now);
     }
@@ -156,38 +152,66 @@ impl Pace {
     }
 }
 
-/// The quickest answer of late: a minimum over one to two generations, so that it follows an API that
-/// becomes slower for good.
+/// How long the API itself takes, as far as its answers of late tell: over one to two generations of them,
+/// so that this follows an API that becomes slower for good.
 #[derive(Debug, Default)]
-struct Quickest {
-    current: Option<Duration>,
-    answers: u32,
-    began: Option<Instant>,
-    previous: Option<Duration>,
+struct Answers {
+    current: Generation,
+    previous: Option<Generation>,
 }
 
-impl Quickest {
-    /// None until there were enough answers to tell.
-    fn of_late(&self) -> Option<Duration> {
-        if self.previous.is_none() && self.answers < ENOUGH_ANSWERS {
-            return None;
+#[derive(Clone, Copy, Debug, Default)]
+struct Generation {
+    began: Option<Instant>,
+    answers: u32,
+    quickest: Duration,
+    total: Duration,
+}
+
+impl Answers {
+    /// What of `took` may have been the way to the API; all of it, until there were enough answers to tell.
+    /// The more the answers differ, the less is known of what the API takes at least.
+    fn way(&self, took: Duration) -> Duration {
+        let known = self.current.answers >= ENOUGH_ANSWERS;
+        let generations = [known.then_some(self.current), self.previous];
+        let quickest = |generation: &Generation| generation.quickest;
+        let Some(best) = generations.into_iter().flatten().min_by_key(quickest) else {
+            return took;
+        };
+        let quickest = best.quickest.min(self.quickest_now());
+        // One that is quicker than all before shows that these say too little.
+        if took < quickest {
+            return took;
         }
-        [self.current, self.previous].into_iter().flatten().min()
+        let mean = best.total / best.answers;
+        took - quickest + mean.saturating_sub(quickest) / 4
+    }
+
+    fn quickest_now(&self) -> Duration {
+        match self.current.answers {
+            0 => Duration::MAX,
+            _ => self.current.quickest,
+        }
     }
 
     fn learn(&mut self, took: Duration, now: Instant) {
-        if self.of_late().is_some_and(|quickest| took < quickest / 2) {
-            // The API is another one than it was: what it takes is to be learnt anew.
-            *self = Quickest::default();
+        let before = self.previous.map_or(Duration::ZERO, |it| it.quickest);
+        if took < before / 2 {
+            // The API is another one than it was.
+            *self = Answers::default();
         }
-        let generation = *self.began.get_or_insert(now) + GENERATION;
-        if now >= generation && self.answers >= ENOUGH_ANSWERS {
-            self.previous = self.current.take();
-            self.answers = 0;
-            self.began = Some(now);
+        let current = &mut self.current;
+        let began = *current.began.get_or_insert(now);
+        if now >= began + GENERATION && current.answers >= ENOUGH_ANSWERS {
+            self.previous = Some(std::mem::take(current));
+            current.began = Some(now);
         }
-        self.answers = self.answers.saturating_add(1);
-        self.current = Some(self.current.map_or(took, |quickest| quickest.min(took)));
+        current.quickest = match current.answers {
+            0 => took,
+            _ => took.min(current.quickest),
+        };
+        current.answers += 1;
+        current.total += took;
     }
 }
 

@@ -22,6 +22,7 @@ fn settings() -> Settings {
         calls_per_second: 100,
         quota_margin: Duration::from_millis(20),
         prefetch: 1800,
+        lease: None,
         hold_limit: Duration::from_secs(600),
         max_attempts: 8,
         backoff_min: Duration::from_millis(500),

@@ -27,6 +27,8 @@ pub(super) struct Window {
     pub riddles: u32,
     /// Whether a new UserSig was tried for an ambiguous code.
     pub refreshed: bool,
+    /// How often its user was rejected when it stood alone.
+    pub rejections: u32,
     /// When these users were first rejected, in whatever company.
     pub suspected: Option<Instant>,
     /// When their last call failed for a passing reason.
@@ -55,6 +57,7 @@ impl Window {
             second_chance: false,
             riddles: 0,
             refreshed: false,
+            rejections: 0,
             suspected: None,
             failed: None,
             witness: Witness::default(),

@@ -234,8 +234,12 @@ impl World<'_> {
     }
 
     pub(super) fn pong(&mut self, id: SessionId, since: Duration) -> Result<(), Violation> {
-        let _ = (id, since);
-        Ok(())
+        let session = &self.sessions[id];
+        if !session.open {
+            return Ok(());
+        }
+        let since = self.epoch + since;
+        self.tell(session.worker, Input::InTouch { since })
     }
 
     /// In its order to the broker, if anything arrives there.
