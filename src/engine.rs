@@ -75,7 +75,7 @@ impl Engine {
                 now,
             ),
             windows: Windows::default(),
-            health: Health::default(),
+            health: Health::new(settings.hold_limit),
             letters: Letters::default(),
             remembered: Remembered::new(
                 settings.prefetch.saturating_mul(4),

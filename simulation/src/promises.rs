@@ -31,6 +31,8 @@ pub fn number(user: &UserId) -> u32 {
 pub struct Knowledge {
     began: Duration,
     max_attempts: u32,
+    /// After this time a lone rejected user is believed to be guilty.
+    lone_after: Duration,
     /// The start of the latest call that is known to have cleared the user.
     cleared: HashMap<u32, Duration>,
     /// What confirmed letters say of each publication: users by name, or the event as a whole.
@@ -65,10 +67,11 @@ enum Proof {
 }
 
 impl Knowledge {
-    pub fn new(began: Duration, max_attempts: u32) -> Knowledge {
+    pub fn new(began: Duration, settings: &Settings) -> Knowledge {
         Knowledge {
             began,
-            max_attempts,
+            max_attempts: settings.max_attempts,
+            lone_after: secs(300).min(settings.hold_limit / 2),
             cleared: HashMap::new(),
             letters: HashMap::new(),
             records: HashMap::new(),
@@ -133,7 +136,7 @@ impl Knowledge {
         if witness >= Some(first) {
             self.proven.insert((user, Proof::Rejected));
         }
-        if record.rejections >= 3 || now >= first + secs(300) {
+        if record.rejections >= 3 || now >= first + self.lone_after {
             self.proven.insert((user, Proof::RejectedAlone));
         }
     }

@@ -248,7 +248,7 @@ impl<'p> World<'p> {
         }
         let starts = [Some(Duration::ZERO), plan.standby_at];
         for (worker, start) in starts.into_iter().flatten().enumerate() {
-            world.workers.push(Worker::new(worker));
+            world.workers.push(Worker::new(worker, settings));
             world.at(start, Happening::Start { worker });
         }
         world.at(secs(30), Happening::LookForOverdue);

@@ -13,8 +13,10 @@ use super::window::WindowId;
 const WITNESS: Duration = Duration::from_secs(60);
 /// So many calls in a row that fail, whatever their reasons, are taken for an outage.
 const RUN_LIMIT: u32 = 16;
-/// After this time, and this seldom, a lone rejected user is believed to be guilty without a witness.
+/// After this time a lone rejected user is believed to be guilty without a witness.
 const LONE_AFTER: Duration = Duration::from_secs(5 * 60);
+/// And this seldom.
+const LONE_AGAIN: Duration = Duration::from_secs(5 * 60);
 /// So many rejections of one user in a row are believed if all went well until it came.
 const LONE_TIMES: u32 = 3;
 const PROBE_MIN: Duration = Duration::from_secs(1);
@@ -40,8 +42,9 @@ pub(super) struct Pause {
     wait: Duration,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Health {
+    lone_after: Duration,
     succeeded: Option<Instant>,
     /// Failed calls since the last success.
     run: u32,
@@ -52,6 +55,18 @@ pub(super) struct Health {
 }
 
 impl Health {
+    /// A delivery is held for `hold_limit` at most: what is not known of its users by then is never known.
+    pub(super) fn new(hold_limit: Duration) -> Health {
+        Health {
+            lone_after: LONE_AFTER.min(hold_limit / 2),
+            succeeded: None,
+            run: 0,
+            pause: None,
+            renewed: None,
+            last_lone: None,
+        }
+    }
+
     /// Whether some call succeeded within the last minute.
     pub(super) fn has_witness(&self, now: Instant) -> bool {
         self.succeeded.is_some_and(|at| now < at + WITNESS)
@@ -141,8 +156,8 @@ impl Health {
     /// costs next to nothing.
     pub(super) fn believes_lone(&self, first: Instant, times: u32, now: Instant) -> bool {
         let alone = self.has_witness(now) && times >= LONE_TIMES && self.run <= times;
-        let allowed = self.last_lone.is_none_or(|last| now >= last + LONE_AFTER);
-        allowed && (alone || now >= first + LONE_AFTER)
+        let allowed = self.last_lone.is_none_or(|last| now >= last + LONE_AGAIN);
+        allowed && (alone || now >= first + self.lone_after)
     }
 
     /// A lone user was believed guilty.
@@ -174,7 +189,7 @@ mod tests {
     #[test]
     fn a_success_speaks_for_the_api_for_a_minute() {
         let now = Instant::now();
-        let mut health = Health::default();
+        let mut health = Health::new(LONE_AFTER * 2);
         assert!(!health.has_witness(now));
         health.succeeded(now);
         assert!(health.has_witness(now + Duration::from_secs(59)));
@@ -187,7 +202,7 @@ mod tests {
     #[test]
     fn probes_are_ever_further_apart_up_to_a_minute() {
         let mut now = Instant::now();
-        let mut health = Health::default();
+        let mut health = Health::new(LONE_AFTER * 2);
         assert!(health.pause(REASON, now));
         assert!(!health.pause(REASON, now), "a pause is told once");
         let mut waits = Vec::new();
@@ -203,7 +218,7 @@ mod tests {
 
     #[test]
     fn a_run_of_failures_is_an_outage_and_a_success_ends_the_run() {
-        let mut health = Health::default();
+        let mut health = Health::new(LONE_AFTER * 2);
         assert!((1..RUN_LIMIT).all(|_| !health.failed()));
         health.works();
         assert!((1..RUN_LIMIT).all(|_| !health.failed()));
@@ -214,7 +229,7 @@ mod tests {
     fn a_user_sig_is_renewed_once_between_two_successes() {
         let now = Instant::now();
         let later = now + Duration::from_secs(1);
-        let mut health = Health::default();
+        let mut health = Health::new(LONE_AFTER * 2);
         assert_eq!(health.may_renew(now, now), Renewal::Renew);
         assert_eq!(
             health.may_renew(now - Duration::from_millis(1), now),

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use crate::engine::{
-    Action, Answer, Delivery, Engine, Input, Letter, LetterId, Settlement, WindowId,
+    Action, Answer, Delivery, Engine, Input, Letter, LetterId, Settings, Settlement, WindowId,
 };
 use crate::event::{EventKey, UserId};
 
@@ -49,7 +49,7 @@ struct Call {
 }
 
 impl Worker {
-    pub(super) fn new(name: usize) -> Worker {
+    pub(super) fn new(name: usize, settings: &Settings) -> Worker {
         Worker {
             name,
             engine: None,
@@ -60,7 +60,7 @@ impl Worker {
             held: BTreeMap::new(),
             letters: HashMap::new(),
             calls: HashMap::new(),
-            knowledge: Knowledge::new(Duration::ZERO, 1),
+            knowledge: Knowledge::new(Duration::ZERO, settings),
             user_sig: 0,
             draining: false,
             starts_again_after: None,
@@ -92,10 +92,10 @@ impl World<'_> {
         self.workers[name] = Worker {
             engine: Some(Engine::new(self.plan.settings.clone(), now)),
             life: self.workers[name].life + 1,
-            knowledge: Knowledge::new(self.now, self.plan.settings.max_attempts),
+            knowledge: Knowledge::new(self.now, &self.plan.settings),
             user_sig: self.api.user_sigs,
             frozen_until: self.workers[name].frozen_until,
-            ..Worker::new(name)
+            ..Worker::new(name, &self.plan.settings)
         };
         let life = self.workers[name].life;
         let wait = self.milliseconds();
