@@ -170,14 +170,14 @@ impl Plan {
         let max_in_flight = *pick(&mut rng, &[1, 2, 16, 16, 32]);
         // Long enough for all tries of a window.
         let hold_limit = secs(*pick(&mut rng, &[240, 240, 600, 600]));
-        let settings = Settings {
+        let mut settings = Settings {
             max_ids,
             max_wait: ms(*pick(&mut rng, &[1, 50, 500, 500, 5_000])),
             max_in_flight,
             calls_per_second,
             quota_margin: ms(20),
             prefetch: match rng.u32(..4) {
-                0 => rng.usize(1..40),
+                0 => rng.usize(1..100),
                 _ => (max_ids * (max_in_flight + 2)).min(2_000),
             },
             lease: Some(LEASE),
@@ -195,17 +195,23 @@ impl Plan {
             ),
             seed: rng.u64(..),
         };
-        let capacity = u64::from(calls_per_second) * max_ids as u64;
+        let latency = ms(*pick(&mut rng, &[1, 20, 20, 90, 400]));
+        let jitter = ms(*pick(&mut rng, &[0, 2, 15, 30, 30]));
+        let capacity = capacity(&settings, latency + jitter) as u64;
         let bad = bad_users(&mut rng);
         let publications = publications(&mut rng, capacity, &bad);
+        if bad.values().any(|bad| bad.looks_passing()) {
+            // Where everything in hand may be of users that always fail, none can ever be blamed.
+            settings.prefetch = settings.prefetch.max(100);
+        }
         let horizon = publications.last().map_or(secs(10), |last| last.at) + secs(20);
         Plan {
             seed,
             consumer_timeout: hold_limit * 2 + secs(60),
             grace_period: secs(25),
             request_timeout: secs(10),
-            latency: ms(*pick(&mut rng, &[1, 20, 20, 90, 400])),
-            jitter: ms(*pick(&mut rng, &[0, 2, 15, 30, 30])),
+            latency,
+            jitter,
             lateness: ms(*pick(&mut rng, &[0, 2, 2, 30])),
             requeue: *pick(&mut rng, &[Requeue::Head, Requeue::Tail, Requeue::Anywhere]),
             disturbances: disturbances(&mut rng, horizon),
@@ -235,17 +241,30 @@ impl Plan {
     }
 
     /// From then on everything must be settled within this time, or the worker is stuck. It follows from
-    /// what the engine promises: one lone rejected user in five minutes, a probe every minute at least, a
-    /// whole hold limit for what went back at the wrong moment, and the work itself at a third of the pace.
+    /// what the engine promises: one lone rejected user in five minutes, a probe every minute at least, whole
+    /// hold limits for what went back at the wrong moment, and the work itself at a third of the pace.
     pub fn patience(&self) -> Duration {
         let users: usize = self.publications.iter().map(|it| it.users.len()).sum();
         let letters = self.publications.len() as u32;
-        let capacity = self.settings.calls_per_second as f64 * self.settings.max_ids as f64;
+        let capacity = capacity(&self.settings, self.latency + self.jitter);
         let work = Duration::from_secs_f64(3.0 * users as f64 / capacity);
-        let bad_users = self.publications.iter().flat_map(|it| &it.users);
-        let bad = bad_users.filter(|user| self.bad.contains_key(user)).count() as u32;
-        secs(1_800) + 3 * self.settings.hold_limit + work + secs(330) * bad + ms(50) * letters
+        let users = self.publications.iter().flat_map(|it| &it.users);
+        let bad: Vec<Bad> = users
+            .filter_map(|user| self.bad.get(user).copied())
+            .collect();
+        let failing = bad.iter().filter(|bad| bad.looks_passing()).count() as u32;
+        secs(1_800)
+            + work
+            + ms(50) * letters
+            + secs(330) * (bad.len() as u32)
+            + self.settings.hold_limit * (3 + failing / 8)
     }
+}
+
+/// Users a second that such a worker can do, calls that take up to twice as long included.
+fn capacity(settings: &Settings, call: Duration) -> f64 {
+    let by_calls = settings.max_in_flight as f64 / (2 * call).as_secs_f64();
+    f64::from(settings.calls_per_second).min(by_calls) * settings.max_ids as f64
 }
 
 fn pick<'a, T>(rng: &mut Rng, from: &'a [T]) -> &'a T {
