@@ -177,7 +177,7 @@ impl Plan {
             calls_per_second,
             quota_margin: ms(20),
             prefetch: match rng.u32(..4) {
-                0 => rng.usize(1..100),
+                0 => rng.usize(10..100),
                 _ => (max_ids * (max_in_flight + 2)).min(2_000),
             },
             lease: Some(LEASE),
@@ -224,6 +224,14 @@ impl Plan {
         }
     }
 
+    /// Whether nothing happens but events, most of them good, so that each is done well within a hold limit.
+    pub fn is_fair_weather(&self) -> bool {
+        let bad = |event: &&Publication| event.users.iter().any(|user| self.bad.contains_key(user));
+        self.disturbances.is_empty()
+            && !self.bad.values().any(|bad| bad.looks_passing())
+            && self.publications.iter().filter(bad).count() <= 1
+    }
+
     /// Whether the API rejects this user itself, whatever the weather.
     pub fn is_rejected(&self, user: u32) -> bool {
         let rejects = |code| !matches!(class(code), Class::Missing | Class::Transient);
@@ -245,7 +253,7 @@ impl Plan {
     /// hold limits for what went back at the wrong moment, and the work itself at a third of the pace.
     pub fn patience(&self) -> Duration {
         let users: usize = self.publications.iter().map(|it| it.users.len()).sum();
-        let letters = self.publications.len() as u32;
+        let events = self.publications.len() as u32;
         let capacity = capacity(&self.settings, self.latency + self.jitter);
         let work = Duration::from_secs_f64(3.0 * users as f64 / capacity);
         let users = self.publications.iter().flat_map(|it| &it.users);
@@ -255,7 +263,9 @@ impl Plan {
         let failing = bad.iter().filter(|bad| bad.looks_passing()).count() as u32;
         secs(1_800)
             + work
-            + ms(50) * letters
+            // With all that fits into our hands, a window may be far from full, and waits all the same.
+            + self.settings.max_wait * (events / self.settings.prefetch as u32)
+            + ms(50) * events
             + secs(330) * (bad.len() as u32)
             + self.settings.hold_limit * (3 + failing / 8)
     }

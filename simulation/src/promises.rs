@@ -112,7 +112,8 @@ impl Knowledge {
             if code.is_some() {
                 self.proven.insert((user, Proof::Missing));
             }
-            self.cleared.insert(user, start);
+            let cleared = self.cleared.entry(user).or_insert(start);
+            *cleared = start.max(*cleared);
         }
         if success {
             self.successes.push(now);

@@ -104,8 +104,22 @@ impl World<'_> {
 
     /// Tells the engine, and does what it asks for then.
     pub(super) fn tell(&mut self, worker: usize, input: Input<'_>) -> Result<(), Violation> {
+        self.assert_nothing_was_due(worker)?;
         self.input(worker, input);
         self.perform(worker)
+    }
+
+    /// What is due without any input must have a deadline, or it would wait for the next input.
+    fn assert_nothing_was_due(&mut self, name: usize) -> Result<(), Violation> {
+        let now = self.instant();
+        let worker = &mut self.workers[name];
+        let early = worker.timer.is_none_or(|due| self.now < due);
+        if let Some(engine) = worker.engine.as_mut().filter(|_| early)
+            && let Some(action) = engine.poll(now)
+        {
+            return Err(format!("no deadline was set for {action:?}"));
+        }
+        Ok(())
     }
 
     pub(super) fn input(&mut self, worker: usize, input: Input<'_>) {
@@ -323,6 +337,9 @@ impl World<'_> {
             return Err(format!("{delivery:?} is settled, but not held"));
         }
         if let Frame::HandBack(_) = frame {
+            if self.plan.is_fair_weather() {
+                return Err("a delivery is handed back, though nothing stood in its way".to_owned());
+            }
             done.clear();
         }
         for publication in done.into_values() {
