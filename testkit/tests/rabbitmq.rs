@@ -134,10 +134,8 @@ async fn a_confirmed_message_survives_kill_and_stop_on_the_same_port() {
 async fn a_node_that_cannot_start_says_why() {
     let broken = Node::builder().setting("channel_max", "{no term");
     let error = broken.start().await.unwrap_err();
-    assert!(
-        format!("{error:#}").contains("advanced.config"),
-        "{error:#}"
-    );
+    // RabbitMQ 3 names the file, RabbitMQ 4 what it is.
+    assert!(format!("{error:#}").contains("advanced"), "{error:#}");
 }
 
 #[tokio::test]
