@@ -1,9 +1,12 @@
 # The commands of this project; `make` lists them.
 
-.PHONY: help demo test check fmt lint doc deny rabbitmq
+.PHONY: help demo test test-cluster test-rabbitmq4 check fmt lint doc deny rabbitmq
+
+# The Debian release whose RabbitMQ test-rabbitmq4 takes.
+DEBIAN ?= trixie
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## broker, simulator and worker on this machine: 20,000 events, trouble, and the account
 	@test -n "$$TAGSWEEP__RABBITMQ__URL" || scripts/install-rabbitmq.sh
@@ -15,6 +18,13 @@ test: rabbitmq ## all tests, on real brokers
 	@rm -rf target/tmp/logs
 	cargo test --workspace --locked
 	TAGSWEEP_TEST_LOGS=1 cargo test --locked --test logs
+
+test-cluster: rabbitmq ## three nodes, each of them killed in turn
+	cargo test --locked --test cluster -- --ignored --nocapture
+
+test-rabbitmq4: ## all tests on RabbitMQ 4.0 (DEBIAN=forky: 4.3), which is fetched but not installed
+	sbin=$$(scripts/rabbitmq-from-debian.sh $(DEBIAN)) && \
+		TESTKIT_RABBITMQ_SBIN=$$sbin cargo test --workspace --locked --no-fail-fast
 
 check: fmt lint doc deny ## everything that needs no broker
 

@@ -97,6 +97,17 @@ impl CallError {
         }
     }
 
+    /// The broker's own text: to be understood, never to be shown.
+    pub(super) fn reply_text(&self) -> Option<&str> {
+        match self {
+            Self::Failed(error) => match error.kind() {
+                ErrorKind::ProtocolError(error) => Some(error.get_message().as_str()),
+                _ => None,
+            },
+            Self::Silent { .. } => None,
+        }
+    }
+
     /// The loss when this happened while connecting and logging in.
     pub(super) fn while_connecting(self, broker: &str) -> Loss {
         let broker = broker.to_owned();

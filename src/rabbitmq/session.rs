@@ -251,8 +251,11 @@ impl Session {
     }
 
     fn poll_watch(&mut self, cx: &mut Context<'_>) -> Poll<Result<Event, Loss>> {
-        if self.poll.poll_tick(cx).is_ready() {
-            self.check()?;
+        // Until it is pending, or nothing would wake us for the next look.
+        while self.poll.poll_tick(cx).is_ready() {
+            if let Err(loss) = self.check() {
+                return Poll::Ready(Err(self.told_by_consumer().unwrap_or(loss)));
+            }
         }
         if let Some(cancelling) = &mut self.cancelling
             && let Poll::Ready(answer) = cancelling.as_mut().poll(cx)
@@ -284,6 +287,19 @@ impl Session {
             return Err(gone("consume channel"));
         }
         self.letters.check()
+    }
+
+    /// Why the consumer ended, which says more than that something is closed. Deliveries before
+    /// that are the broker's again.
+    fn told_by_consumer(&mut self) -> Option<Loss> {
+        let mut cx = Context::from_waker(Waker::noop());
+        loop {
+            match self.poll_consumer(&mut cx) {
+                Poll::Ready(Ok(_)) => {}
+                Poll::Ready(Err(loss)) => return Some(loss),
+                Poll::Pending => return None,
+            }
+        }
     }
 
     fn poll_share(&mut self, cx: &mut Context<'_>) -> Poll<Result<Event, Loss>> {

@@ -22,13 +22,21 @@ pub enum Warning {
     #[error("{part} {name:?} exists with other settings than tagsweep's; it is used as it is")]
     Differs { part: Part, name: String },
     #[error(
-        "queue {name:?} has no single active consumer: each replica takes its share of the API quota by counting consumers, which is only right again some seconds after a replica comes or goes"
+        "queue {name:?} is not known to have a single active consumer: each replica takes its share of the API quota by counting consumers, which is only right again some seconds after a replica comes or goes"
     )]
     SharedByCount { name: String },
     #[error(
         "{part} {name:?} exists without tagsweep's x-delivery-limit: RabbitMQ 4 and newer then drop a message after 20 failed deliveries; raise delivery-limit by a policy"
     )]
-    DeliveryLimit { part: Part, name: String },
+    NoDeliveryLimit { part: Part, name: String },
+    #[error(
+        "{part} {name:?} exists with an x-delivery-limit of {limit}: RabbitMQ drops a message that was delivered in vain more often, and no policy can raise that; make the queue anew"
+    )]
+    DeliveryLimit {
+        part: Part,
+        name: String,
+        limit: i64,
+    },
     #[error(
         "with rabbitmq.declare = false it cannot be seen whether queue {name:?} has a single active consumer; each replica takes its share of the API quota by counting consumers"
     )]
@@ -151,9 +159,9 @@ impl Scratch {
             name: name.to_owned(),
         });
         let classic = Shape {
-            quorum: false,
+            kind: "classic",
             single_active_consumer: true,
-            delivery_limit: false,
+            delivery_limit: None,
         };
         match self.try_queue(name, classic).await {
             Ok(()) => Ok(Sharing::SingleActiveConsumer),
@@ -175,32 +183,32 @@ impl Scratch {
         single_active_consumer: bool,
     ) -> Result<Declared, Loss> {
         let mut shape = Shape {
-            quorum: true,
+            kind: "quorum",
             single_active_consumer,
-            delivery_limit: true,
+            delivery_limit: Some(UNREACHED_DELIVERY_LIMIT),
         };
-        loop {
-            match self.try_queue(name, shape).await {
-                Ok(()) => break,
-                Err(error) if error.reply_code() != Some(PRECONDITION_FAILED) => {
-                    return Err(refused(error, part, name));
-                }
-                Err(_) => {
-                    // Refused because it is there already, or because it cannot be made at all?
-                    self.check_queue(part, name).await?;
-                    if !shape.delivery_limit {
-                        return Ok(Declared::AsItWas);
-                    }
-                    shape.delivery_limit = false;
-                }
+        let Err(refusal) = self.try_queue(name, shape).await else {
+            return Ok(Declared::AsAsked);
+        };
+        if refusal.reply_code() != Some(PRECONDITION_FAILED) {
+            return Err(refused(refusal, part, name));
+        }
+        // Refused because it is there already, or because it cannot be made at all?
+        self.check_queue(part, name).await?;
+        // Is the limit all that differs?
+        shape.delivery_limit = refusal.reply_text().and_then(delivery_limit);
+        match self.try_queue(name, shape).await {
+            Ok(()) => {}
+            Err(error) if error.reply_code() == Some(PRECONDITION_FAILED) => {
+                return Ok(Declared::AsItWas);
             }
+            Err(error) => return Err(refused(error, part, name)),
         }
-        if !shape.delivery_limit {
-            self.warnings.push(Warning::DeliveryLimit {
-                part,
-                name: name.to_owned(),
-            });
-        }
+        let name = name.to_owned();
+        self.warnings.push(match shape.delivery_limit {
+            Some(limit) => Warning::DeliveryLimit { part, name, limit },
+            None => Warning::NoDeliveryLimit { part, name },
+        });
         Ok(Declared::AsAsked)
     }
 
@@ -335,31 +343,38 @@ enum Declared {
 
 #[derive(Clone, Copy)]
 struct Shape {
-    quorum: bool,
+    /// Always said, as a virtual host may have another default.
+    kind: &'static str,
     single_active_consumer: bool,
-    delivery_limit: bool,
+    delivery_limit: Option<i64>,
 }
 
 impl Shape {
     fn arguments(self) -> FieldTable {
         let mut arguments = FieldTable::default();
-        if self.quorum {
-            arguments.insert(
-                "x-queue-type".into(),
-                AMQPValue::LongString("quorum".into()),
-            );
-        }
+        arguments.insert(
+            "x-queue-type".into(),
+            AMQPValue::LongString(self.kind.into()),
+        );
         if self.single_active_consumer {
             arguments.insert("x-single-active-consumer".into(), AMQPValue::Boolean(true));
         }
-        if self.delivery_limit {
-            arguments.insert(
-                "x-delivery-limit".into(),
-                AMQPValue::LongLongInt(UNREACHED_DELIVERY_LIMIT),
-            );
+        if let Some(limit) = self.delivery_limit {
+            arguments.insert("x-delivery-limit".into(), AMQPValue::LongLongInt(limit));
         }
         arguments
     }
+}
+
+/// The x-delivery-limit that a queue has, if `refusal` of a declaration tells it. AMQP has no other
+/// way to see it; RabbitMQ 3.10 to 4.3 say: `inequivalent arg 'x-delivery-limit' for queue 'q' in
+/// vhost '/': received '99' but current is '5'`.
+fn delivery_limit(refusal: &str) -> Option<i64> {
+    let (_, current) = refusal
+        .split_once("inequivalent arg 'x-delivery-limit'")?
+        .1
+        .rsplit_once("but current is '")?;
+    current.strip_suffix('\'')?.parse().ok()
 }
 
 fn refused(error: CallError, part: Part, name: &str) -> Loss {

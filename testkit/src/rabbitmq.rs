@@ -6,9 +6,12 @@
 //! Whatever ends the process that started a node - a panic, an abort, SIGKILL -
 //! also ends the node and removes its folder.
 //!
+//! A [`Cluster`] is three of them that know each other, for queues with replicas.
+//!
 //! Tests that break the broker start a node of their own. All others take a
 //! [`Vhost`] of the [`shared`] one, as a start costs seconds of CPU.
 
+mod cluster;
 mod console;
 mod guard;
 mod installation;
@@ -17,6 +20,7 @@ mod vhost;
 
 use tokio::sync::OnceCell;
 
+pub use self::cluster::Cluster;
 pub use self::node::{Builder, ClientCertificate, Node};
 pub use self::vhost::Vhost;
 

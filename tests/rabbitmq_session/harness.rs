@@ -197,7 +197,7 @@ pub(crate) async fn messages(vhost: &Vhost<'_>, queue: &str) -> u64 {
     let code = format!(
         "{{ok, Queue}} = rabbit_amqqueue:lookup(rabbit_misc:r(<<\"{}\">>, queue, <<\"{queue}\">>)), \
          {{ok, {{_, Count}}, _}} = ra:leader_query(amqqueue:get_pid(Queue), \
-             fun rabbit_fifo:query_messages_total/1), \
+             {{rabbit_fifo, query_messages_total, []}}), \
          Count",
         vhost.name()
     );

@@ -1,9 +1,14 @@
-use std::time::Duration;
+use std::{
+    future::{Future, poll_fn},
+    pin::pin,
+    task::Poll,
+    time::Duration,
+};
 
 use lapin::options::QueueDeleteOptions;
 use tagsweep::rabbitmq::{Broker, Loss, Settlement, inspect};
 use testkit::rabbitmq::Node;
-use tokio::{io::AsyncReadExt, net::TcpListener};
+use tokio::{io::AsyncReadExt, net::TcpListener, time::timeout};
 
 use crate::harness::*;
 
@@ -48,6 +53,67 @@ async fn a_deleted_queue_is_made_again() {
     opened(&mut broker).await;
     publish_events(&channel, 1).await;
     delivered(&mut broker).await;
+}
+
+/// RabbitMQ 4 drops a message after 20 such returns, unless the queue has another limit.
+#[tokio::test]
+async fn a_delivery_outlives_more_lost_sessions_than_the_default_delivery_limit() {
+    let vhost = shared_vhost().await;
+    let (_client, channel) = client(&vhost.url()).await;
+    for round in 0..25 {
+        let mut broker = Broker::new(options(vhost.url()));
+        opened(&mut broker).await;
+        if round == 0 {
+            publish_events(&channel, 1).await;
+        }
+        assert_eq!(delivered(&mut broker).await.redelivered, round > 0);
+        // Not closed: the connection breaks off, as that of a killed worker does.
+        drop(broker);
+    }
+}
+
+/// Until RabbitMQ 4.2 the channel is closed; since 4.3 the consumer is cancelled.
+#[tokio::test]
+async fn a_delivery_held_past_the_consumer_timeout_ends_the_session_and_comes_again() {
+    let node = Node::builder().consumer_timeout(Duration::from_secs(2));
+    let node = node.start().await.expect("a node");
+    let mut broker = Broker::new(options(node.url()));
+    opened(&mut broker).await;
+    let (_client, channel) = client(&node.url()).await;
+    publish_events(&channel, 1).await;
+    delivered(&mut broker).await;
+
+    let (session, reason) = lost(&mut broker).await;
+    assert_eq!(session, 1);
+    assert!(
+        matches!(reason, Loss::Cancelled | Loss::Closed { code: 406, .. }),
+        "{reason}"
+    );
+    assert_eq!(opened(&mut broker).await.session, 2);
+    let again = delivered(&mut broker).await;
+    assert!(again.redelivered);
+    broker.settle(Settlement::One(again.tag));
+    until_queue_holds(&mut broker, &node.default_vhost(), QUEUE, 0).await;
+}
+
+#[tokio::test]
+async fn a_quiet_session_looks_at_its_connections_by_itself() {
+    let vhost = shared_vhost().await;
+    let mut broker = Broker::new(options(vhost.url()));
+    opened(&mut broker).await;
+    let mut next = pin!(broker.next());
+    let mut looks = 0;
+    let looking = poll_fn(|cx| {
+        looks += 1;
+        let event = next.as_mut().poll(cx);
+        assert!(event.is_pending(), "{event:?}");
+        if looks == 10 {
+            return Poll::Ready(());
+        }
+        Poll::Pending
+    });
+    let looked = timeout(Duration::from_secs(20), looking).await;
+    looked.expect("one look every 100 ms");
 }
 
 #[tokio::test]

@@ -5,6 +5,8 @@ use lapin::{
 };
 use tagsweep::rabbitmq::{Broker, Event, Loss, Outcome, Part, Warning, inspect};
 
+use testkit::rabbitmq::Vhost;
+
 use crate::harness::*;
 
 fn durable() -> QueueDeclareOptions {
@@ -12,6 +14,14 @@ fn durable() -> QueueDeclareOptions {
         durable: true,
         ..QueueDeclareOptions::default()
     }
+}
+
+async fn set_default_queue_type(vhost: &Vhost<'_>, kind: &str) {
+    let code = format!(
+        "ok = rabbit_vhost:put_vhost(<<\"{}\">>, <<>>, <<>>, <<\"{kind}\">>, false, <<\"guest\">>)",
+        vhost.name()
+    );
+    vhost.node().eval(&code).await.expect("another default");
 }
 
 async fn share_changed(broker: &mut Broker) -> u32 {
@@ -93,23 +103,65 @@ async fn a_classic_queue_with_single_active_consumer_is_not_shared_by_count() {
 }
 
 #[tokio::test]
-async fn a_quorum_queue_without_a_delivery_limit_is_used_with_a_warning() {
+async fn a_quorum_queue_with_another_delivery_limit_or_none_is_used_with_a_warning() {
+    for limit in [None, Some(5)] {
+        let vhost = shared_vhost().await;
+        let (_client, channel) = client(&vhost.url()).await;
+        let mut arguments = FieldTable::default();
+        arguments.insert("x-single-active-consumer".into(), AMQPValue::Boolean(true));
+        arguments.insert(
+            "x-queue-type".into(),
+            AMQPValue::LongString("quorum".into()),
+        );
+        if let Some(limit) = limit {
+            arguments.insert("x-delivery-limit".into(), AMQPValue::LongInt(limit));
+        }
+        channel
+            .queue_declare(QUEUE.into(), durable(), arguments)
+            .await
+            .expect("declared");
+        let opened = opened(&mut Broker::new(options(vhost.url()))).await;
+        let (part, name) = (Part::Queue, QUEUE.to_owned());
+        let warning = match limit {
+            None => Warning::NoDeliveryLimit { part, name },
+            Some(limit) => Warning::DeliveryLimit {
+                part,
+                name,
+                limit: limit.into(),
+            },
+        };
+        assert_eq!(opened.warnings, [warning]);
+    }
+}
+
+#[tokio::test]
+async fn what_is_declared_does_not_depend_on_the_default_queue_type_of_the_virtual_host() {
+    for default in ["classic", "quorum", "stream"] {
+        let vhost = shared_vhost().await;
+        set_default_queue_type(&vhost, default).await;
+        for _ in ["made", "found"] {
+            let mut broker = Broker::new(options(vhost.url()));
+            assert_eq!(opened(&mut broker).await.warnings, []);
+            broker.close().await.expect("an orderly close");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_classic_queue_is_known_where_the_default_queue_type_is_another() {
     let vhost = shared_vhost().await;
     let (_client, channel) = client(&vhost.url()).await;
     let mut arguments = FieldTable::default();
     arguments.insert("x-single-active-consumer".into(), AMQPValue::Boolean(true));
-    arguments.insert(
-        "x-queue-type".into(),
-        AMQPValue::LongString("quorum".into()),
-    );
     channel
         .queue_declare(QUEUE.into(), durable(), arguments)
         .await
         .expect("declared");
+    set_default_queue_type(&vhost, "quorum").await;
     let opened = opened(&mut Broker::new(options(vhost.url()))).await;
     assert_eq!(
         opened.warnings,
-        [Warning::DeliveryLimit {
+        [Warning::Differs {
             part: Part::Queue,
             name: QUEUE.to_owned()
         }]

@@ -1,15 +1,19 @@
 //! One RabbitMQ node: its start, its end and its faults.
 
 use std::fs::{self, File};
+use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
 use tokio::time::timeout;
 
+use super::cluster::Cluster;
 use super::console::{self, Console};
 use super::guard::{self, Guard};
 use super::installation::Installation;
@@ -34,7 +38,8 @@ pub struct Node {
     name: String,
     amqp: ReservedPort,
     amqps: Option<ReservedPort>,
-    epmd: ReservedPort,
+    // Shared by the nodes of a cluster.
+    epmd: Arc<ReservedPort>,
 }
 
 #[derive(Debug)]
@@ -51,10 +56,18 @@ pub enum ClientCertificate {
 }
 
 /// What is special about a node, before its start.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Builder {
     settings: Vec<(String, String)>,
     tls: Option<(Certificates, ClientCertificate)>,
+    member_of: Option<Membership>,
+}
+
+/// What nodes must have in common to become a cluster.
+#[derive(Debug, Clone)]
+pub(super) struct Membership {
+    pub(super) cookie: String,
+    pub(super) epmd: Arc<ReservedPort>,
 }
 
 impl Builder {
@@ -78,6 +91,11 @@ impl Builder {
         self
     }
 
+    pub(super) fn member_of(mut self, cluster: &Membership) -> Self {
+        self.member_of = Some(cluster.clone());
+        self
+    }
+
     /// Starts the node and returns when it takes connections.
     ///
     /// # Errors
@@ -98,15 +116,30 @@ impl Builder {
             name: format!("testkit-{:08x}@localhost", fastrand::u32(..)),
             amqp: ReservedPort::choose()?,
             amqps,
-            epmd: ReservedPort::choose()?,
+            epmd: match &self.member_of {
+                Some(cluster) => Arc::clone(&cluster.epmd),
+                None => Arc::new(ReservedPort::choose()?),
+            },
         };
         fs::create_dir(node.file("home"))?;
+        if let Some(Membership { cookie, .. }) = &self.member_of {
+            write_cookie(&node.file("home/.erlang.cookie"), cookie)?;
+        }
         fs::create_dir(node.file("plugins"))?;
         fs::write(node.file("enabled_plugins"), "[].")?;
         fs::write(node.file("rabbitmq-env.conf"), "")?;
         fs::write(node.file("advanced.config"), self.configuration(&node))?;
         node.start_again().await?;
         Ok(node)
+    }
+
+    /// Starts three such nodes as one broker.
+    ///
+    /// # Errors
+    ///
+    /// As of [`Builder::start`].
+    pub async fn start_cluster(self) -> anyhow::Result<Cluster> {
+        Cluster::of(self).await
     }
 
     fn configuration(&self, node: &Node) -> String {
@@ -142,6 +175,15 @@ impl Node {
 
     pub fn builder() -> Builder {
         Builder::default()
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Whether it was started and neither stopped nor killed since.
+    pub fn is_running(&self) -> bool {
+        self.vm.is_some()
     }
 
     /// The AMQP port on 127.0.0.1. It stays the same over restarts.
@@ -377,6 +419,18 @@ fn spawn(mut command: Command) -> anyhow::Result<Vm> {
         process,
         console: Console::new(input, output),
     })
+}
+
+/// Erlang takes a cookie that only its owner can read.
+fn write_cookie(path: &Path, cookie: &str) -> anyhow::Result<()> {
+    let mut options = File::options();
+    let mut file = options
+        .write(true)
+        .create_new(true)
+        .mode(0o400)
+        .open(path)?;
+    file.write_all(cookie.as_bytes())?;
+    Ok(())
 }
 
 fn success(status: ExitStatus) -> anyhow::Result<()> {
