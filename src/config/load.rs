@@ -80,6 +80,10 @@ pub(super) fn process_environment() -> Result<Vec<(String, String)>, Problems> {
 }
 
 impl Loading {
+    #[expect(
+        clippy::expect_used,
+        reason = "the default file is compiled in, and every load parses it"
+    )]
     fn of_defaults() -> Loading {
         let mut loading = Loading {
             known: keys::known(),
@@ -137,11 +141,15 @@ impl Loading {
         }
     }
 
+    #[expect(
+        clippy::expect_used,
+        reason = "UTF-8 texts are what the type allows, and each of them is a value"
+    )]
     fn add_environment(&mut self, environment: impl IntoIterator<Item = (String, String)>) {
         let source = Environment::with_prefix(PREFIX)
             .separator(SEPARATOR)
             .source(Some(environment.into_iter().collect()));
-        let layer = collect(&source).expect("UTF-8 texts are all that an environment may hold");
+        let layer = collect(&source).expect("texts are values");
         for (key, value) in layer {
             self.set(&key, value, &Origin::Environment);
         }
@@ -217,6 +225,10 @@ impl Loading {
         });
     }
 
+    #[expect(
+        clippy::expect_used,
+        reason = "each value was tried, and no section's type couples two of its keys"
+    )]
     fn finish(mut self) -> Result<Settings, Problems> {
         let url_is_default = self
             .settings
@@ -226,7 +238,7 @@ impl Loading {
             self.settings.remove("rabbitmq.url");
         }
         let settings: Settings = serde_json::from_value(tree(&self.settings))
-            .expect("each value was tried, and no section's type couples two of its keys");
+            .expect("values that were tried one by one fit together");
         if self.complete {
             self.apply_rules(&settings);
         }
@@ -244,11 +256,14 @@ impl Loading {
             if finding.keys.iter().any(|key| refused.contains(*key)) {
                 continue;
             }
-            let key = finding.keys[0];
+            let key = finding.keys.first().copied().unwrap_or_default();
             let setting = self.settings.get(key);
+            let known = self.known.get(key);
             self.problems.push(Problem {
                 key: key.to_owned(),
-                value: setting.map(|setting| shown(&self.known[key], &setting.value)),
+                value: known
+                    .zip(setting)
+                    .map(|(known, setting)| shown(known, &setting.value)),
                 origin: setting.and_then(|setting| setting.origin.shown(key)),
                 text: finding.text,
             });
@@ -288,6 +303,11 @@ fn tree(settings: &BTreeMap<String, Setting>) -> Value {
     tree
 }
 
+#[expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "only known keys are placed, and all of them have a section"
+)]
 fn place(tree: &mut Value, key: &str, value: Value) {
     let (section, key) = key.split_once('.').expect("known keys have two parts");
     tree[section][key] = value;

@@ -138,6 +138,10 @@ fn load_nonempty(load: &SecretSource) -> Result<SecretString, SecretError> {
 }
 
 /// Makes a UserSig that is valid from `now`, in seconds since 1970, for `lifetime` seconds.
+#[expect(
+    clippy::expect_used,
+    reason = "our own strings and numbers, written to memory"
+)]
 fn sign_at(
     now: u64,
     key: &SecretString,
@@ -185,6 +189,7 @@ fn sign_at(
 }
 
 /// The key is taken as the characters that the console shows, though they look like hexadecimal.
+#[expect(clippy::expect_used, reason = "HMAC takes a key of any length")]
 fn signature(
     now: u64,
     key: &SecretString,

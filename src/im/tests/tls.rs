@@ -42,7 +42,7 @@ fn answer_once() -> (Url, JoinHandle<io::Result<()>>) {
         }
         stream.read_exact(&mut vec![0; length])?;
         let Answer::Keep(bytes) = ok(OK) else {
-            unreachable!("that is what ok() gives")
+            panic!("that is what ok() gives")
         };
         stream.get_mut().write_all(bytes.as_bytes())
     });
