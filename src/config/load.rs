@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use config::{Environment, File, FileFormat, Source};
 use serde_json::Value;
+use zeroize::Zeroizing;
 
 use super::keys::{self, Key, Kind};
 use super::problem::{Problem, Problems};
@@ -53,23 +54,27 @@ pub(super) fn load(
     loading.finish()
 }
 
-/// The environment of this process. Variables that are not UTF-8 matter only if they are ours.
+/// The variables of this process that are ours. The others may hold secrets of other programs, and
+/// need not be UTF-8.
 pub(super) fn process_environment() -> Result<Vec<(String, String)>, Problems> {
+    let prefix = format!("{PREFIX}{SEPARATOR}");
     let mut environment = Vec::new();
     let mut problems = Vec::new();
     for (name, value) in std::env::vars_os() {
         let Ok(name) = name.into_string() else {
             continue;
         };
+        if !name.to_uppercase().starts_with(&prefix) {
+            continue;
+        }
         match value.into_string() {
             Ok(value) => environment.push((name, value)),
-            Err(_) if name.starts_with(&format!("{PREFIX}{SEPARATOR}")) => problems.push(Problem {
+            Err(_) => problems.push(Problem {
                 key: name,
                 value: None,
                 origin: None,
                 text: "the variable is not UTF-8; write the value in a file".into(),
             }),
-            Err(_) => {}
         }
     }
     if problems.is_empty() {
@@ -108,6 +113,7 @@ impl Loading {
 
     fn add_file(&mut self, path: &PathBuf) {
         let layer = std::fs::read_to_string(path)
+            .map(Zeroizing::new)
             .map_err(|error| format!("cannot be read ({error}); mend the path given to --config"))
             .and_then(|text| toml(&text));
         let layer = match layer {
