@@ -13,3 +13,4 @@ mod run;
 #[path = "../shared/secrets.rs"]
 mod secrets;
 mod stage;
+mod tls;
