@@ -71,7 +71,8 @@ async fn a_given_trust_root_is_trusted() {
 #[tokio::test]
 async fn a_server_that_nobody_vouches_for_gets_no_request() {
     let (base_url, server, _) = answer_once();
-    assert_eq!(fault_of(options(base_url)).await, Fault::Tls);
+    let fault = fault_of(options(base_url)).await;
+    assert_eq!(fault, Fault::Tls(TlsFault::UnknownIssuer));
     assert!(server.join().unwrap().is_err());
 }
 
@@ -85,7 +86,8 @@ async fn a_server_that_speaks_no_tls_is_told_apart_from_one_that_is_away() {
         // A close with bytes unread would reset the connection, and the answer might get lost.
         io::copy(&mut stream, &mut io::sink())
     });
-    assert_eq!(fault_of(options(base_url)).await, Fault::Tls);
+    let fault = fault_of(options(base_url)).await;
+    assert_eq!(fault, Fault::Tls(TlsFault::Handshake));
     let _ = server.join().unwrap();
 }
 
