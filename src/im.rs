@@ -4,14 +4,13 @@
 //! wire and the UserSig; it does not know what an error code calls for, when to try again, or where
 //! the user IDs come from.
 
+mod fault;
 #[cfg(test)]
 mod tests;
 mod usersig;
 mod wire;
 
-use std::error::Error;
 use std::fmt;
-use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -26,6 +25,7 @@ use url::Url;
 
 use crate::event::UserId;
 
+pub use fault::{Fault, TlsFault};
 pub use usersig::{Credential, SecretError, SecretSource};
 
 use usersig::Signer;
@@ -85,31 +85,6 @@ pub enum Reply {
     Unclear,
     /// No answer. Whether anything was done is unknown too, unless no connection came about.
     Fault(Fault),
-}
-
-/// Why a call got no answer. The texts are fixed: what a library says of an error may hold the URL,
-/// and with it the UserSig.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Fault {
-    /// Nothing was sent.
-    #[error("no UserSig could be had: {0}")]
-    Secret(SecretError),
-    #[error("the API's host name could not be resolved")]
-    Dns,
-    #[error("the API could not be connected to")]
-    Connect,
-    #[error("no TLS session with the API came about")]
-    Tls,
-    #[error("the API did not answer in time")]
-    Timeout,
-    #[error("the connection broke before the answer was complete")]
-    Interrupted,
-    #[error("the answer has HTTP status {0}")]
-    Status(u16),
-    #[error("the answer is larger than 256 KiB")]
-    TooLarge,
-    #[error("the answer is not JSON")]
-    NotJson,
 }
 
 /// Calls the API. Clones share connections, the UserSig and the clock reading.
@@ -221,7 +196,7 @@ impl Client {
             .body(body)
             .send()
             .await
-            .map_err(|error| fault(&error))?;
+            .map_err(|error| Fault::of(&error))?;
         self.note_clock(response.headers());
         // The API says 200 even when it refuses; anything else is not from the API.
         match response.status() {
@@ -253,41 +228,13 @@ impl Client {
 
 async fn read(mut response: Response) -> Result<Vec<u8>, Fault> {
     let mut answer = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(|error| fault(&error))? {
+    while let Some(chunk) = response.chunk().await.map_err(|error| Fault::of(&error))? {
         if answer.len() + chunk.len() > MAX_ANSWER {
             return Err(Fault::TooLarge);
         }
         answer.extend_from_slice(&chunk);
     }
     Ok(answer)
-}
-
-fn fault(error: &reqwest::Error) -> Fault {
-    if error.is_dns() {
-        Fault::Dns
-    } else if comes_from_tls(error) {
-        Fault::Tls
-    } else if error.is_connect() {
-        Fault::Connect
-    } else if error.is_timeout() {
-        Fault::Timeout
-    } else {
-        Fault::Interrupted
-    }
-}
-
-fn comes_from_tls(error: &(dyn Error + 'static)) -> bool {
-    if error.is::<rustls::Error>() {
-        return true;
-    }
-    // The source of an I/O error is the source of what it wraps: the wrapped one would be missed.
-    let wrapped = error
-        .downcast_ref::<io::Error>()
-        .and_then(io::Error::get_ref);
-    match wrapped {
-        Some(wrapped) => comes_from_tls(wrapped),
-        None => error.source().is_some_and(comes_from_tls),
-    }
 }
 
 impl fmt::Debug for Client {

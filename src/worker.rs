@@ -207,6 +207,10 @@ impl Worker {
         );
     }
 
+    #[expect(
+        clippy::unreachable,
+        reason = "the engine names deliveries that it was told of and has not settled"
+    )]
     fn decode(&mut self, now: Instant, delivery: Delivery) {
         let Some(message) = self.held.message(delivery) else {
             unreachable!("a delivery is held until it is settled");
@@ -284,6 +288,10 @@ impl Worker {
         self.broker.settle(settlement);
     }
 
+    #[expect(
+        clippy::unreachable,
+        reason = "the engine names deliveries that it was told of and has not settled"
+    )]
     fn dead_letter(&mut self, now: Instant, due: crate::engine::Letter) {
         let Some(held) = self.held.letter_parts(due.delivery) else {
             unreachable!("a delivery is held until it is settled");

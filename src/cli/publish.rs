@@ -8,7 +8,6 @@ use anyhow::Context;
 use clap::{ArgGroup, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 use jiff::Timestamp;
-use serde::Serialize;
 use serde_json::json;
 
 use super::{Failure, output};
@@ -51,16 +50,6 @@ impl Reason {
             Reason::Reset => "user.reset",
         }
     }
-}
-
-/// The plain form of an event.
-#[derive(Serialize)]
-struct Event<'a> {
-    #[serde(rename = "type")]
-    kind: &'static str,
-    user_id: &'a str,
-    id: &'a str,
-    time: String,
 }
 
 pub(super) fn run(files: &[PathBuf], arguments: Arguments) -> Result<(), Failure> {
@@ -121,19 +110,12 @@ async fn publish(
     kind: &'static str,
 ) -> Result<(), PublishError> {
     let id = format!("{:032x}", fastrand::u128(..));
-    let event = Event {
-        kind,
-        user_id: user.as_str(),
-        id: &id,
-        time: Timestamp::now().to_string(),
-    };
-    let Ok(body) = serde_json::to_vec(&event) else {
-        unreachable!("four texts are JSON")
-    };
+    let time = Timestamp::now().to_string();
+    let event = json!({ "type": kind, "user_id": user.as_str(), "id": id, "time": time });
     publisher
         .publish(Publishing {
             routing_key: kind,
-            body: &body,
+            body: event.to_string().as_bytes(),
             content_type: "application/json",
             message_id: &id,
             kind,

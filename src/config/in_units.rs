@@ -15,6 +15,10 @@ const UNITS: [&str; 4] = ["h", "m", "s", "ms"];
 /// What the schema says; [`parse`] also wants the units in falling order.
 pub(super) const PATTERN: &str = "^([0-9]+(ms|s|m|h))+$";
 
+/// 100 years. The clock of the process can hold no moment that lies much further ahead, and adding to
+/// it would end the worker at its first delivery.
+const LONGEST: Duration = Duration::from_secs(876_000 * 3600);
+
 /// The serde form of a [`Duration`]: `#[serde(with = "InUnits")]`.
 pub(super) struct InUnits;
 
@@ -30,13 +34,19 @@ impl InUnits {
         deserializer: D,
     ) -> Result<Duration, D::Error> {
         let text = String::deserialize(deserializer)?;
-        parse(&text).ok_or_else(|| {
-            de::Error::custom(if text.parse::<f64>().is_ok() {
-                format!("is a duration without a unit; write it with one, such as {text}s")
-            } else {
-                "is not a duration; write it with units, such as 500ms, 10s, 5m, 1h or 1m30s".into()
-            })
-        })
+        match parse(&text) {
+            Some(duration) if duration <= LONGEST => Ok(duration),
+            Some(_) => Err(de::Error::custom(format!(
+                "must not be above {} (100 years)",
+                print(LONGEST)
+            ))),
+            None if text.parse::<f64>().is_ok() => Err(de::Error::custom(format!(
+                "is a duration without a unit; write it with one, such as {text}s"
+            ))),
+            None => Err(de::Error::custom(
+                "is not a duration; write it with units, such as 500ms, 10s, 5m, 1h or 1m30s",
+            )),
+        }
     }
 }
 

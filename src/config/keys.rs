@@ -107,18 +107,17 @@ fn last_part(name: &str) -> &str {
 
 /// Levenshtein's distance: how many characters must be changed, added or removed.
 fn distance(left: &str, right: &str) -> usize {
-    let right: Vec<char> = right.chars().collect();
-    let mut row: Vec<usize> = (0..=right.len()).collect();
+    let mut row: Vec<usize> = (1..=right.chars().count()).collect();
     for (index, left) in left.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = index + 1;
-        for (column, right) in right.iter().enumerate() {
-            let replaced = diagonal + usize::from(left != *right);
-            diagonal = row[column + 1];
-            row[column + 1] = replaced.min(diagonal + 1).min(row[column] + 1);
+        let (mut diagonal, mut before) = (index, index + 1);
+        for (cell, right) in row.iter_mut().zip(right.chars()) {
+            let replaced = diagonal + usize::from(left != right);
+            diagonal = *cell;
+            *cell = replaced.min(diagonal + 1).min(before + 1);
+            before = *cell;
         }
     }
-    row[right.len()]
+    row.last().copied().unwrap_or_else(|| left.chars().count())
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use config::{Environment, File, FileFormat, Source};
 use serde_json::Value;
+use zeroize::Zeroizing;
 
 use super::keys::{self, Key, Kind};
 use super::problem::{Problem, Problems};
@@ -53,23 +54,27 @@ pub(super) fn load(
     loading.finish()
 }
 
-/// The environment of this process. Variables that are not UTF-8 matter only if they are ours.
+/// The variables of this process that are ours. The others may hold secrets of other programs, and
+/// need not be UTF-8.
 pub(super) fn process_environment() -> Result<Vec<(String, String)>, Problems> {
+    let prefix = format!("{PREFIX}{SEPARATOR}");
     let mut environment = Vec::new();
     let mut problems = Vec::new();
     for (name, value) in std::env::vars_os() {
         let Ok(name) = name.into_string() else {
             continue;
         };
+        if !name.to_uppercase().starts_with(&prefix) {
+            continue;
+        }
         match value.into_string() {
             Ok(value) => environment.push((name, value)),
-            Err(_) if name.starts_with(&format!("{PREFIX}{SEPARATOR}")) => problems.push(Problem {
+            Err(_) => problems.push(Problem {
                 key: name,
                 value: None,
                 origin: None,
                 text: "the variable is not UTF-8; write the value in a file".into(),
             }),
-            Err(_) => {}
         }
     }
     if problems.is_empty() {
@@ -80,6 +85,10 @@ pub(super) fn process_environment() -> Result<Vec<(String, String)>, Problems> {
 }
 
 impl Loading {
+    #[expect(
+        clippy::expect_used,
+        reason = "the default file is compiled in, and every load parses it"
+    )]
     fn of_defaults() -> Loading {
         let mut loading = Loading {
             known: keys::known(),
@@ -104,6 +113,7 @@ impl Loading {
 
     fn add_file(&mut self, path: &PathBuf) {
         let layer = std::fs::read_to_string(path)
+            .map(Zeroizing::new)
             .map_err(|error| format!("cannot be read ({error}); mend the path given to --config"))
             .and_then(|text| toml(&text));
         let layer = match layer {
@@ -137,11 +147,15 @@ impl Loading {
         }
     }
 
+    #[expect(
+        clippy::expect_used,
+        reason = "UTF-8 texts are what the type allows, and each of them is a value"
+    )]
     fn add_environment(&mut self, environment: impl IntoIterator<Item = (String, String)>) {
         let source = Environment::with_prefix(PREFIX)
             .separator(SEPARATOR)
             .source(Some(environment.into_iter().collect()));
-        let layer = collect(&source).expect("UTF-8 texts are all that an environment may hold");
+        let layer = collect(&source).expect("texts are values");
         for (key, value) in layer {
             self.set(&key, value, &Origin::Environment);
         }
@@ -217,6 +231,10 @@ impl Loading {
         });
     }
 
+    #[expect(
+        clippy::expect_used,
+        reason = "each value was tried, and no section's type couples two of its keys"
+    )]
     fn finish(mut self) -> Result<Settings, Problems> {
         let url_is_default = self
             .settings
@@ -226,7 +244,7 @@ impl Loading {
             self.settings.remove("rabbitmq.url");
         }
         let settings: Settings = serde_json::from_value(tree(&self.settings))
-            .expect("each value was tried, and no section's type couples two of its keys");
+            .expect("values that were tried one by one fit together");
         if self.complete {
             self.apply_rules(&settings);
         }
@@ -244,11 +262,14 @@ impl Loading {
             if finding.keys.iter().any(|key| refused.contains(*key)) {
                 continue;
             }
-            let key = finding.keys[0];
+            let key = finding.keys.first().copied().unwrap_or_default();
             let setting = self.settings.get(key);
+            let known = self.known.get(key);
             self.problems.push(Problem {
                 key: key.to_owned(),
-                value: setting.map(|setting| shown(&self.known[key], &setting.value)),
+                value: known
+                    .zip(setting)
+                    .map(|(known, setting)| shown(known, &setting.value)),
                 origin: setting.and_then(|setting| setting.origin.shown(key)),
                 text: finding.text,
             });
@@ -288,6 +309,11 @@ fn tree(settings: &BTreeMap<String, Setting>) -> Value {
     tree
 }
 
+#[expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "only known keys are placed, and all of them have a section"
+)]
 fn place(tree: &mut Value, key: &str, value: Value) {
     let (section, key) = key.split_once('.').expect("known keys have two parts");
     tree[section][key] = value;

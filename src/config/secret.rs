@@ -1,13 +1,21 @@
-//! Secrets: given as text or in a file, and never shown.
+//! Secrets: given as text or in a file, never shown, and wiped from memory when they are dropped.
+//!
+//! What is read from a file is in one buffer until it is in its own [`SecretString`], and both are
+//! wiped. A secret that is given as text has been through the loader, whose libraries wipe nothing.
 
 use std::borrow::Cow;
 use std::fmt;
-use std::io;
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use secrecy::SecretString;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use zeroize::Zeroizing;
+
+/// Far more than any secret has, in bytes. A path that leads to something endless is not read on.
+const LONGEST: usize = 64 * 1024;
 
 const REDACTED: &str = "[redacted]";
 
@@ -48,16 +56,26 @@ impl Secret {
             Secret::Text(text) => return Ok(text.0.clone()),
             Secret::File(path) => path,
         };
-        let mut text = std::fs::read_to_string(path).map_err(|cause| SecretError::Unreadable {
+        let text = read(path, LONGEST).map_err(|cause| SecretError::Unreadable {
             path: path.clone(),
             cause,
         })?;
-        text.truncate(text.trim_end_matches(['\r', '\n']).len());
-        if text.is_empty() {
-            return Err(SecretError::Empty { path: path.clone() });
+        match text.trim_end_matches(['\r', '\n']) {
+            "" => Err(SecretError::Empty { path: path.clone() }),
+            text => Ok(SecretString::from(text)),
         }
-        Ok(text.into())
     }
+}
+
+/// The text of a file of at most `longest` bytes, in a buffer that never moves and is wiped.
+pub(super) fn read(path: &Path, longest: usize) -> io::Result<Zeroizing<String>> {
+    let mut text = Zeroizing::new(String::with_capacity(longest + 1));
+    let mut start = File::open(path)?.take(longest as u64 + 1);
+    if start.read_to_string(&mut text)? > longest {
+        let error = format!("it is longer than {} KiB", longest / 1024);
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, error));
+    }
+    Ok(text)
 }
 
 impl fmt::Debug for SecretText {
@@ -74,7 +92,9 @@ impl Serialize for SecretText {
 
 impl<'de> Deserialize<'de> for SecretText {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer).map(|text| SecretText(text.into()))
+        // A box is made of a text's exact length: what is longer would be copied, and left behind.
+        String::deserialize(deserializer)
+            .map(|text| SecretText(Zeroizing::new(text).as_str().into()))
     }
 }
 
@@ -107,6 +127,27 @@ mod tests {
         assert!(matches!(secret.load(), Err(SecretError::Empty { .. })));
         std::fs::remove_file(&path).unwrap();
         assert!(matches!(secret.load(), Err(SecretError::Unreadable { .. })));
+    }
+
+    #[test]
+    fn what_is_read_is_wiped_when_it_is_dropped() {
+        fn wiped(_: &impl zeroize::ZeroizeOnDrop) {}
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(&file, "5ec2e7").unwrap();
+        wiped(&read(file.path(), 6).unwrap());
+        wiped(&Secret::File(file.path().to_owned()).load().unwrap());
+        wiped(&Secret::Text(SecretText("5ec2e7".into())).load().unwrap());
+    }
+
+    #[test]
+    fn a_file_that_is_too_long_or_endless_is_not_read_to_its_end() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(&file, "5ec2e7").unwrap();
+        assert!(read(file.path(), 6).is_ok());
+        let error = read(file.path(), 5).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::FileTooLarge);
+        let endless = Secret::File("/dev/zero".into()).load().unwrap_err();
+        assert!(endless.to_string().ends_with("longer than 64 KiB"));
     }
 
     #[test]

@@ -42,8 +42,9 @@ impl EventKey {
         for text in &ids.invalid {
             add(text.as_bytes());
         }
+        let hash: [u8; 32] = hash.finalize().into();
         let mut first_half = [0; 16];
-        first_half.copy_from_slice(&hash.finalize()[..16]);
+        first_half.copy_from_slice(&hash[..16]);
         EventKey(u128::from_le_bytes(first_half))
     }
 }

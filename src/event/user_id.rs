@@ -46,7 +46,9 @@ impl UserId {
             return Err(InvalidUserId::NotPrintable);
         }
         let mut bytes = [0; MAX_BYTES];
-        bytes[..source.len()].copy_from_slice(source);
+        for (byte, source) in bytes.iter_mut().zip(source) {
+            *byte = *source;
+        }
         Ok(UserId {
             length: source.len() as u8,
             bytes,
@@ -54,9 +56,14 @@ impl UserId {
     }
 
     /// The ID itself. For the API and for dead letters; never for logs.
+    #[expect(clippy::expect_used, reason = "only printable ASCII gets in")]
     pub fn as_str(&self) -> &str {
-        std::str::from_utf8(&self.bytes[..usize::from(self.length)])
-            .unwrap_or_else(|_| unreachable!("only printable ASCII gets in"))
+        std::str::from_utf8(self.as_bytes()).expect("printable ASCII is UTF-8")
+    }
+
+    fn as_bytes(&self) -> &[u8] {
+        let (bytes, _) = self.bytes.split_at(usize::from(self.length));
+        bytes
     }
 
     /// What the user is called in logs: a hash under a key that is drawn anew for each process.
@@ -79,7 +86,7 @@ impl Eq for UserId {}
 
 impl Hash for UserId {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        state.write(&self.bytes[..usize::from(self.length)]);
+        state.write(self.as_bytes());
     }
 }
 

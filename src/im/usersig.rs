@@ -15,6 +15,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 use sha2::Sha256;
+use zeroize::Zeroizing;
 
 /// Reads a secret anew at each call, since a mounted file may have been replaced meanwhile. It may
 /// block for as long as reading a small file takes.
@@ -138,6 +139,10 @@ fn load_nonempty(load: &SecretSource) -> Result<SecretString, SecretError> {
 }
 
 /// Makes a UserSig that is valid from `now`, in seconds since 1970, for `lifetime` seconds.
+#[expect(
+    clippy::expect_used,
+    reason = "our own strings and numbers, written to memory"
+)]
 fn sign_at(
     now: u64,
     key: &SecretString,
@@ -158,40 +163,47 @@ fn sign_at(
         #[serde(rename = "TLS.time")]
         time: u64,
         #[serde(rename = "TLS.sig")]
-        signature: String,
+        signature: &'a str,
     }
 
-    let ticket = serde_json::to_vec(&Ticket {
-        version: "2.0",
-        identifier,
-        sdk_app_id,
-        lifetime,
-        time: now,
-        signature: signature(now, key, sdk_app_id, identifier, lifetime),
-    })
-    .expect("strings and numbers are always JSON");
+    let ticket = Zeroizing::new(
+        serde_json::to_vec(&Ticket {
+            version: "2.0",
+            identifier,
+            sdk_app_id,
+            lifetime,
+            time: now,
+            signature: &signature(now, key, sdk_app_id, identifier, lifetime),
+        })
+        .expect("strings and numbers are always JSON"),
+    );
     let mut zlib = ZlibEncoder::new(Vec::new(), Compression::default());
     let zipped = zlib
         .write_all(&ticket)
         .and_then(|()| zlib.finish())
+        .map(Zeroizing::new)
         .expect("writing to memory does not fail");
     // Safe in a URL, but not by the usual alphabet of Base64 for URLs.
-    let text = BASE64_STANDARD
-        .encode(zipped)
-        .replace('+', "*")
-        .replace('/', "-")
-        .replace('=', "_");
+    let base64 = Zeroizing::new(BASE64_STANDARD.encode(&*zipped));
+    let mut text = String::with_capacity(base64.len());
+    text.extend(base64.chars().map(|character| match character {
+        '+' => '*',
+        '/' => '-',
+        '=' => '_',
+        character => character,
+    }));
     SecretString::from(text)
 }
 
 /// The key is taken as the characters that the console shows, though they look like hexadecimal.
+#[expect(clippy::expect_used, reason = "HMAC takes a key of any length")]
 fn signature(
     now: u64,
     key: &SecretString,
     sdk_app_id: u32,
     identifier: &str,
     lifetime: u64,
-) -> String {
+) -> Zeroizing<String> {
     let mut hmac = Hmac::<Sha256>::new_from_slice(key.expose_secret().as_bytes())
         .expect("HMAC takes a key of any length");
     hmac.update(
@@ -201,7 +213,7 @@ fn signature(
         )
         .as_bytes(),
     );
-    BASE64_STANDARD.encode(hmac.finalize().into_bytes())
+    Zeroizing::new(BASE64_STANDARD.encode(hmac.finalize().into_bytes()))
 }
 
 #[cfg(test)]
@@ -317,6 +329,14 @@ mod tests {
         ticket(user_sig.expose_secret())["TLS.time"]
             .as_u64()
             .unwrap()
+    }
+
+    #[test]
+    fn what_is_made_with_the_key_is_wiped_when_it_is_dropped() {
+        fn wiped(_: &impl zeroize::ZeroizeOnDrop) {}
+        let key = SecretString::from(KEY);
+        wiped(&signature(1, &key, APP, "administrator", 1));
+        wiped(&sign_at(1, &key, APP, "administrator", 1));
     }
 
     #[test]

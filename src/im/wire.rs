@@ -47,6 +47,7 @@ fn percent_encode(text: &str) -> String {
         .replace('+', "%20")
 }
 
+#[expect(clippy::expect_used, reason = "our own strings, not what arrives")]
 pub(super) fn request<'a>(accounts: impl Iterator<Item = &'a str>) -> Vec<u8> {
     #[derive(Serialize)]
     struct Request<'a> {

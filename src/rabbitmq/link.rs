@@ -43,9 +43,13 @@ impl Link {
         position: usize,
         name: &str,
     ) -> Result<(Self, LinkEvents), Loss> {
-        let uri = parse(&options.urls[position], options.timing.heartbeat).ok_or(Loss::BadUrl {
-            position: position + 1,
-        })?;
+        let uri = options
+            .urls
+            .get(position)
+            .and_then(|url| parse(url, options.timing.heartbeat))
+            .ok_or(Loss::BadUrl {
+                position: position + 1,
+            })?;
         let tls = match uri.scheme {
             AMQPScheme::AMQP => None,
             AMQPScheme::AMQPS => Some(tls::connector(

@@ -1,6 +1,7 @@
 //! From the configuration to what each part is built from.
 
 use std::borrow::Cow;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -87,14 +88,13 @@ pub fn client_options(settings: &config::Im) -> Result<im::Options, SetupError> 
         credential,
         connect_timeout: settings.connect_timeout,
         request_timeout: settings.request_timeout,
-        ca_pem: settings
-            .ca_file
-            .as_deref()
-            .map(read_pem)
-            .transpose()?
-            .map(String::into_bytes),
+        ca_pem: certificates(settings.ca_file.as_deref())?.map(String::into_bytes),
         max_idle_connections: settings.max_in_flight,
     })
+}
+
+fn certificates(file: Option<&Path>) -> Result<Option<String>, PemError> {
+    file.map(|file| Ok(read_pem(file)?.to_string())).transpose()
 }
 
 fn source(secret: Secret) -> im::SecretSource {
@@ -116,8 +116,8 @@ pub fn broker_options(settings: &Settings) -> Result<rabbitmq::Options, SetupErr
     let broker = &settings.rabbitmq;
     let identity = match (&broker.cert_file, &broker.key_file) {
         (Some(cert), Some(key)) => Some(Identity {
-            cert_pem: read_pem(cert)?,
-            key_pem: SecretString::from(read_pem(key)?),
+            cert_pem: read_pem(cert)?.to_string(),
+            key_pem: SecretString::from(read_pem(key)?.as_str()),
         }),
         _ => None,
     };
@@ -127,7 +127,7 @@ pub fn broker_options(settings: &Settings) -> Result<rabbitmq::Options, SetupErr
             .iter()
             .map(|url| SecretString::from(url.expose_secret()))
             .collect(),
-        ca_pem: broker.ca_file.as_deref().map(read_pem).transpose()?,
+        ca_pem: certificates(broker.ca_file.as_deref())?,
         identity,
         exchange: broker.exchange.clone(),
         routing_keys: broker.routing_keys.clone(),

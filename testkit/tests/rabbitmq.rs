@@ -233,7 +233,7 @@ async fn a_delivery_held_beyond_the_consumer_timeout_ends_the_consumer() {
 #[tokio::test]
 async fn a_node_with_tls_takes_clients_with_the_right_certificate_only() {
     let folder = tempfile::tempdir().unwrap();
-    let certificates = Certificates::make(folder.path()).await.unwrap();
+    let certificates = Certificates::make(folder.path()).unwrap();
     let node = Node::builder()
         .tls(&certificates, ClientCertificate::Required)
         .start()
@@ -254,8 +254,8 @@ async fn a_node_with_tls_takes_clients_with_the_right_certificate_only() {
         timeout(PATIENCE, connection).await.unwrap()
     };
     let identity = OwnedIdentity::PKCS8 {
-        pem: std::fs::read(&certificates.client).unwrap(),
-        key: std::fs::read(&certificates.client_key).unwrap(),
+        pem: std::fs::read(&certificates.client.certificate).unwrap(),
+        key: std::fs::read(&certificates.client.key).unwrap(),
     };
     assert!(connect(Some(identity)).await.unwrap().status().connected());
     assert!(connect(None).await.is_err());

@@ -7,8 +7,10 @@
 
 mod commands;
 mod config;
+mod exposure;
 mod program;
 mod run;
 #[path = "../shared/secrets.rs"]
 mod secrets;
 mod stage;
+mod tls;

@@ -132,6 +132,10 @@ pub struct Running {
 }
 
 impl Running {
+    pub fn id(&self) -> u32 {
+        self.child.id().expect("it runs")
+    }
+
     pub fn log(&self) -> String {
         std::fs::read_to_string(&self.log).expect("the log can be read")
     }
@@ -147,7 +151,7 @@ impl Running {
 
     /// Sends `TERM`, `INT` or another signal.
     pub async fn signal(&self, name: &str) {
-        let process = self.child.id().expect("it runs").to_string();
+        let process = self.id().to_string();
         let kill = Command::new("kill")
             .args(["-s", name, &process])
             .status()

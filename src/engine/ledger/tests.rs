@@ -30,7 +30,7 @@ fn settle(ledger: &mut Ledger, now: Instant, open: &BTreeSet<u64>, settled: &mut
                 );
                 assert!(settled.insert(one.tag), "{one:?} was settled before");
             }
-            Settlement::HandBack(_) => unreachable!("not asked for"),
+            Settlement::HandBack(_) => panic!("not asked for"),
         }
     }
 }

@@ -5,18 +5,24 @@ use std::thread::{self, JoinHandle};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
+use testkit::tls::Certificates;
 
 use super::*;
 
-const ROOT: &[u8] = include_bytes!("../testdata/root.pem");
-
-/// Answers one call over TLS, with a certificate that no system trusts.
-fn answer_once() -> (Url, JoinHandle<io::Result<()>>) {
+/// Answers one call over TLS, with a certificate that no system trusts. The last is the root to trust.
+fn answer_once() -> (Url, JoinHandle<io::Result<()>>, Vec<u8>) {
+    let folder = tempfile::tempdir().unwrap();
+    let Certificates {
+        server,
+        server_authority,
+        ..
+    } = Certificates::make(folder.path()).unwrap();
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let chain = CertificateDer::pem_slice_iter(include_bytes!("../testdata/server.pem"))
+    let chain = CertificateDer::pem_file_iter(server.certificate)
+        .unwrap()
         .collect::<Result<Vec<_>, _>>()
         .unwrap();
-    let key = PrivateKeyDer::from_pem_slice(include_bytes!("../testdata/server.key.pem")).unwrap();
+    let key = PrivateKeyDer::from_pem_file(server.key).unwrap();
     let config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .unwrap()
@@ -42,18 +48,19 @@ fn answer_once() -> (Url, JoinHandle<io::Result<()>>) {
         }
         stream.read_exact(&mut vec![0; length])?;
         let Answer::Keep(bytes) = ok(OK) else {
-            unreachable!("that is what ok() gives")
+            panic!("that is what ok() gives")
         };
         stream.get_mut().write_all(bytes.as_bytes())
     });
-    (Url::parse(&url).unwrap(), server)
+    let root = std::fs::read(server_authority).unwrap();
+    (Url::parse(&url).unwrap(), server, root)
 }
 
 #[tokio::test]
 async fn a_given_trust_root_is_trusted() {
-    let (base_url, server) = answer_once();
+    let (base_url, server, root) = answer_once();
     let client = Client::new(Options {
-        ca_pem: Some(ROOT.to_vec()),
+        ca_pem: Some(root),
         ..options(base_url)
     })
     .unwrap();
@@ -63,8 +70,9 @@ async fn a_given_trust_root_is_trusted() {
 
 #[tokio::test]
 async fn a_server_that_nobody_vouches_for_gets_no_request() {
-    let (base_url, server) = answer_once();
-    assert_eq!(fault_of(options(base_url)).await, Fault::Tls);
+    let (base_url, server, _) = answer_once();
+    let fault = fault_of(options(base_url)).await;
+    assert_eq!(fault, Fault::Tls(TlsFault::UnknownIssuer));
     assert!(server.join().unwrap().is_err());
 }
 
@@ -78,7 +86,8 @@ async fn a_server_that_speaks_no_tls_is_told_apart_from_one_that_is_away() {
         // A close with bytes unread would reset the connection, and the answer might get lost.
         io::copy(&mut stream, &mut io::sink())
     });
-    assert_eq!(fault_of(options(base_url)).await, Fault::Tls);
+    let fault = fault_of(options(base_url)).await;
+    assert_eq!(fault, Fault::Tls(TlsFault::Handshake));
     let _ = server.join().unwrap();
 }
 

@@ -156,7 +156,9 @@ impl Builder {
             settings.push(format!(
                 "{{ssl_options, [{{certfile, {:?}}}, {{keyfile, {:?}}}, {{cacertfile, {:?}}}, \
                  {{verify, {verify}}}, {{fail_if_no_peer_cert, {required}}}]}}",
-                certificates.server, certificates.server_key, certificates.client_authority,
+                certificates.server.certificate,
+                certificates.server.key,
+                certificates.client_authority,
             ));
         }
         settings.extend(
