@@ -9,6 +9,7 @@
 //! API, reads no file or environment, and logs nothing: what happened is in the values it gives.
 
 mod broker;
+mod contact;
 mod inspect;
 mod lanes;
 mod letters;
@@ -32,7 +33,7 @@ pub use publisher::{PublishError, Publisher, Publishing};
 pub use settlements::Settlement;
 pub use topology::Warning;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// What [`Broker::next`] tells.
 #[derive(Debug)]
@@ -69,6 +70,8 @@ pub enum Event {
     /// The broker takes no publishes for now (memory or disk alarm): letters wait, acks go on.
     Blocked,
     Unblocked,
+    /// The broker has answered what it was asked at this moment.
+    InTouch(Instant),
     /// The number of consumers of a queue without a single active consumer changed.
     ShareChanged(u32),
 }

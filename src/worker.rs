@@ -86,9 +86,13 @@ struct Worker {
 
 impl Worker {
     fn new(settings: &Settings) -> Result<Worker, SetupError> {
+        let broker_options = broker_options(settings)?;
         Ok(Worker {
-            engine: Engine::new(wiring::engine_settings(settings), Instant::now()),
-            broker: Broker::new(broker_options(settings)?),
+            engine: Engine::new(
+                wiring::engine_settings(settings, broker_options.lease()),
+                Instant::now(),
+            ),
+            broker: Broker::new(broker_options),
             consuming: None,
             client: Client::new(client_options(&settings.im)?).map_err(SetupError::Client)?,
             calls: JoinSet::new(),
@@ -182,6 +186,7 @@ impl Worker {
             rabbitmq::Event::LetterRefused(id, _) => {
                 self.engine.handle(now, Input::LetterRefused(LetterId(id)));
             }
+            rabbitmq::Event::InTouch(since) => self.engine.handle(now, Input::InTouch { since }),
             rabbitmq::Event::NotOpened { .. }
             | rabbitmq::Event::Blocked
             | rabbitmq::Event::Unblocked => {}

@@ -10,7 +10,10 @@ fn the_promises_hold_on_two_thousand_bad_days() {
     match simulation::run_all(0..2_000) {
         Ok(total) => println!("2000 seeds: {}", total.describe(started.elapsed())),
         Err((seed, violation)) => {
-            panic!("seed {seed}: {violation}\n\n{}", simulation::report(seed))
+            panic!(
+                "seed {seed}: {violation}\n\n{}",
+                simulation::report(seed, true)
+            )
         }
     }
 }

@@ -224,10 +224,18 @@ impl Plan {
         }
     }
 
+    /// How long all of it takes at the full pace.
+    fn work(&self) -> Duration {
+        let users: usize = self.publications.iter().map(|it| it.users.len()).sum();
+        let capacity = capacity(&self.settings, self.latency + self.jitter);
+        Duration::from_secs_f64(users as f64 / capacity)
+    }
+
     /// Whether nothing happens but events, most of them good, so that each is done well within a hold limit.
     pub fn is_fair_weather(&self) -> bool {
         let bad = |event: &&Publication| event.users.iter().any(|user| self.bad.contains_key(user));
         self.disturbances.is_empty()
+            && 4 * self.work() < self.settings.hold_limit
             && !self.bad.values().any(|bad| bad.looks_passing())
             && self.publications.iter().filter(bad).count() <= 1
     }
@@ -252,10 +260,8 @@ impl Plan {
     /// what the engine promises: one lone rejected user in five minutes, a probe every minute at least, whole
     /// hold limits for what went back at the wrong moment, and the work itself at a third of the pace.
     pub fn patience(&self) -> Duration {
-        let users: usize = self.publications.iter().map(|it| it.users.len()).sum();
         let events = self.publications.len() as u32;
-        let capacity = capacity(&self.settings, self.latency + self.jitter);
-        let work = Duration::from_secs_f64(3.0 * users as f64 / capacity);
+        let work = 3 * self.work();
         let users = self.publications.iter().flat_map(|it| &it.users);
         let bad: Vec<Bad> = users
             .filter_map(|user| self.bad.get(user).copied())

@@ -347,6 +347,17 @@ mod tests {
     }
 
     #[test]
+    fn a_way_that_was_slow_and_becomes_quick_breaks_no_quota() {
+        let slow = (0..215).map(|number| {
+            let way = if number % 5 == 0 { 60_000 } else { 30_000 };
+            (0, way, 2_000)
+        });
+        let quick = (0..100).map(|_| (0, 1_000, 2_000));
+        let run = run(30, slow.chain(quick));
+        assert!(busiest(run.arrivals) <= 30);
+    }
+
+    #[test]
     fn calls_are_spread_and_not_sent_in_a_burst() {
         let run = run(100, (0..51).map(|_| (0, 1_000, 1_000)));
         assert_eq!(

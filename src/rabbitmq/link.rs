@@ -162,6 +162,11 @@ fn parse(url: &SecretString, heartbeat: u16) -> Option<AMQPUri> {
     Some(uri)
 }
 
+/// The heartbeat of connections to this URL, in seconds; none where it is not usable.
+pub(super) fn heartbeat(url: &SecretString, default: u16) -> Option<u16> {
+    parse(url, default)?.query.heartbeat
+}
+
 /// A second handle on a socket, to cut it by.
 #[derive(Clone, Default)]
 struct Socket(Arc<Mutex<SocketState>>);

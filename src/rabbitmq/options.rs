@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 
+use super::link;
+
 /// Everything the broker side needs to know; plain values, already validated.
 ///
 /// Names and routing keys are at most 255 bytes, as AMQP has it.
@@ -23,6 +25,18 @@ pub struct Options {
     pub declare: bool,
     pub prefetch: u16,
     pub timing: Timing,
+}
+
+impl Options {
+    /// For how long after a sign of life the broker leaves the queue to us at least: it gives up a peer
+    /// that was silent for the whole heartbeat, not sooner. Half of that, to be on the safe side.
+    pub fn lease(&self) -> Duration {
+        let urls = self.urls.iter();
+        let heartbeats = urls.filter_map(|url| link::heartbeat(url, self.timing.heartbeat));
+        // Zero switches heartbeats off; the broker then notices even later.
+        let shortest = heartbeats.filter(|seconds| *seconds > 0).min();
+        Duration::from_secs(shortest.unwrap_or(self.timing.heartbeat).max(1).into()) / 2
+    }
 }
 
 /// The client certificate for mutual TLS.

@@ -20,6 +20,7 @@ use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use super::{
     Delivery, Event, Letter, LetterRefusal, Loss, Options, Part, Settlement, Warning,
+    contact::Contact,
     lanes::Lanes,
     link::{Link, LinkEvents},
     loss::{CallError, within},
@@ -48,6 +49,9 @@ pub(super) struct Session {
     poll: Interval,
     sharing: Sharing,
     share: u32,
+    contact: Contact,
+    /// No delivery is given any more.
+    draining: bool,
     count: Interval,
     counting: Option<Check<u32>>,
     mending: Option<Check<()>>,
@@ -79,7 +83,6 @@ impl Session {
         let session = Self {
             number,
             consumer: Some(consumer),
-            channel,
             settlements: Settlements::default(),
             settling: None,
             cancelling: None,
@@ -89,10 +92,13 @@ impl Session {
             poll: every(timing.poll),
             sharing: topology.sharing,
             share,
+            contact: Contact::new(channel.clone(), &options),
+            draining: false,
             count: every(timing.count),
             counting: None,
             mending: None,
             loss: None,
+            channel,
             consume,
             publish,
             options,
@@ -120,7 +126,14 @@ impl Session {
 
     /// No delivery is given any more. What the broker had sent ahead is its own again when the
     /// channel closes; its tags are above all that were given, so no ack can include them.
+    ///
+    /// A single active consumer is not cancelled: the broker would make another worker the active one at
+    /// once, while our last calls still use the quota. It hands the queue on when the channel closes.
     pub(super) fn stop_consuming(&mut self) {
+        self.draining = true;
+        if self.sharing == Sharing::SingleActiveConsumer {
+            return;
+        }
         let Some(consumer) = self.consumer.take() else {
             return;
         };
@@ -155,12 +168,15 @@ impl Session {
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
+        if self.draining {
+            return Poll::Pending;
+        }
         self.poll_consumer(cx).map_ok(Event::Delivered)
     }
 
     /// A delivery that is here already. A loss found on the way is told by the next poll.
     pub(super) fn try_delivery(&mut self) -> Option<Delivery> {
-        if self.loss.is_some() {
+        if self.loss.is_some() || self.draining {
             return None;
         }
         match self.poll_consumer(&mut Context::from_waker(Waker::noop())) {
@@ -268,6 +284,9 @@ impl Session {
         {
             self.mending = None;
             answer?;
+        }
+        if let Poll::Ready(answer) = self.contact.poll(cx) {
+            return Poll::Ready(answer.map(Event::InTouch).map_err(Loss::from));
         }
         self.poll_share(cx)
     }

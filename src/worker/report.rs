@@ -124,7 +124,7 @@ pub(super) fn broker_event(event: &rabbitmq::Event) {
         Event::ShareChanged(share) => {
             tracing::info!(quota_shared_by = share, "the number of workers changed");
         }
-        Event::Delivered(_) | Event::LetterConfirmed(_) => {}
+        Event::Delivered(_) | Event::InTouch(_) | Event::LetterConfirmed(_) => {}
     }
 }
 

@@ -34,7 +34,8 @@ pub enum SetupError {
     Client(BuildError),
 }
 
-pub(super) fn engine_settings(settings: &Settings) -> engine::Settings {
+/// `lease` is what the broker's heartbeats allow.
+pub(super) fn engine_settings(settings: &Settings, lease: Duration) -> engine::Settings {
     engine::Settings {
         max_ids: settings.window.max_ids,
         max_wait: settings.window.max_wait,
@@ -42,6 +43,7 @@ pub(super) fn engine_settings(settings: &Settings) -> engine::Settings {
         calls_per_second: settings.im.calls_per_second,
         quota_margin: QUOTA_MARGIN,
         prefetch: usize::from(settings.prefetch()),
+        lease: Some(lease),
         hold_limit: settings.rabbitmq.hold_limit,
         max_attempts: settings.retry.max_attempts,
         backoff_min: settings.retry.backoff_min,
