@@ -6,7 +6,7 @@ use super::Node;
 
 /// A virtual host of a node. It is as private as its name is random, costs
 /// milliseconds to make and goes with its node.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Vhost<'node> {
     node: &'node Node,
     name: String,
