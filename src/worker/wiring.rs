@@ -7,12 +7,12 @@ use std::time::Duration;
 use secrecy::SecretString;
 
 use crate::config::{
-    self, Credentials, EventFormat, PemError, Secret, Settings, UrlsError, read_pem,
+    self, AmqpUrl, Credentials, EventFormat, PemError, Secret, Settings, UrlsError, read_pem,
 };
 use crate::engine::{self, MissingAccount};
 use crate::event::{self, Format, Rules};
 use crate::im::{self, BuildError, Credential};
-use crate::rabbitmq::{self, HeaderValue, Identity, Message, Timing};
+use crate::rabbitmq::{self, HeaderValue, Identity, Message, Timing, UrlSource};
 
 /// How much the way to the API may jitter before a second there could hold too many calls. At 20 ms,
 /// 98 calls a second are left of 100; a fast API gives most of them back.
@@ -121,12 +121,11 @@ pub fn broker_options(settings: &Settings) -> Result<rabbitmq::Options, SetupErr
         }),
         _ => None,
     };
+    let urls = broker.urls()?;
+    let tls = urls.iter().all(AmqpUrl::is_tls);
     Ok(rabbitmq::Options {
-        urls: broker
-            .urls()?
-            .iter()
-            .map(|url| SecretString::from(url.expose_secret()))
-            .collect(),
+        urls: secrets(&urls),
+        newer_urls: broker.url_file.is_some().then(|| newer_urls(broker, tls)),
         ca_pem: broker.ca_file.as_deref().map(read_pem).transpose()?,
         identity,
         exchange: broker.exchange.clone(),
@@ -138,6 +137,23 @@ pub fn broker_options(settings: &Settings) -> Result<rabbitmq::Options, SetupErr
         prefetch: settings.prefetch(),
         timing: Timing::default(),
     })
+}
+
+/// The file of URLs, as it is when a session is opened. One that cannot be used, or that would take the
+/// worker from TLS to a connection in the clear, changes nothing.
+fn newer_urls(broker: &config::RabbitMq, tls: bool) -> UrlSource {
+    let broker = broker.clone();
+    UrlSource(Arc::new(move || {
+        let urls = broker.urls().ok()?;
+        let in_the_clear = tls && !urls.iter().all(AmqpUrl::is_tls);
+        (!in_the_clear).then(|| secrets(&urls))
+    }))
+}
+
+fn secrets(urls: &[AmqpUrl]) -> Vec<SecretString> {
+    urls.iter()
+        .map(|url| SecretString::from(url.expose_secret()))
+        .collect()
 }
 
 /// Reads a message, as the decoder sees it.
