@@ -1,6 +1,6 @@
 # The commands of this project; `make` lists them.
 
-.PHONY: help demo test check fmt lint doc deny rabbitmq
+.PHONY: help demo test torture check fmt lint doc deny rabbitmq
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -15,6 +15,12 @@ test: rabbitmq ## all tests, on real brokers
 	@rm -rf target/tmp/logs
 	cargo test --workspace --locked
 	TAGSWEEP_TEST_LOGS=1 cargo test --locked --test logs
+
+torture: rabbitmq ## every fault 20 times, then docs/RELIABILITY.md; ROWS="api_ disk_" for some of them
+	@status=0; \
+	TAGSWEEP_TORTURE=$${TAGSWEEP_TORTURE:-20} cargo test --locked --test faults -- --test-threads=6 $(ROWS) || status=$$?; \
+	cargo test --quiet --locked --test faults -- --exact --ignored record::the_document_is_written || status=$$?; \
+	exit $$status
 
 check: fmt lint doc deny ## everything that needs no broker
 

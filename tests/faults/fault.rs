@@ -7,6 +7,8 @@ pub mod node;
 pub mod vhost;
 pub mod worker;
 
+use std::time::Duration;
+
 use crate::stage::Stage;
 
 /// What the worker says when a session is over.
@@ -46,15 +48,16 @@ impl Fault {
         }
     }
 
-    /// Returns when it is over.
-    pub async fn lift(self, stage: &mut Stage) {
+    /// Ends it, and tells the moment. Returns when calls that succeed are a sign of work that goes on.
+    pub async fn lift(self, stage: &mut Stage) -> Duration {
         match self {
             Fault::Node(fault) => fault.lift(stage).await,
             Fault::Vhost(fault) => fault.lift(stage).await,
             Fault::Link(fault) => fault.lift(stage),
             Fault::Api(fault) => fault.lift(stage).await,
-            Fault::Worker(fault) => fault.lift(stage).await,
+            Fault::Worker(fault) => return fault.lift(stage).await,
         }
+        stage.simulator.now()
     }
 
     /// Whether it is over as soon as it has struck: there is nothing to lift but what it broke, and the time

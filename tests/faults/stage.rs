@@ -46,6 +46,8 @@ pub struct Stage {
     pub tls: Option<(TlsFront, Certificates)>,
     /// Where the row's own files are: certificates, hosts, the broker's URL.
     pub folder: TempDir,
+    /// The password of the worker's own user at the broker, where it has one.
+    pub password: String,
     /// Whether the worker looks names up in the folder's hosts.
     pub own_names: bool,
     pub settings: BTreeMap<String, String>,
@@ -125,6 +127,7 @@ impl Stage {
             simulator,
             tls,
             folder,
+            password: String::new(),
             own_names: false,
             settings: BTreeMap::new(),
             workers: VecDeque::new(),

@@ -79,9 +79,10 @@ rows! {
     permissions_revoked = Fault::Vhost(vhost::Fault::PermissionsRevoked),
         "permissions on the virtual host revoked",
         "And all connections closed. Given back when the worker was refused.";
-    password_changed = Fault::Vhost(vhost::Fault::PasswordChanged),
-        "password changed at the broker",
-        "And all connections closed. Changed back when the worker was refused.";
+    password_rotated = Fault::Vhost(vhost::Fault::PasswordRotated),
+        "password rotated",
+        "Changed at the broker, and all connections closed. The new one is written into rabbitmq.url_file when the \
+         worker was refused with the old one.";
     api_refuses_connections = Fault::Api(api::Fault::RefusesConnections),
         "API refuses connections",
         "";
@@ -124,7 +125,8 @@ rows! {
         "Counted from the restart, with the second for which a worker that takes over holds back its first call.";
     worker_stopped_beyond_the_heartbeat = Fault::Worker(worker::Fault::Stopped),
         "worker stopped (SIGSTOP) beyond the heartbeat",
-        "Resumed when the broker has given its connections up.";
+        "Resumed when the broker has given its connections up; what it still calls for the old session is not \
+         counted.";
     log_disk_full = Fault::Worker(worker::Fault::LogDiskFull),
         "disk for the log full",
         "A worker is started whose log is /dev/full. It works, and ends in good order; then another one is started \

@@ -37,12 +37,12 @@ pub async fn run(row: &Row) {
 async fn strike_and_lift(fault: Fault, stage: &mut Stage) -> Duration {
     let struck = stage.simulator.now();
     fault.strike(stage).await;
-    fault.lift(stage).await;
-    let lifted = stage.simulator.now();
+    let lifted = fault.lift(stage).await;
+    let now = stage.simulator.now();
     let goes_on = if fault.stops_letters() {
         letter_is_taken(stage).await
     } else {
-        stage.calls_succeed(lifted, 1).await[0].at
+        stage.calls_succeed(now, 1).await[0].at
     };
     goes_on - if fault.is_momentary() { struck } else { lifted }
 }

@@ -1,7 +1,10 @@
 //! What operators do to queues, exchanges and users of the broker.
 
+use testkit::eventually;
+use testkit::rabbitmq::unique;
+
 use super::{LETTER_REFUSED, NO_SESSION, SESSION_LOST};
-use crate::stage::{DEAD_LETTERS, QUEUE, SESSION_OPEN, Stage};
+use crate::stage::{DEAD_LETTERS, PATIENCE, QUEUE, SESSION_OPEN, Stage};
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
@@ -12,11 +15,12 @@ pub enum Fault {
     /// With `rabbitmq.declare = false`: nobody but the operator binds it again.
     DeadLetterBindingRemoved,
     PermissionsRevoked,
-    PasswordChanged,
+    /// `rabbitmq.url_file` gets the new one later.
+    PasswordRotated,
 }
 
 const PASSWORD: &str = "pa55word";
-const OTHER_PASSWORD: &str = "pa55word-of-tomorrow";
+const URL_FILE: &str = "rabbitmq-url";
 
 impl Fault {
     pub async fn prepare(self, stage: &mut Stage) {
@@ -27,15 +31,17 @@ impl Fault {
                 stage.drain_worker().await;
                 stage.set("RABBITMQ__DECLARE", "false");
             }
-            Fault::PermissionsRevoked | Fault::PasswordChanged => {
+            Fault::PermissionsRevoked | Fault::PasswordRotated => {
                 let user = user(stage);
                 let add = format!(
                     "ok = rabbit_auth_backend_internal:add_user(<<\"{user}\">>, <<\"{PASSWORD}\">>, <<\"test\">>)"
                 );
                 stage.broker.node().eval(&add).await.unwrap();
                 allow(stage).await;
-                let url = url(stage, PASSWORD);
-                stage.set("RABBITMQ__URL", url);
+                write_url(stage, PASSWORD);
+                let file = stage.folder.path().join(URL_FILE).display().to_string();
+                stage.settings.remove("TAGSWEEP__RABBITMQ__URL");
+                stage.set("RABBITMQ__URL_FILE", file);
             }
             _ => {}
         }
@@ -71,8 +77,9 @@ impl Fault {
                 close_connections(stage).await;
                 NO_SESSION
             }
-            Fault::PasswordChanged => {
-                change_password(stage, OTHER_PASSWORD).await;
+            Fault::PasswordRotated => {
+                stage.password = unique(PASSWORD);
+                change_password(stage, &stage.password).await;
                 close_connections(stage).await;
                 NO_SESSION
             }
@@ -93,7 +100,7 @@ impl Fault {
                 amqp.bind(DEAD_LETTERS, DEAD_LETTERS).await.unwrap();
             }
             Fault::PermissionsRevoked => allow(stage).await,
-            Fault::PasswordChanged => change_password(stage, PASSWORD).await,
+            Fault::PasswordRotated => write_url(stage, &stage.password),
         }
     }
 }
@@ -103,7 +110,7 @@ impl Fault {
 async fn publish_what_the_broker_dropped(stage: &mut Stage) {
     let published = stage.load.published();
     let queue = "the queue is there again";
-    testkit::eventually(crate::stage::PATIENCE, queue, async || {
+    eventually(PATIENCE, queue, async || {
         stage.broker.vhost().consumers(QUEUE).await.ok()
     })
     .await;
@@ -146,9 +153,10 @@ fn user(stage: &Stage) -> String {
     format!("worker-of-{}", stage.broker.vhost().name())
 }
 
-fn url(stage: &Stage, password: &str) -> String {
+fn write_url(stage: &Stage, password: &str) {
     let login = format!("{}:{password}", user(stage));
-    stage.broker_url().replace("guest:guest", &login)
+    let url = stage.broker_url().replace("guest:guest", &login);
+    std::fs::write(stage.folder.path().join(URL_FILE), url).unwrap();
 }
 
 async fn allow(stage: &Stage) {
