@@ -78,7 +78,7 @@ impl Default for Timing {
             poll: Duration::from_secs(1),
             count: Duration::from_secs(3),
             backoff_min: Duration::from_millis(250),
-            backoff_max: Duration::from_secs(5),
+            backoff_max: Duration::from_secs(3),
             steady_after: Duration::from_secs(60),
             heartbeat: 10,
         }

@@ -7,8 +7,6 @@ pub mod node;
 pub mod vhost;
 pub mod worker;
 
-use std::time::Duration;
-
 use crate::stage::Stage;
 
 /// What the worker says when a session is over.
@@ -48,16 +46,15 @@ impl Fault {
         }
     }
 
-    /// Ends it, and tells the moment. Returns when calls that succeed are a sign of work that goes on.
-    pub async fn lift(self, stage: &mut Stage) -> Duration {
+    /// Returns when it is over.
+    pub async fn lift(self, stage: &mut Stage) {
         match self {
             Fault::Node(fault) => fault.lift(stage).await,
             Fault::Vhost(fault) => fault.lift(stage).await,
             Fault::Link(fault) => fault.lift(stage),
             Fault::Api(fault) => fault.lift(stage).await,
-            Fault::Worker(fault) => return fault.lift(stage).await,
+            Fault::Worker(fault) => fault.lift(stage).await,
         }
-        stage.simulator.now()
     }
 
     /// Whether it is over as soon as it has struck: there is nothing to lift but what it broke, and the time
@@ -76,6 +73,18 @@ impl Fault {
                 )
                 | Fault::Worker(Worker::ActiveKilled)
         )
+    }
+
+    /// Whether the worker needs another broker session. What it calls before that are windows of the old one,
+    /// and no sign of work that goes on.
+    pub fn ends_session(self) -> bool {
+        use node::Fault as Node;
+        match self {
+            Fault::Link(_) | Fault::Worker(worker::Fault::Stopped) => true,
+            Fault::Node(fault) => !matches!(fault, Node::MemoryAlarm | Node::DiskAlarm),
+            Fault::Vhost(_) => !self.stops_letters(),
+            Fault::Api(_) | Fault::Worker(_) => false,
+        }
     }
 
     /// Whether it stops dead letters, so that work goes on when one is taken.

@@ -125,8 +125,7 @@ rows! {
         "Counted from the restart, with the second for which a worker that takes over holds back its first call.";
     worker_stopped_beyond_the_heartbeat = Fault::Worker(worker::Fault::Stopped),
         "worker stopped (SIGSTOP) beyond the heartbeat",
-        "Resumed when the broker has given its connections up; what it still calls for the old session is not \
-         counted.";
+        "Resumed when the broker has given its connections up.";
     log_disk_full = Fault::Worker(worker::Fault::LogDiskFull),
         "disk for the log full",
         "A worker is started whose log is /dev/full. It works, and ends in good order; then another one is started \

@@ -9,7 +9,7 @@ use crate::account::Account;
 use crate::fault::Fault;
 use crate::load::{Event, Flaw};
 use crate::record;
-use crate::stage::{CALLS_PER_SECOND, DEAD_LETTERS, PATIENCE, QUEUE, Stage};
+use crate::stage::{CALLS_PER_SECOND, DEAD_LETTERS, PATIENCE, QUEUE, SESSION_OPEN, Stage};
 use crate::table::Row;
 
 /// Calls that show that work is flowing.
@@ -35,13 +35,18 @@ pub async fn run(row: &Row) {
 
 /// The time from the end of the fault until work goes on.
 async fn strike_and_lift(fault: Fault, stage: &mut Stage) -> Duration {
+    let mark = stage.worker().mark();
     let struck = stage.simulator.now();
     fault.strike(stage).await;
-    let lifted = fault.lift(stage).await;
-    let now = stage.simulator.now();
+    fault.lift(stage).await;
+    let lifted = stage.simulator.now();
+    if fault.ends_session() {
+        stage.worker().says_since(mark, SESSION_OPEN).await;
+    }
     let goes_on = if fault.stops_letters() {
         letter_is_taken(stage).await
     } else {
+        let now = stage.simulator.now();
         stage.calls_succeed(now, 1).await[0].at
     };
     goes_on - if fault.is_momentary() { struck } else { lifted }

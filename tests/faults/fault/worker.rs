@@ -1,8 +1,5 @@
 //! What befalls the worker's own process.
 
-use std::time::Duration;
-
-use im_simulator::Simulator;
 use testkit::eventually;
 
 use crate::stage::{PATIENCE, QUEUE, SESSION_OPEN, Stage};
@@ -52,26 +49,14 @@ impl Fault {
         }
     }
 
-    /// Tells the moment at which it is over.
-    pub async fn lift(self, stage: &mut Stage) -> Duration {
+    pub async fn lift(self, stage: &mut Stage) {
         match self {
             Fault::Killed | Fault::ActiveKilled => stage.start_worker(),
-            Fault::Stopped => return resume(stage.worker(), &stage.simulator).await,
+            Fault::Stopped => stage.worker().signal("CONT").await,
             Fault::LogDiskFull => {
                 stage.drain_worker().await;
                 stage.start_worker();
             }
         }
-        stage.simulator.now()
     }
-}
-
-/// Returns when the worker has found its session lost and opened another one: what it calls before that are
-/// windows of the old one.
-async fn resume(worker: &Worker, simulator: &Simulator) -> Duration {
-    let mark = worker.mark();
-    worker.signal("CONT").await;
-    let resumed = simulator.now();
-    worker.says_since(mark, SESSION_OPEN).await;
-    resumed
 }
