@@ -89,6 +89,7 @@ enum Mix {
 /// A publisher at work.
 pub struct Load {
     url: String,
+    simulator: Arc<Simulator>,
     book: Arc<Mutex<Vec<Event>>>,
     mix: watch::Sender<Mix>,
     task: JoinHandle<()>,
@@ -99,11 +100,12 @@ impl Load {
         let book = Arc::new(Mutex::new(Vec::new()));
         let (mix, wanted) = watch::channel(Mix::Everything);
         let task = tokio::spawn({
-            let (url, book) = (url.clone(), Arc::clone(&book));
+            let (url, simulator, book) = (url.clone(), Arc::clone(&simulator), Arc::clone(&book));
             async move { publish_steadily(&url, &simulator, &book, &wanted).await }
         });
         Load {
             url,
+            simulator,
             book,
             mix,
             task,
@@ -129,7 +131,13 @@ impl Load {
 
     /// So many malformed events at once; they are in the queue on return.
     pub async fn publish_malformed(&self, count: usize) {
-        let events = write(&self.book, count, |_| Flaw::Malformed);
+        let events = write(&self.book, &self.simulator, count, |_| Flaw::Malformed);
+        self.publish(&events).await;
+    }
+
+    /// So many sound events at once, for twice as many users; they are in the queue on return.
+    pub async fn publish_backlog(&self, count: usize) {
+        let events = write(&self.book, &self.simulator, count, |_| Flaw::None);
         self.publish(&events).await;
     }
 
@@ -158,10 +166,7 @@ async fn publish_steadily(
             Mix::Sound => |_| Flaw::None,
             Mix::Nothing => return,
         };
-        let events = write(book, EVENTS_A_TICK, flaw);
-        for event in &events {
-            event.introduce(simulator);
-        }
+        let events = write(book, simulator, EVENTS_A_TICK, flaw);
         while !try_publish(&mut amqp, url, &events).await {
             ticks.tick().await;
         }
@@ -177,8 +182,13 @@ fn usual_flaw(number: usize) -> Flaw {
     }
 }
 
-/// Writes the next events into the book.
-fn write(book: &Mutex<Vec<Event>>, count: usize, flaw: fn(usize) -> Flaw) -> Vec<Event> {
+/// Writes the next events into the book, and their users into the app.
+fn write(
+    book: &Mutex<Vec<Event>>,
+    simulator: &Simulator,
+    count: usize,
+    flaw: fn(usize) -> Flaw,
+) -> Vec<Event> {
     let mut book = lock(book);
     let first = book.len();
     for number in first..first + count {
@@ -189,11 +199,13 @@ fn write(book: &Mutex<Vec<Event>>, count: usize, flaw: fn(usize) -> Flaw) -> Vec
         } else {
             1 + number % 3
         };
-        book.push(Event {
+        let event = Event {
             number,
             users: next_user..next_user + users,
             flaw,
-        });
+        };
+        event.introduce(simulator);
+        book.push(event);
     }
     book[first..].to_vec()
 }

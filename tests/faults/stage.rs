@@ -26,8 +26,8 @@ pub const EXCHANGE: &str = "account.events";
 pub const PATIENCE: Duration = Duration::from_secs(120);
 pub const SECRET_KEY: &str = "5ec2e75ec2e75ec2e75ec2e75ec2e75ec2e75ec2e75ec2e75ec2e75ec2e75ec2";
 pub const SESSION_OPEN: &str = "broker session open";
-/// So low that a backlog uses it all, and three times what the load needs.
-pub const CALLS_PER_SECOND: u32 = 40;
+/// Little more than what the load needs, so that a worker that forgets what another one called exceeds it.
+pub const CALLS_PER_SECOND: u32 = 30;
 /// Shorter than the default of 10 s, so that what only a heartbeat can tell takes seconds.
 const HEARTBEAT: &str = "2";
 const CONSUMER_TIMEOUT: Duration = Duration::from_secs(3);

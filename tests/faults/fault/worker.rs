@@ -2,7 +2,7 @@
 
 use testkit::eventually;
 
-use crate::stage::{PATIENCE, QUEUE, SESSION_OPEN, Stage};
+use crate::stage::{CALLS_PER_SECOND, PATIENCE, QUEUE, SESSION_OPEN, Stage};
 use crate::worker::{Place, Worker};
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -16,6 +16,9 @@ pub enum Fault {
     ActiveKilled,
 }
 
+/// Events for three seconds of the quota.
+const BACKLOG: usize = 1_200;
+
 impl Fault {
     pub async fn prepare(self, stage: &mut Stage) {
         if self == Fault::ActiveKilled {
@@ -27,6 +30,10 @@ impl Fault {
     pub async fn strike(self, stage: &mut Stage) {
         match self {
             Fault::Killed | Fault::ActiveKilled => {
+                // The next worker has work for the whole quota, in the second in which this one used it.
+                stage.load.publish_backlog(BACKLOG).await;
+                let now = stage.simulator.now();
+                stage.calls_succeed(now, CALLS_PER_SECOND as usize).await;
                 let active = stage.workers.pop_front().expect("a worker runs");
                 active.kill().await;
             }
