@@ -35,6 +35,13 @@ impl Fault {
         }
     }
 
+    /// What must be so right before it strikes, beside work that flows.
+    pub async fn lead_up(self, stage: &Stage) {
+        if let Fault::Worker(fault) = self {
+            fault.lead_up(stage).await;
+        }
+    }
+
     /// Returns when it is in force and, unless it is over in a moment, felt.
     pub async fn strike(self, stage: &mut Stage) {
         match self {

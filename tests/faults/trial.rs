@@ -25,6 +25,7 @@ pub async fn run(row: &Row) {
     for _ in 0..record::injections() {
         let now = stage.simulator.now();
         stage.calls_succeed(now, FLOW).await;
+        row.fault.lead_up(&stage).await;
         seconds.push(strike_and_lift(row.fault, &mut stage).await.as_secs_f64());
     }
     let account = settle(&mut stage).await;

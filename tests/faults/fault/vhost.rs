@@ -122,10 +122,11 @@ async fn publish_what_the_broker_dropped(stage: &mut Stage) {
     stage.load.publish(&dropped).await;
 }
 
+/// The publisher's as well; it connects again.
 async fn close_connections(stage: &Stage) {
     let vhost = stage.broker.vhost();
-    let closed = vhost.close_connections("the operator says so").await;
-    assert!(closed.unwrap() >= 2, "the worker has two");
+    let closed = vhost.close_connections("the operator says so");
+    closed.await.unwrap();
 }
 
 /// A policy makes the queue full as it is.

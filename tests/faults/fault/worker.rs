@@ -27,13 +27,18 @@ impl Fault {
         }
     }
 
+    /// The next worker is to have work for the whole quota, in the second in which this one has used it.
+    pub async fn lead_up(self, stage: &Stage) {
+        if matches!(self, Fault::Killed | Fault::ActiveKilled) {
+            stage.load.publish_backlog(BACKLOG).await;
+            let now = stage.simulator.now();
+            stage.calls_succeed(now, CALLS_PER_SECOND as usize).await;
+        }
+    }
+
     pub async fn strike(self, stage: &mut Stage) {
         match self {
             Fault::Killed | Fault::ActiveKilled => {
-                // The next worker has work for the whole quota, in the second in which this one used it.
-                stage.load.publish_backlog(BACKLOG).await;
-                let now = stage.simulator.now();
-                stage.calls_succeed(now, CALLS_PER_SECOND as usize).await;
                 let active = stage.workers.pop_front().expect("a worker runs");
                 active.kill().await;
             }
