@@ -107,7 +107,7 @@ rows! {
     api_name_does_not_resolve = Fault::Api(api::Fault::NameGone),
         "API's host name does not resolve",
         "The worker runs with an /etc/hosts of its own, in a mount namespace, from which the name is taken. On a \
-         machine without namespaces it is started again with a name that cannot exist.";
+         machine without namespaces it is started again with a name that is too long to be looked up.";
     api_throttles = Fault::Api(api::Fault::Throttles),
         "API throttles everything (60007)",
         "Quota not asserted: the API says itself that calls come too often.";

@@ -107,21 +107,21 @@ impl Fault {
 const BASE_URL: &str = "IM__BASE_URL";
 
 /// With names of its own the worker goes on running. Where there are no namespaces to be had, it is started
-/// with a name that cannot be: its label is too long to be asked for, so that no query leaves the machine.
-async fn take_name_away(stage: &mut Stage, mut mark: u64) {
+/// with a name that is too long to be looked up: any other one would be asked for outside of this machine.
+async fn take_name_away(stage: &mut Stage, mark: u64) {
     if stage.own_names {
         write(stage, "hosts", "");
         // A connection that stands needs no name.
         stage.api_link.cut().await;
+        let unresolved = "the API's host name could not be resolved";
+        stage.worker().says_since(mark, unresolved).await;
+        stage.worker().says_since(mark, PAUSED).await;
     } else {
         stage.drain_worker().await;
         stage.set(BASE_URL, format!("https://{}.invalid", "a".repeat(64)));
         stage.start_worker();
-        mark = 0;
+        stage.worker().says_since(0, PAUSED).await;
     }
-    let unresolved = "the API's host name could not be resolved";
-    stage.worker().says_since(mark, unresolved).await;
-    stage.worker().says_since(mark, PAUSED).await;
 }
 
 async fn give_name_back(stage: &mut Stage) {
