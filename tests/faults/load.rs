@@ -8,6 +8,7 @@ use std::time::Duration;
 use im_simulator::Simulator;
 use serde_json::json;
 use testkit::amqp::{Amqp, Outgoing};
+use testkit::eventually;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval, timeout};
@@ -144,9 +145,11 @@ impl Load {
     /// Publishes events of the book once more.
     pub async fn publish(&self, events: &[Event]) {
         let mut amqp = None;
-        while !try_publish(&mut amqp, &self.url, events).await {
-            tokio::task::yield_now().await;
-        }
+        eventually(PATIENCE, "events are published", async || {
+            let confirmed = try_publish(&mut amqp, &self.url, events).await;
+            confirmed.then_some(())
+        })
+        .await;
     }
 }
 

@@ -20,8 +20,9 @@ struct Measured {
     events: usize,
     accounted_for: usize,
     lost: usize,
-    wrongly_dead_lettered: usize,
     double_calls: u64,
+    /// What was not as it must be.
+    complaints: Vec<String>,
     /// From the end of each fault until work went on.
     seconds: Vec<f64>,
 }
@@ -42,7 +43,7 @@ pub fn forget(name: &str, version: &str) {
     }
 }
 
-pub fn write(name: &str, version: &str, seconds: &[f64], account: &Account) {
+pub fn write(name: &str, version: &str, seconds: &[f64], account: &Account, complaints: &[String]) {
     if std::env::var_os(TORTURE).is_none() {
         return;
     }
@@ -50,8 +51,8 @@ pub fn write(name: &str, version: &str, seconds: &[f64], account: &Account) {
         events: account.events,
         accounted_for: account.accounted_for,
         lost: account.lost,
-        wrongly_dead_lettered: account.wrongly_dead_lettered,
         double_calls: account.double_calls,
+        complaints: complaints.to_vec(),
         seconds: seconds.to_vec(),
     };
     let file = file(name, version);
@@ -86,7 +87,7 @@ fn the_document_is_written() {
 
 fn table(version: &str) -> String {
     let mut text = format!("\n### RabbitMQ {version}\n\n");
-    text += "| fault | strikes | events | accounted for | lost | double calls | goes on after: median | worst |\n";
+    text += "| fault | strikes | events | users accounted for | lost | double calls | goes on after: median | worst |\n";
     text += "|---|--:|--:|--:|--:|--:|--:|--:|\n";
     for row in ROWS {
         let measured = fs::read(file(row.name, version)).ok();
@@ -102,8 +103,8 @@ fn line(row: &Row, measured: Option<Measured>) -> String {
         accounted_for,
         lost,
         double_calls,
+        complaints,
         mut seconds,
-        ..
     }) = measured
     else {
         return format!("| {} | not run to its end | | | | | | |\n", row.title);
@@ -111,8 +112,12 @@ fn line(row: &Row, measured: Option<Measured>) -> String {
     seconds.sort_by(f64::total_cmp);
     let median = seconds[seconds.len() / 2];
     let worst = seconds[seconds.len() - 1];
+    let failed: String = complaints
+        .iter()
+        .map(|complaint| format!(" **{complaint}**"))
+        .collect();
     format!(
-        "| {} | {} | {events} | {accounted_for} | {lost} | {double_calls} | {median:.1} s | {worst:.1} s |\n",
+        "| {}{failed} | {} | {events} | {accounted_for} | {lost} | {double_calls} | {median:.1} s | {worst:.1} s |\n",
         row.title,
         seconds.len(),
     )

@@ -97,7 +97,7 @@ impl Broker {
 }
 
 impl Stage {
-    /// Everything but the workers, which are started last.
+    /// Returns when the worker consumes.
     pub async fn set_up(fault: Fault) -> Stage {
         let broker = Broker::start(fault).await;
         let simulator = Simulator::start(Options {

@@ -110,7 +110,7 @@ rows! {
          machine without namespaces it is started again with a name that is too long to be looked up.";
     api_throttles = Fault::Api(api::Fault::Throttles),
         "API throttles everything (60007)",
-        "Quota not asserted: the API says itself that calls come too often.";
+        "That the API refuses calls for their frequency is the fault itself; the busiest second still holds.";
     api_fails_inside = Fault::Api(api::Fault::FailsInside),
         "API answers 91000 to everything",
         "";

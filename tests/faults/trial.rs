@@ -29,8 +29,8 @@ pub async fn run(row: &Row) {
         seconds.push(strike_and_lift(row.fault, &mut stage).await.as_secs_f64());
     }
     let account = settle(&mut stage).await;
-    record::write(row.name, &version, &seconds, &account);
     let complaints = account.complaints(CALLS_PER_SECOND, row.fault.throttles());
+    record::write(row.name, &version, &seconds, &account, &complaints);
     assert!(complaints.is_empty(), "{}: {complaints:?}", row.title);
 }
 
@@ -81,13 +81,24 @@ async fn settle(stage: &mut Stage) -> Account {
         stage.drain_worker().await;
     }
     stage.take_letters().await;
-    let left = stage.broker.vhost().ready(QUEUE).await.unwrap();
+    let left = left_in_queue(stage).await;
     let account = Account::draw_up(&events, &stage.letters, &stage.simulator, left);
     assert!(
         account.lost > 0 || (told.is_ok() && cleared.is_ok()),
         "nobody is lost, so nothing can have been waited for in vain"
     );
     account
+}
+
+/// What a worker did not settle is ready again when its consumer is gone.
+async fn left_in_queue(stage: &Stage) -> u64 {
+    let vhost = stage.broker.vhost();
+    eventually(PATIENCE, "all consumers are gone", async || {
+        let consumers = vhost.consumers(QUEUE).await;
+        consumers.is_ok_and(|count| count == 0).then_some(())
+    })
+    .await;
+    vhost.ready(QUEUE).await.unwrap()
 }
 
 /// Returns when every flaw stands in a dead letter.
