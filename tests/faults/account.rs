@@ -1,12 +1,14 @@
 //! The judgement of a row: everything that was published against what the API and the dead letters say.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use im_simulator::Simulator;
 use serde_json::Value;
 use testkit::amqp::Incoming;
 
 use crate::load::{Event, user};
+use crate::stage::CALLS_PER_SECOND;
 
 /// What the dead letters that were taken name.
 #[derive(Default)]
@@ -55,6 +57,13 @@ fn is_cleared(simulator: &Simulator, number: usize) -> bool {
     simulator.clears(&name).count > 0 && simulator.tags(&name).is_some_and(|tags| tags.is_empty())
 }
 
+fn tightest(simulator: &Simulator) -> Option<Duration> {
+    let calls = simulator.journal().entries;
+    let calls: Vec<Duration> = calls.into_iter().map(|call| call.at).collect();
+    let spans = calls.windows(CALLS_PER_SECOND as usize + 1);
+    spans.map(|calls| calls[calls.len() - 1] - calls[0]).min()
+}
+
 /// Everybody who was published, and what became of them.
 pub struct Account {
     pub events: usize,
@@ -67,6 +76,8 @@ pub struct Account {
     pub double_calls: u64,
     pub left_in_queue: u64,
     pub busiest_second: usize,
+    /// The shortest time in which one call more than the quota arrived, as far as the journal goes back.
+    pub tightest: Option<Duration>,
     /// Calls that the API refused for their frequency.
     pub throttled: u64,
 }
@@ -86,6 +97,7 @@ impl Account {
             double_calls: 0,
             left_in_queue,
             busiest_second: simulator.stats().largest_second,
+            tightest: tightest(simulator),
             throttled: simulator.stats().refused_with(60007),
         };
         for event in events {
@@ -112,8 +124,8 @@ impl Account {
     }
 
     /// What is not as it must be; nothing when all is well.
-    pub fn complaints(&self, calls_per_second: u32, throttles: bool) -> Vec<String> {
-        let quota = calls_per_second as usize;
+    pub fn complaints(&self, throttles: bool) -> Vec<String> {
+        let quota = CALLS_PER_SECOND as usize;
         let checks = [
             (self.lost > 0, format!("{} users are lost", self.lost)),
             (
@@ -126,7 +138,12 @@ impl Account {
             ),
             (
                 self.busiest_second > quota,
-                format!("{} calls in a second", self.busiest_second),
+                format!(
+                    "{} calls in a second, {} of them within {:?}",
+                    self.busiest_second,
+                    quota + 1,
+                    self.tightest
+                ),
             ),
             (
                 self.throttled > 0 && !throttles,

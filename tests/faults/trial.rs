@@ -9,7 +9,7 @@ use crate::account::Account;
 use crate::fault::Fault;
 use crate::load::{Event, Flaw};
 use crate::record;
-use crate::stage::{CALLS_PER_SECOND, DEAD_LETTERS, PATIENCE, QUEUE, SESSION_OPEN, Stage};
+use crate::stage::{DEAD_LETTERS, PATIENCE, QUEUE, SESSION_OPEN, Stage};
 use crate::table::Row;
 
 /// Calls that show that work is flowing.
@@ -29,7 +29,7 @@ pub async fn run(row: &Row) {
         seconds.push(strike_and_lift(row.fault, &mut stage).await.as_secs_f64());
     }
     let account = settle(&mut stage).await;
-    let complaints = account.complaints(CALLS_PER_SECOND, row.fault.throttles());
+    let complaints = account.complaints(row.fault.throttles());
     record::write(row.name, &version, &seconds, &account, &complaints);
     assert!(complaints.is_empty(), "{}: {complaints:?}", row.title);
 }
