@@ -181,3 +181,39 @@ fn header_text(value: HeaderValue<'_>) -> Option<Cow<'_, str>> {
         HeaderValue::Boolean(_) | HeaderValue::Other => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use secrecy::ExposeSecret;
+
+    use super::*;
+
+    #[test]
+    fn a_url_file_is_read_anew_and_never_leads_out_of_tls() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let write = |url: &str| std::fs::write(file.path(), url).unwrap();
+        write("amqps://u:pa55word-1@h/v");
+        let settings = BTreeMap::from(
+            [
+                ("RABBITMQ__URL_FILE", file.path().to_str().unwrap()),
+                ("IM__SDK_APP_ID", "1400000000"),
+                ("IM__SECRET_KEY", "5ec2e7"),
+            ]
+            .map(|(key, value)| (format!("TAGSWEEP__{key}"), value.to_owned())),
+        );
+        let settings = config::load(&[], settings).unwrap();
+        let newer = broker_options(&settings).unwrap().newer_urls.unwrap();
+        let newer = || {
+            let urls = (newer.0)()?;
+            Some(urls[0].expose_secret().to_owned())
+        };
+        write("amqps://u:pa55word-2@h/v");
+        assert_eq!(newer().as_deref(), Some("amqps://u:pa55word-2@h/v"));
+        for unusable in ["amqp://u:pa55word-2@h/v", "no URL", ""] {
+            write(unusable);
+            assert_eq!(newer(), None, "{unusable}");
+        }
+    }
+}

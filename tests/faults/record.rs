@@ -85,6 +85,15 @@ fn the_document_is_written() {
     fs::write(DOCUMENT, document).unwrap();
 }
 
+#[test]
+fn every_fault_of_the_table_stands_in_the_document() {
+    let document = fs::read_to_string(DOCUMENT).unwrap();
+    for Row { title, .. } in ROWS {
+        let line = format!("| {title} ");
+        assert!(document.contains(&line), "no {line}: run `make torture`");
+    }
+}
+
 fn table(version: &str) -> String {
     let mut text = format!("\n### RabbitMQ {version}\n\n");
     text += "| fault | strikes | events | users accounted for | lost | double calls | goes on after: median | worst |\n";
