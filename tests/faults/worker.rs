@@ -19,6 +19,9 @@ shift 2
 exec "$@"
 "#;
 
+/// Whatever ends the tests also ends a worker, a stopped one too.
+const MORTAL: [&str; 3] = ["setpriv", "--pdeathsig", "KILL"];
+
 /// What is special about the place that a worker runs in.
 #[derive(Clone, Copy)]
 pub enum Place<'a> {
@@ -39,23 +42,23 @@ impl Worker {
     pub fn start(settings: &BTreeMap<String, String>, place: Place<'_>) -> Worker {
         let log = secrets::folder().join(format!("{}.log", testkit::rabbitmq::unique("faults")));
         let file = File::create(&log).unwrap();
-        let program = env!("CARGO_BIN_EXE_tagsweep");
         let (mut command, output) = match place {
-            Place::Ordinary => (Command::new(program), file),
+            Place::Ordinary => (Command::new(MORTAL[0]), file),
             Place::FullDisk => {
                 let full = File::options().write(true).open("/dev/full");
-                (Command::new(program), full.unwrap())
+                (Command::new(MORTAL[0]), full.unwrap())
             }
             Place::OwnNames(folder) => {
                 let mut command = namespace();
                 command.args(["/bin/sh", "-c", WITH_OWN_NAMES, "sh"]);
                 command.args([folder.join("hosts"), folder.join("nsswitch.conf")]);
-                command.arg(program);
+                command.arg(MORTAL[0]);
                 (command, file)
             }
         };
         command
-            .arg("run")
+            .args(&MORTAL[1..])
+            .args([env!("CARGO_BIN_EXE_tagsweep"), "run"])
             .env_clear()
             .envs(settings)
             .stdin(Stdio::null())
