@@ -1,9 +1,11 @@
 # The commands of this project; `make` lists them.
 
-.PHONY: help demo test test-cluster test-rabbitmq4 check fmt lint doc deny rabbitmq
+.PHONY: help demo test test-cluster test-rabbitmq4 torture simulate planted-bugs check fmt lint doc deny rabbitmq
 
 # The Debian release whose RabbitMQ test-rabbitmq4 takes.
 DEBIAN ?= trixie
+# How many bad days make simulate plays.
+SEEDS ?= 2000
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -25,6 +27,18 @@ test-cluster: rabbitmq ## three nodes, each of them killed in turn
 test-rabbitmq4: ## all tests on RabbitMQ 4.0 (DEBIAN=forky: 4.3), which is fetched but not installed
 	sbin=$$(scripts/rabbitmq-from-debian.sh $(DEBIAN)) && \
 		TESTKIT_RABBITMQ_SBIN=$$sbin cargo test --workspace --locked --no-fail-fast
+
+torture: rabbitmq ## every fault 20 times, then docs/RELIABILITY.md; ROWS="api_ disk_" for some of them
+	@status=0; \
+	TAGSWEEP_TORTURE=$${TAGSWEEP_TORTURE:-20} cargo test --locked --test faults -- --test-threads=6 $(ROWS) || status=$$?; \
+	cargo test --quiet --locked --test faults -- --exact --ignored record::the_document_is_written || status=$$?; \
+	exit $$status
+
+simulate: ## the engine on SEEDS bad days (or on the one of SEED)
+	cargo run --quiet --locked --package simulation -- $(if $(SEED),--seed $(SEED),--seeds $(SEEDS))
+
+planted-bugs: ## whether the simulation finds the bugs of simulation/planted/
+	scripts/planted-bugs.sh
 
 check: fmt lint doc deny ## everything that needs no broker
 

@@ -28,7 +28,7 @@ pub use inspect::{Finding, Outcome, inspect};
 pub use letters::{Letter, LetterRefusal, Mark};
 pub use loss::{Loss, Part};
 pub use message::{Delivery, DeliveryTag, HeaderValue, Message};
-pub use options::{Identity, Options, Timing};
+pub use options::{Identity, Options, Timing, UrlSource};
 pub use publisher::{PublishError, Publisher, Publishing};
 pub use settlements::Settlement;
 pub use topology::Warning;

@@ -46,6 +46,9 @@ struct Arguments {
     /// So many bad UserSigs in a row are answered with 70050 for a minute
     #[arg(long)]
     lock_out_after: Option<u32>,
+    /// How far the API's clock is ahead, such as 25h
+    #[arg(long, default_value = "0ms", value_parser = duration)]
+    clock_ahead: Duration,
     /// A fault rule, such as 91000:p=0.05 or hang:next=3 or reset:p=0.01,for=30s or delay=2s:user=alice;
     /// may be given several times
     #[arg(long = "fault")]
@@ -76,6 +79,7 @@ impl From<Arguments> for Options {
             unknown_accounts: arguments.unknown_accounts,
             feature_enabled: arguments.feature_enabled,
             lock_out_after: arguments.lock_out_after,
+            clock_ahead: arguments.clock_ahead,
             faults: arguments.faults,
             seed: arguments.seed,
             journal_capacity: arguments.journal_capacity,

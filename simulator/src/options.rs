@@ -26,6 +26,8 @@ pub struct Options {
     pub feature_enabled: bool,
     /// So many bad UserSigs in a row are answered with 70050 for a minute; `None`: never.
     pub lock_out_after: Option<u32>,
+    /// How far the API's clock is ahead of this machine's: by it UserSigs expire and answers are dated.
+    pub clock_ahead: Duration,
     /// Fault rules to begin with.
     pub faults: Vec<Rule>,
     /// For the faults' probabilities and the jitter.
@@ -51,6 +53,7 @@ impl Default for Options {
             unknown_accounts: UnknownAccounts::default(),
             feature_enabled: true,
             lock_out_after: None,
+            clock_ahead: Duration::ZERO,
             faults: vec![],
             seed: 0,
             journal_capacity: 100_000,

@@ -12,6 +12,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
+use jiff::fmt::rfc2822::DateTimePrinter;
 use tokio::net::TcpListener;
 
 use crate::call::Call;
@@ -43,14 +44,19 @@ async fn call(
     let Ok(body) = to_bytes(body, MAX_BODY_BYTES).await else {
         return error_page(StatusCode::PAYLOAD_TOO_LARGE);
     };
-    let outcome = {
+    let (outcome, clock_ahead) = {
         let mut service = shared.service();
-        let (now, wall_clock) = (Instant::now(), unix_seconds(SystemTime::now()));
-        service.receive(&Call::new(parts.method, parts.uri, &body, now, wall_clock))
+        let clock_ahead = service.options.clock_ahead;
+        let wall_clock = unix_seconds(SystemTime::now() + clock_ahead);
+        let call = Call::new(parts.method, parts.uri, &body, Instant::now(), wall_clock);
+        (service.receive(&call), clock_ahead)
     };
     let _in_flight = outcome.in_flight.then(|| InFlight(shared.clone()));
     shared.announce();
-    perform(outcome, &cut, &parts.headers).await
+    let mut response = perform(outcome, &cut, &parts.headers).await;
+    let date = http_date(SystemTime::now() + clock_ahead);
+    response.headers_mut().insert(header::DATE, date);
+    response
 }
 
 /// Gives the place of a call back when its answer begins, or when the client has gone away.
@@ -154,6 +160,17 @@ fn dripping(body: Bytes, gap: Duration) -> Body {
         tokio::time::sleep(gap).await;
         Ok::<_, Infallible>(byte)
     }))
+}
+
+/// The time as the header `Date` has it.
+fn http_date(time: SystemTime) -> HeaderValue {
+    let date = jiff::Timestamp::try_from(time).ok().and_then(|time| {
+        DateTimePrinter::new()
+            .timestamp_to_rfc9110_string(&time)
+            .ok()
+    });
+    let date = date.expect("a clock between the years -9999 and 9999");
+    HeaderValue::from_str(&date).expect("a date is ASCII")
 }
 
 /// The time in the unit of UserSigs.

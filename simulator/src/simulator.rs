@@ -11,7 +11,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{Notify, oneshot};
 
 use crate::faults::{Rule, RuleId};
-use crate::journal::{Journal, Second, Stats};
+use crate::journal::{Entry, Journal, Second, Stats};
 use crate::options::Options;
 use crate::server;
 use crate::service::{Rejection, Service};
@@ -114,6 +114,11 @@ impl Simulator {
         self.shared.service().options.secret_key = secret_key.into();
     }
 
+    /// How far the API's clock is ahead of this machine's from now on.
+    pub fn set_clock_ahead(&self, ahead: Duration) {
+        self.shared.service().options.clock_ahead = ahead;
+    }
+
     pub fn set_feature_enabled(&self, enabled: bool) {
         self.shared.service().options.feature_enabled = enabled;
     }
@@ -204,6 +209,19 @@ impl Simulator {
 
     pub fn per_second(&self) -> Vec<Second> {
         self.shared.service().histogram.to_vec()
+    }
+
+    /// The time by which the journal is kept: since the simulator's start.
+    pub fn now(&self) -> Duration {
+        self.shared.service().started.elapsed()
+    }
+
+    /// The calls of the journal that arrived after `moment`, oldest first.
+    pub fn journal_since(&self, moment: Duration) -> Vec<Entry> {
+        let service = self.shared.service();
+        let entries = &service.journal.entries;
+        let first = entries.partition_point(|entry| entry.at <= moment);
+        entries.range(first..).cloned().collect()
     }
 
     pub fn journal(&self) -> Journal {

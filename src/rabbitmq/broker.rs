@@ -133,6 +133,7 @@ impl Broker {
                 Phase::Over => return Poll::Pending,
                 Phase::Waiting(pause) => {
                     ready!(pause.as_mut().poll(cx));
+                    self.renew_urls();
                     self.phase = Phase::Opening(Box::pin(open_any(
                         self.sessions + 1,
                         Arc::clone(&self.options),
@@ -155,6 +156,15 @@ impl Broker {
                     });
                 }
             }
+        }
+    }
+
+    fn renew_urls(&mut self) {
+        let newer = self.options.newer_urls.as_ref();
+        if let Some(urls) = newer.and_then(|source| (source.0)())
+            && !urls.is_empty()
+        {
+            Arc::make_mut(&mut self.options).urls = urls;
         }
     }
 

@@ -1,6 +1,6 @@
 //! What a session is opened with.
 
-use std::time::Duration;
+use std::{fmt, sync::Arc, time::Duration};
 
 use secrecy::SecretString;
 
@@ -13,6 +13,8 @@ use super::link;
 pub struct Options {
     /// `amqp://` or `amqps://`, tried in turn. At least one.
     pub urls: Vec<SecretString>,
+    /// Asked before each session, as passwords change.
+    pub newer_urls: Option<UrlSource>,
     /// Trust roots for `amqps://` as PEM, instead of the system's.
     pub ca_pem: Option<String>,
     pub identity: Option<Identity>,
@@ -39,6 +41,16 @@ impl Options {
     }
 }
 
+/// Where URLs come from that may be others by now. None: those that were given last still hold.
+#[derive(Clone)]
+pub struct UrlSource(pub Arc<dyn Fn() -> Option<Vec<SecretString>> + Send + Sync>);
+
+impl fmt::Debug for UrlSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("UrlSource")
+    }
+}
+
 /// The client certificate for mutual TLS.
 #[derive(Clone, Debug)]
 pub struct Identity {
@@ -62,6 +74,7 @@ pub struct Timing {
     /// Between two counts of the consumers of a queue without a single active consumer.
     pub count: Duration,
     pub backoff_min: Duration,
+    /// A broker that is back is found within this, however long it was away.
     pub backoff_max: Duration,
     /// A session that lived this long starts the backoff anew.
     pub steady_after: Duration,
@@ -79,7 +92,7 @@ impl Default for Timing {
             poll: Duration::from_secs(1),
             count: Duration::from_secs(3),
             backoff_min: Duration::from_millis(250),
-            backoff_max: Duration::from_secs(30),
+            backoff_max: Duration::from_secs(3),
             steady_after: Duration::from_secs(60),
             heartbeat: 10,
         }

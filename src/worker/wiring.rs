@@ -8,12 +8,12 @@ use std::time::Duration;
 use secrecy::SecretString;
 
 use crate::config::{
-    self, Credentials, EventFormat, PemError, Secret, Settings, UrlsError, read_pem,
+    self, AmqpUrl, Credentials, EventFormat, PemError, Secret, Settings, UrlsError, read_pem,
 };
 use crate::engine::{self, MissingAccount};
 use crate::event::{self, Format, Rules};
 use crate::im::{self, BuildError, Credential};
-use crate::rabbitmq::{self, HeaderValue, Identity, Message, Timing};
+use crate::rabbitmq::{self, HeaderValue, Identity, Message, Timing, UrlSource};
 
 /// How much the way to the API may jitter before a second there could hold too many calls. At 20 ms,
 /// 98 calls a second are left of 100; a fast API gives most of them back.
@@ -123,12 +123,11 @@ pub fn broker_options(settings: &Settings) -> Result<rabbitmq::Options, SetupErr
         }),
         _ => None,
     };
+    let urls = broker.urls()?;
+    let tls = urls.iter().all(AmqpUrl::is_tls);
     Ok(rabbitmq::Options {
-        urls: broker
-            .urls()?
-            .iter()
-            .map(|url| SecretString::from(url.expose_secret()))
-            .collect(),
+        urls: secrets(&urls),
+        newer_urls: broker.url_file.is_some().then(|| newer_urls(broker, tls)),
         ca_pem: certificates(broker.ca_file.as_deref())?,
         identity,
         exchange: broker.exchange.clone(),
@@ -140,6 +139,23 @@ pub fn broker_options(settings: &Settings) -> Result<rabbitmq::Options, SetupErr
         prefetch: settings.prefetch(),
         timing: Timing::default(),
     })
+}
+
+/// The file of URLs, as it is when a session is opened. One that cannot be used, or that would take the
+/// worker from TLS to a connection in the clear, changes nothing.
+fn newer_urls(broker: &config::RabbitMq, tls: bool) -> UrlSource {
+    let broker = broker.clone();
+    UrlSource(Arc::new(move || {
+        let urls = broker.urls().ok()?;
+        let in_the_clear = tls && !urls.iter().all(AmqpUrl::is_tls);
+        (!in_the_clear).then(|| secrets(&urls))
+    }))
+}
+
+fn secrets(urls: &[AmqpUrl]) -> Vec<SecretString> {
+    urls.iter()
+        .map(|url| SecretString::from(url.expose_secret()))
+        .collect()
 }
 
 /// Reads a message, as the decoder sees it.
@@ -165,5 +181,41 @@ fn header_text(value: HeaderValue<'_>) -> Option<Cow<'_, str>> {
         HeaderValue::Integer(number) => Some(number.to_string().into()),
         HeaderValue::Timestamp(seconds) => Some(seconds.to_string().into()),
         HeaderValue::Boolean(_) | HeaderValue::Other => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use secrecy::ExposeSecret;
+
+    use super::*;
+
+    #[test]
+    fn a_url_file_is_read_anew_and_never_leads_out_of_tls() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let write = |url: &str| std::fs::write(file.path(), url).unwrap();
+        write("amqps://u:pa55word-1@h/v");
+        let settings = BTreeMap::from(
+            [
+                ("RABBITMQ__URL_FILE", file.path().to_str().unwrap()),
+                ("IM__SDK_APP_ID", "1400000000"),
+                ("IM__SECRET_KEY", "5ec2e7"),
+            ]
+            .map(|(key, value)| (format!("TAGSWEEP__{key}"), value.to_owned())),
+        );
+        let settings = config::load(&[], settings).unwrap();
+        let newer = broker_options(&settings).unwrap().newer_urls.unwrap();
+        let newer = || {
+            let urls = (newer.0)()?;
+            Some(urls[0].expose_secret().to_owned())
+        };
+        write("amqps://u:pa55word-2@h/v");
+        assert_eq!(newer().as_deref(), Some("amqps://u:pa55word-2@h/v"));
+        for unusable in ["amqp://u:pa55word-2@h/v", "no URL", ""] {
+            write(unusable);
+            assert_eq!(newer(), None, "{unusable}");
+        }
     }
 }

@@ -21,6 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) fn options(url: String) -> Options {
     Options {
         urls: vec![url.into()],
+        newer_urls: None,
         ca_pem: None,
         identity: None,
         exchange: EXCHANGE.to_owned(),

@@ -246,3 +246,22 @@ async fn tag_limits_are_checked() {
         assert_eq!(reply.code(), code, "{body}");
     }
 }
+
+#[tokio::test]
+async fn a_clock_that_is_ahead_expires_every_user_sig_until_it_is_right_again() {
+    let simulator = simulator_with_alice().await;
+    assert_eq!(clear(&simulator, &["alice"]).await.code(), 0);
+    let year_of = |reply: &crate::client::Reply| {
+        let date = reply.header("date").expect("an answer is dated").to_owned();
+        let year = date.split(' ').nth(3).map(str::parse::<u32>);
+        year.expect("a date has a year").expect("a number")
+    };
+    let now = year_of(&clear(&simulator, &["alice"]).await);
+
+    simulator.set_clock_ahead(400 * DAY);
+    let late = clear(&simulator, &["alice"]).await;
+    assert_eq!(late.code(), 70001);
+    assert!(year_of(&late) > now, "{}", late.head);
+    simulator.set_clock_ahead(Duration::ZERO);
+    assert_eq!(clear(&simulator, &["alice"]).await.code(), 0);
+}

@@ -198,3 +198,15 @@ async fn a_taken_port_is_an_error() {
     .await;
     assert!(second.is_err());
 }
+
+#[tokio::test]
+async fn the_journal_since_a_moment_holds_the_calls_that_came_after_it() {
+    let simulator = simulator_with_alice(Options::default()).await;
+    clear(&simulator, &["alice"]).await;
+    let moment = simulator.now();
+    assert_eq!(simulator.journal_since(moment), []);
+    clear(&simulator, &["alice"]).await;
+    let later = simulator.journal_since(moment);
+    assert!(matches!(later.as_slice(), [call] if call.at > moment));
+    assert_eq!(simulator.journal_since(later[0].at), []);
+}

@@ -225,6 +225,12 @@ impl Node {
         Ok(Vhost::new(self, name))
     }
 
+    /// RabbitMQ's version, such as `3.10.8`.
+    pub async fn version(&self) -> anyhow::Result<String> {
+        let version = self.eval("rabbit_misc:version()").await?;
+        Ok(version.trim_matches('"').to_owned())
+    }
+
     /// The value of Erlang expressions evaluated inside the node, as a printed
     /// term on one line. Takes milliseconds. Comments are not understood.
     pub async fn eval(&self, code: &str) -> anyhow::Result<String> {
@@ -302,14 +308,34 @@ impl Node {
     /// Raises the memory alarm: the broker stops reading from connections that
     /// publish and tells them so (`connection.blocked`).
     pub async fn raise_memory_alarm(&mut self) -> anyhow::Result<()> {
-        self.eval("rabbit_alarm:set_alarm({{resource_limit, memory, node()}, []})")
-            .await
-            .map(drop)
+        self.set_alarm("memory").await
     }
 
     /// Undoes [`Node::raise_memory_alarm`].
     pub async fn clear_memory_alarm(&mut self) -> anyhow::Result<()> {
-        self.eval("rabbit_alarm:clear_alarm({resource_limit, memory, node()})")
+        self.clear_alarm("memory").await
+    }
+
+    /// Raises the alarm of a disk that is almost full; to clients it is the same as that of the memory.
+    pub async fn raise_disk_alarm(&mut self) -> anyhow::Result<()> {
+        self.set_alarm("disk").await
+    }
+
+    /// Undoes [`Node::raise_disk_alarm`].
+    pub async fn clear_disk_alarm(&mut self) -> anyhow::Result<()> {
+        self.clear_alarm("disk").await
+    }
+
+    async fn set_alarm(&self, resource: &str) -> anyhow::Result<()> {
+        let alarm = format!("{{{{resource_limit, {resource}, node()}}, []}}");
+        self.eval(&format!("rabbit_alarm:set_alarm({alarm})"))
+            .await
+            .map(drop)
+    }
+
+    async fn clear_alarm(&self, resource: &str) -> anyhow::Result<()> {
+        let alarm = format!("{{resource_limit, {resource}, node()}}");
+        self.eval(&format!("rabbit_alarm:clear_alarm({alarm})"))
             .await
             .map(drop)
     }

@@ -1,0 +1,139 @@
+//! What befalls the API and the way to it.
+
+use std::time::Duration;
+
+use im_simulator::Fault as Spoilt;
+
+use super::PAUSED;
+use crate::stage::{SECRET_KEY, Stage};
+use crate::worker::has_namespaces;
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    RefusesConnections,
+    Hangs,
+    Resets,
+    TruncatesAnswers,
+    BadGateway,
+    DripsAnswers,
+    WrongCertificate,
+    NameGone,
+    Throttles,
+    /// 91000, "service internal error", to everything.
+    FailsInside,
+    OtherKey,
+    ClockAhead,
+}
+
+impl Fault {
+    pub async fn prepare(self, stage: &mut Stage) {
+        let port = stage.api_link.address().port();
+        match self {
+            Fault::WrongCertificate => {
+                let (_, certificates) = stage.tls.as_ref().expect("this row has a TLS front");
+                let authority = certificates.server_authority.display().to_string();
+                stage.set("IM__CA_FILE", authority);
+                stage.set("IM__BASE_URL", format!("https://localhost:{port}"));
+            }
+            Fault::NameGone => {
+                stage.own_names = has_namespaces().await;
+                if stage.own_names {
+                    write(stage, "nsswitch.conf", "hosts: files\n");
+                    write(stage, "hosts", "127.0.0.1 localhost\n");
+                    stage.set("IM__BASE_URL", format!("http://localhost:{port}"));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    pub async fn strike(self, stage: &mut Stage) {
+        let mark = stage.worker().mark();
+        if let Some(spoilt) = self.spoilt() {
+            stage.simulator.add_fault(spoilt);
+        }
+        match self {
+            Fault::RefusesConnections => {
+                stage.api_link.refuse().await.unwrap();
+                stage.api_link.cut().await;
+            }
+            Fault::WrongCertificate => {
+                let (front, certificates) = stage.tls.as_ref().expect("this row has a TLS front");
+                // Of an authority that the worker does not trust.
+                front.show(&certificates.client).unwrap();
+                stage.api_link.cut().await;
+            }
+            Fault::NameGone => return take_name_away(stage, mark).await,
+            Fault::OtherKey => stage.simulator.set_secret_key("5ec2e7-another"),
+            Fault::ClockAhead => stage
+                .simulator
+                .set_clock_ahead(Duration::from_secs(25 * 3_600)),
+            _ => {}
+        }
+        stage.worker().says_since(mark, PAUSED).await;
+    }
+
+    pub async fn lift(self, stage: &mut Stage) {
+        stage.simulator.clear_faults();
+        match self {
+            Fault::RefusesConnections => stage.api_link.accept().await.unwrap(),
+            Fault::WrongCertificate => {
+                let (front, certificates) = stage.tls.as_ref().expect("this row has a TLS front");
+                front.show(&certificates.server).unwrap();
+            }
+            Fault::NameGone => give_name_back(stage).await,
+            Fault::OtherKey => stage.simulator.set_secret_key(SECRET_KEY),
+            Fault::ClockAhead => stage.simulator.set_clock_ahead(Duration::ZERO),
+            _ => {}
+        }
+    }
+
+    /// What the simulator does to every call.
+    fn spoilt(self) -> Option<Spoilt> {
+        Some(match self {
+            Fault::Hangs => Spoilt::Hang,
+            Fault::Resets => Spoilt::Reset,
+            Fault::TruncatesAnswers => Spoilt::Truncated,
+            Fault::BadGateway => Spoilt::ErrorStatus(502),
+            // An answer has 70 bytes, and a call has 2 s.
+            Fault::DripsAnswers => Spoilt::SlowDrip(Duration::from_millis(200)),
+            Fault::Throttles => Spoilt::Answer(60007),
+            Fault::FailsInside => Spoilt::Answer(91000),
+            _ => return None,
+        })
+    }
+}
+
+const BASE_URL: &str = "IM__BASE_URL";
+
+/// With names of its own the worker goes on running. Where there are no namespaces to be had, it is started
+/// with a name that is too long to be looked up: any other one would be asked for outside of this machine.
+async fn take_name_away(stage: &mut Stage, mark: u64) {
+    if stage.own_names {
+        write(stage, "hosts", "");
+        // A connection that stands needs no name.
+        stage.api_link.cut().await;
+        let unresolved = "the API's host name could not be resolved";
+        stage.worker().says_since(mark, unresolved).await;
+        stage.worker().says_since(mark, PAUSED).await;
+    } else {
+        stage.drain_worker().await;
+        stage.set(BASE_URL, format!("https://{}.invalid", "a".repeat(64)));
+        stage.start_worker();
+        stage.worker().says_since(0, PAUSED).await;
+    }
+}
+
+async fn give_name_back(stage: &mut Stage) {
+    if stage.own_names {
+        write(stage, "hosts", "127.0.0.1 localhost\n");
+    } else {
+        stage.drain_worker().await;
+        stage.set(BASE_URL, format!("http://{}", stage.api_link.address()));
+        stage.start_worker();
+    }
+}
+
+fn write(stage: &Stage, file: &str, text: &str) {
+    std::fs::write(stage.folder.path().join(file), text).unwrap();
+}

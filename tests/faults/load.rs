@@ -1,0 +1,234 @@
+//! A steady stream of events from a publisher that sends again what was not confirmed, and the book of all
+//! that it published.
+
+use std::ops::Range;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use im_simulator::Simulator;
+use serde_json::json;
+use testkit::amqp::{Amqp, Outgoing};
+use testkit::eventually;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::{MissedTickBehavior, interval, timeout};
+
+use crate::stage::{EXCHANGE, PATIENCE};
+
+/// 160 events a second for 320 users.
+const TICK: Duration = Duration::from_millis(50);
+const EVENTS_A_TICK: usize = 8;
+
+pub fn user(number: usize) -> String {
+    format!("pii-{number:07}")
+}
+
+/// What is wrong with an event.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Flaw {
+    None,
+    /// It names nobody.
+    Malformed,
+    /// Its first user is named in the answer's `ErrorList`.
+    ListedUser,
+    /// Its first user makes the API refuse the whole call.
+    RejectedUser,
+}
+
+/// An event and its users, each of whom is in no other event.
+#[derive(Clone)]
+pub struct Event {
+    pub number: usize,
+    pub users: Range<usize>,
+    pub flaw: Flaw,
+}
+
+impl Event {
+    /// The user whom no call can clear.
+    pub fn bad_user(&self) -> Option<usize> {
+        let bad = matches!(self.flaw, Flaw::ListedUser | Flaw::RejectedUser);
+        bad.then_some(self.users.start)
+    }
+
+    pub fn sound_users(&self) -> Range<usize> {
+        self.users.start + usize::from(self.bad_user().is_some())..self.users.end
+    }
+
+    /// Published again it is the same event, with the same ID.
+    pub fn outgoing(&self) -> Outgoing {
+        let users: Vec<String> = self.users.clone().map(user).collect();
+        let body = match self.flaw {
+            Flaw::Malformed => json!({ "broken": self.number }),
+            _ => {
+                json!({ "type": "user.deleted", "user_ids": users, "id": format!("event-{}", self.number) })
+            }
+        };
+        Outgoing::json("user.deleted", body)
+    }
+
+    fn introduce(&self, simulator: &Simulator) {
+        for number in self.users.clone() {
+            simulator.set_tags(user(number), &["tag"]);
+        }
+        match self.flaw {
+            Flaw::ListedUser => simulator.reject_user_in_error_list(user(self.users.start), 70402),
+            Flaw::RejectedUser => simulator.reject_user(user(self.users.start), 90001),
+            Flaw::None | Flaw::Malformed => {}
+        }
+    }
+}
+
+/// What the publisher sends.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Mix {
+    /// A few events in a hundred have a flaw.
+    Everything,
+    Sound,
+    Nothing,
+}
+
+/// A publisher at work.
+pub struct Load {
+    url: String,
+    simulator: Arc<Simulator>,
+    book: Arc<Mutex<Vec<Event>>>,
+    mix: watch::Sender<Mix>,
+    task: JoinHandle<()>,
+}
+
+impl Load {
+    pub fn start(url: String, simulator: Arc<Simulator>) -> Load {
+        let book = Arc::new(Mutex::new(Vec::new()));
+        let (mix, wanted) = watch::channel(Mix::Everything);
+        let task = tokio::spawn({
+            let (url, simulator, book) = (url.clone(), Arc::clone(&simulator), Arc::clone(&book));
+            async move { publish_steadily(&url, &simulator, &book, &wanted).await }
+        });
+        Load {
+            url,
+            simulator,
+            book,
+            mix,
+            task,
+        }
+    }
+
+    /// From now on events have no flaw.
+    pub fn be_sound(&self) {
+        self.mix.send_replace(Mix::Sound);
+    }
+
+    /// Returns when everything is confirmed.
+    pub async fn stop(&mut self) {
+        self.mix.send_replace(Mix::Nothing);
+        let stopped = timeout(PATIENCE, &mut self.task).await;
+        stopped.expect("the publisher gets its confirms").unwrap();
+    }
+
+    /// Everything that was published, confirmed or not.
+    pub fn published(&self) -> Vec<Event> {
+        lock(&self.book).clone()
+    }
+
+    /// So many malformed events at once; they are in the queue on return.
+    pub async fn publish_malformed(&self, count: usize) {
+        let events = write(&self.book, &self.simulator, count, |_| Flaw::Malformed);
+        self.publish(&events).await;
+    }
+
+    /// So many sound events at once, for twice as many users; they are in the queue on return.
+    pub async fn publish_backlog(&self, count: usize) {
+        let events = write(&self.book, &self.simulator, count, |_| Flaw::None);
+        self.publish(&events).await;
+    }
+
+    /// Publishes events of the book once more.
+    pub async fn publish(&self, events: &[Event]) {
+        let mut amqp = None;
+        eventually(PATIENCE, "events are published", async || {
+            let confirmed = try_publish(&mut amqp, &self.url, events).await;
+            confirmed.then_some(())
+        })
+        .await;
+    }
+}
+
+async fn publish_steadily(
+    url: &str,
+    simulator: &Simulator,
+    book: &Mutex<Vec<Event>>,
+    mix: &watch::Receiver<Mix>,
+) {
+    let mut ticks = interval(TICK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut amqp = None;
+    loop {
+        ticks.tick().await;
+        let flaw = match *mix.borrow() {
+            Mix::Everything => usual_flaw,
+            Mix::Sound => |_| Flaw::None,
+            Mix::Nothing => return,
+        };
+        let events = write(book, simulator, EVENTS_A_TICK, flaw);
+        while !try_publish(&mut amqp, url, &events).await {
+            ticks.tick().await;
+        }
+    }
+}
+
+fn usual_flaw(number: usize) -> Flaw {
+    match number % 400 {
+        250 => Flaw::RejectedUser,
+        rest if rest % 100 == 17 => Flaw::Malformed,
+        rest if rest % 50 == 33 => Flaw::ListedUser,
+        _ => Flaw::None,
+    }
+}
+
+/// Writes the next events into the book, and their users into the app.
+fn write(
+    book: &Mutex<Vec<Event>>,
+    simulator: &Simulator,
+    count: usize,
+    flaw: fn(usize) -> Flaw,
+) -> Vec<Event> {
+    let mut book = lock(book);
+    let first = book.len();
+    for number in first..first + count {
+        let flaw = flaw(number);
+        let next_user = book.last().map_or(0, |event| event.users.end);
+        let users = if flaw == Flaw::Malformed {
+            0
+        } else {
+            1 + number % 3
+        };
+        let event = Event {
+            number,
+            users: next_user..next_user + users,
+            flaw,
+        };
+        event.introduce(simulator);
+        book.push(event);
+    }
+    book[first..].to_vec()
+}
+
+/// False when not everything was confirmed: then all of it is to be published again, on a new connection.
+async fn try_publish(amqp: &mut Option<Amqp>, url: &str, events: &[Event]) -> bool {
+    if amqp.is_none() {
+        *amqp = Amqp::connect(url).await.ok();
+    }
+    let Some(connection) = amqp else {
+        return false;
+    };
+    let published = connection.publish(EXCHANGE, events.iter().map(Event::outgoing));
+    let confirmed = published.await.is_ok();
+    if !confirmed {
+        *amqp = None;
+    }
+    confirmed
+}
+
+fn lock(book: &Mutex<Vec<Event>>) -> MutexGuard<'_, Vec<Event>> {
+    book.lock().unwrap_or_else(PoisonError::into_inner)
+}
