@@ -1,6 +1,9 @@
 # The commands of this project; `make` lists them.
 
-.PHONY: help demo test check fmt lint doc deny rabbitmq
+.PHONY: help demo test check fmt lint doc deny fuzz rabbitmq
+
+# For each target of `make fuzz`.
+FUZZ_SECONDS = 60
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -33,6 +36,9 @@ deny:
 	else \
 		echo '!!! cargo-deny is not installed: licences and bans were NOT checked (cargo install cargo-deny)'; \
 	fi
+
+fuzz: ## bad input from a fuzzer, FUZZ_SECONDS=60 for each target
+	@scripts/fuzz.sh $(FUZZ_SECONDS)
 
 rabbitmq:
 	@scripts/install-rabbitmq.sh

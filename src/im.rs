@@ -4,6 +4,8 @@
 //! wire and the UserSig; it does not know what an error code calls for, when to try again, or where
 //! the user IDs come from.
 
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 #[cfg(test)]
 mod tests;
 mod usersig;

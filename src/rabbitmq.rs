@@ -9,6 +9,8 @@
 //! API, reads no file or environment, and logs nothing: what happened is in the values it gives.
 
 mod broker;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod inspect;
 mod lanes;
 mod letters;

@@ -138,7 +138,7 @@ fn load_nonempty(load: &SecretSource) -> Result<SecretString, SecretError> {
 }
 
 /// Makes a UserSig that is valid from `now`, in seconds since 1970, for `lifetime` seconds.
-fn sign_at(
+pub(super) fn sign_at(
     now: u64,
     key: &SecretString,
     sdk_app_id: u32,
