@@ -16,6 +16,8 @@ mod lanes;
 mod letters;
 mod link;
 mod loss;
+mod mend;
+mod mended;
 mod message;
 mod options;
 mod publisher;

@@ -24,6 +24,7 @@ use tokio::time::timeout;
 use super::{
     Loss, Options, Timing,
     loss::{CallError, within},
+    mended::{self, Mended},
     tls,
 };
 
@@ -118,16 +119,16 @@ async fn connect(
     timing: Timing,
 ) -> lapin::Result<lapin::Connection> {
     let properties = ConnectionProperties::default().with_connection_name(name.into());
-    let runtime = lapin::runtime::default_runtime()?;
+    let tokio = lapin::runtime::default_runtime()?;
     lapin::Connection::connector(
         uri,
-        runtime,
-        async move |uri, runtime| {
+        mended::runtime(),
+        async move |uri, _| {
             let host = uri.authority.host.as_str();
             let opening = async {
                 let addresses = tokio::net::lookup_host((host, uri.authority.port)).await?;
                 let addresses: Vec<_> = addresses.collect();
-                let stream = AsyncTcpStream::connect(&runtime, addresses).await?;
+                let stream = AsyncTcpStream::connect(&tokio, addresses).await?;
                 if let AsyncTcpStream::Plain(plain) = &stream {
                     socket.keep(plain.get_ref())?;
                 }
@@ -139,6 +140,7 @@ async fn connect(
             timeout(timing.connect, opening)
                 .await
                 .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+                .map(|stream| AsyncTcpStream::Plain(Mended::new(stream)))
                 .map_err(lapin::Error::from)
         },
         properties,

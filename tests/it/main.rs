@@ -9,4 +9,5 @@ mod log;
 #[path = "../shared/secrets.rs"]
 mod secrets;
 mod stage;
+mod unreadable;
 mod verdicts;
