@@ -14,9 +14,10 @@ pub fn message(routing_key: &str, properties: BasicProperties, body: &[u8]) -> M
     }
 }
 
-/// The properties and the body that a letter is published with.
-pub fn published(letter: Letter) -> (BasicProperties, Vec<u8>) {
-    let outgoing = letter.into_outgoing("tagsweep.dead-letters");
+/// The properties and the body that a letter is published with, on a connection that takes frames of up
+/// to `frame_max` bytes.
+pub fn published(letter: Letter, frame_max: u32) -> (BasicProperties, Vec<u8>) {
+    let outgoing = letter.into_outgoing("tagsweep.dead-letters", frame_max);
     let body = outgoing.body.bytes().to_vec();
     (outgoing.properties, body)
 }

@@ -98,6 +98,11 @@ impl Link {
         .await
     }
 
+    /// The largest frame that both ends take, in bytes; 0 is any.
+    pub(super) fn frame_max(&self) -> u32 {
+        self.connection.configuration().frame_max()
+    }
+
     /// For work that outlives a borrow of the link.
     pub(super) fn connection(&self) -> Arc<lapin::Connection> {
         Arc::clone(&self.connection)

@@ -370,3 +370,45 @@ fn marked(message: &Outgoing, case: &str) -> Outgoing {
         ..message.clone()
     }
 }
+
+/// The largest header that fits into a frame of 128 KiB, beside nothing else.
+const FRAME_FILLING: usize = 128 * 1024 - 38;
+
+#[tokio::test]
+async fn headers_that_fill_a_whole_frame_stop_nobody_even_when_they_are_redelivered() {
+    let mut stage = Stage::new().await;
+    stage.set("WINDOW__MAX_WAIT", "5m");
+    stage.import(0..2);
+    let full = |body: String| {
+        let filling = AMQPValue::LongString(vec![b'x'; FRAME_FILLING].into());
+        let headers = table([("x-fill".to_owned(), filling)]);
+        let properties = BasicProperties::default().with_headers(headers);
+        Outgoing {
+            properties,
+            ..raw(body)
+        }
+    };
+    stage.prepare_queues().await;
+    stage
+        .publish([full(format!(r#"{{{DELETED},"user_id":"{}"}}"#, user(0)))])
+        .await;
+    let worker = stage.worker().await;
+    // The event waits in its hands for a window that is not full, and comes again.
+    testkit::eventually(PATIENCE, "the event is delivered", async || {
+        (stage.ready(QUEUE).await == 0).then_some(())
+    })
+    .await;
+    worker.crash().await;
+    stage.set("WINDOW__MAX_WAIT", "50ms");
+    let worker = stage.worker().await;
+    stage.publish([full("no JSON".to_owned())]).await;
+    stage.delete([1]).await;
+    stage.cleared(2).await;
+    let letters = stage.letters(1).await;
+    assert_eq!(
+        letters[0].header("tagsweep-reason").as_deref(),
+        Some("malformed-event")
+    );
+    assert_eq!(letters[0].body, b"no JSON");
+    stage.finish(worker).await;
+}
