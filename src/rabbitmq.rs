@@ -11,6 +11,7 @@
 mod broker;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
+mod headers;
 mod inspect;
 mod lanes;
 mod letters;

@@ -1,8 +1,9 @@
 //! Nothing that an API says is taken for done unless it says so.
 
+use serde::de::IgnoredAny;
 use serde_json::Value;
 use tagsweep::event::UserId;
-use tagsweep::im::{Fault, Reply, fuzzing};
+use tagsweep::im::{Reply, fuzzing};
 
 /// Those who were asked for, with IDs that need care in JSON.
 const ASKED: [&str; 6] = ["pii-1", "pii-2", "42", "-7", " ", "\"\\|"];
@@ -12,10 +13,15 @@ pub fn answer(input: &[u8]) {
     let reply = fuzzing::reply(input, &asked);
     assert_eq!(reply, fuzzing::reply(input, &asked), "it is deterministic");
     assert!(!format!("{reply:?}").contains("pii-"), "an ID shows");
-    let body = serde_json::from_slice::<Value>(input);
+    let is_understood = matches!(reply, Reply::Done { .. } | Reply::Refused(_));
+    let Ok(body) = serde_json::from_slice::<Value>(input) else {
+        // In what it passes over, a tree of values sees more than JSON asks for.
+        let is_json = serde_json::from_slice::<IgnoredAny>(input).is_ok();
+        assert!(!is_understood || is_json && str::from_utf8(input).is_ok());
+        return;
+    };
     match reply {
         Reply::Done { failed, strangers } => {
-            let body = body.expect("done, and no JSON");
             assert_eq!(
                 (&body["ErrorCode"], &body["ActionStatus"]),
                 (&0.into(), &"OK".into())
@@ -23,17 +29,13 @@ pub fn answer(input: &[u8]) {
             agrees_with_the_list(&body["ErrorList"], &failed, strangers);
         }
         Reply::Refused(code) => {
-            let body = body.expect("refused, and no JSON");
             assert_eq!(
                 (&body["ErrorCode"], &body["ActionStatus"]),
                 (&code.into(), &"FAIL".into())
             );
             assert_ne!(code, 0);
         }
-        Reply::Fault(fault) => {
-            assert_eq!(fault, Fault::NotJson);
-            assert!(body.is_err(), "JSON is taken for none");
-        }
+        Reply::Fault(_) => panic!("JSON is taken for none"),
         Reply::Unclear => {}
     }
 }

@@ -70,13 +70,12 @@ fn is_read_back(event: &Event) {
 /// The plain form, read by way of a tree of values instead of field by field.
 fn agrees_with_a_second_reading(decoded: &Decoded, written: &Written<'_>) {
     let text = written.body.strip_prefix(b"\xef\xbb\xbf");
-    let Ok(body) = serde_json::from_slice::<Value>(text.unwrap_or(written.body)) else {
-        assert!(
-            !matches!(decoded, Decoded::NotForUs(NotForUs::Tombstone))
-                || written.body.len() < 8
-                || written.body.trim_ascii().len() < 8,
-            "a body is taken for a tombstone"
-        );
+    let text = text.unwrap_or(written.body);
+    if *decoded == Decoded::NotForUs(NotForUs::Tombstone) {
+        let text = text.trim_ascii();
+        assert!(text.is_empty() || text == b"null", "taken for a tombstone");
+    }
+    let Ok(body) = serde_json::from_slice::<Value>(text) else {
         return;
     };
     match decoded {
@@ -104,8 +103,7 @@ fn agrees_with_a_second_reading(decoded: &Decoded, written: &Written<'_>) {
                 "an event of ours is foreign"
             );
         }
-        Decoded::NotForUs(NotForUs::Tombstone) => assert_eq!(body, Value::Null),
-        Decoded::Malformed(_) => {}
+        Decoded::NotForUs(NotForUs::Tombstone) | Decoded::Malformed(_) => {}
     }
 }
 

@@ -54,7 +54,10 @@ pub fn letter(input: &[u8]) {
     let (users, invalid, malformed) = match decode(&message) {
         Decoded::Event(event) => (event.users, event.invalid, None),
         Decoded::Malformed(why) => (Vec::new(), Vec::new(), Some(why)),
-        Decoded::NotForUs(_) => (longest_users(), vec!["\u{e9}".repeat(500); 200], None),
+        Decoded::NotForUs(_) if body.is_empty() => {
+            (longest_users(), vec!["\u{e9}".repeat(500); 200], None)
+        }
+        Decoded::NotForUs(_) => return,
     };
     for (reason, frame_max) in REASONS
         .iter()

@@ -5,6 +5,7 @@
 
 mod answer;
 mod event;
+mod frame;
 mod letter;
 mod message;
 #[cfg(test)]
@@ -14,6 +15,7 @@ mod user_sig;
 
 pub use answer::answer;
 pub use event::event;
+pub use frame::frame;
 pub use letter::letter;
 pub use message::Written;
 pub use settings::settings;

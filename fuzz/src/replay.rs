@@ -25,6 +25,11 @@ fn every_kind_of_message_is_read_without_harm() {
 }
 
 #[test]
+fn whatever_a_broker_sends_is_mended_in_place() {
+    replay(super::frame, &["fuzz/seeds/frame"]);
+}
+
+#[test]
 fn no_answer_is_taken_for_done_unless_it_says_so() {
     replay(super::answer, &["fuzz/seeds/answer"]);
 }

@@ -19,9 +19,9 @@ pub fn user_sig(input: &[u8]) {
         is_signed(text);
     }
     is_refused(&in_layers(input));
-    let mut inner = input.to_vec();
-    inner.resize(input.len().saturating_mul(1_000).min(100_000), b' ');
-    is_refused(&in_layers(&inner));
+    if input.len() > 1_000 {
+        is_refused(&in_layers(&input.repeat(1_000)));
+    }
 }
 
 /// Nobody but us has the key.

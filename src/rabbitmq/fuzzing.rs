@@ -1,8 +1,35 @@
 //! Doors for the fuzz targets, which are no part of the broker's edge.
 
+use std::io::Read;
+
+use futures_util::FutureExt;
+use futures_util::io::{AllowStdIo, AsyncReadExt};
 use lapin::BasicProperties;
 
-use super::{Letter, Message};
+use super::mended::Mended;
+use super::{Letter, Message, mend as mending};
+
+pub const METHOD: u8 = mending::METHOD;
+pub const HEADER: u8 = mending::HEADER;
+
+/// Mends the payload of a frame.
+pub fn mend(kind: u8, payload: &mut [u8]) {
+    mending::mend(kind, payload);
+}
+
+/// The payload of a header frame in at most so many bytes.
+pub fn shrink(payload: &[u8], most: usize) -> Option<Vec<u8>> {
+    mending::shrink(payload, most)
+}
+
+/// All that lapin would be given of `stream`.
+pub fn mended(stream: impl Read + Unpin) -> Vec<u8> {
+    let mut given = Vec::new();
+    let mut mended = Mended::new(AllowStdIo::new(stream), 0);
+    let read = mended.read_to_end(&mut given).now_or_never();
+    read.expect("it never waits").expect("it never fails");
+    given
+}
 
 /// A message as a delivery brings it.
 pub fn message(routing_key: &str, properties: BasicProperties, body: &[u8]) -> Message {

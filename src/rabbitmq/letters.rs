@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use lapin::{
     BasicProperties,
-    types::{AMQPValue, FieldArray, FieldTable, LongString, generation::gen_value},
+    types::{AMQPValue, FieldArray, FieldTable, LongString},
 };
 
 use super::{
     Message,
+    headers::{fitting, size},
     lanes::{Body, Outgoing},
 };
 
@@ -128,40 +129,20 @@ fn letter_headers(
         room = room.saturating_sub(size(name, &value));
         headers.insert(name.into(), value);
     }
-    let mut kept: Vec<_> = original
-        .into_iter()
-        .flat_map(FieldTable::inner)
-        .filter(|(name, _)| !is_dropped(name.as_str()))
-        .map(|(name, value)| (size(name.as_str(), value), name, value))
-        .collect();
-    kept.sort_by_key(|(size, ..)| *size);
-    let mut dropped = 0;
-    for (size, name, value) in kept {
-        if let Some(rest) = room.checked_sub(size) {
-            room = rest;
-            headers.insert(name.clone(), value.clone());
-        } else {
-            dropped += 1;
-        }
+    let kept = original.into_iter().flat_map(FieldTable::inner);
+    let kept = kept.filter(|(name, _)| !is_dropped(name.as_str()));
+    let (kept, dropped) = fitting(kept, room);
+    for (name, value) in kept.inner() {
+        headers.insert(name.clone(), value.clone());
     }
     if dropped > 0 {
-        headers.insert(DROPPED.into(), AMQPValue::LongLongInt(dropped));
+        headers.insert(DROPPED.into(), AMQPValue::LongLongInt(dropped.into()));
     }
     headers
 }
 
-/// What a header takes in a frame, in bytes.
-fn size(name: &str, value: &AMQPValue) -> usize {
-    let written = gen_value(value)(Vec::new().into());
-    let (_, size) = written
-        .expect("writing to memory does not fail")
-        .into_inner();
-    1 + name.len() + size as usize
-}
-
 /// Dropped are the headers the broker makes itself, those that would route copies, and our own of an
 /// earlier letter, which tell of another failure.
-
 fn is_dropped(name: &str) -> bool {
     matches!(
         name,

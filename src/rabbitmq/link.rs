@@ -130,6 +130,7 @@ async fn connect(
         mended::runtime(),
         async move |uri, _| {
             let host = uri.authority.host.as_str();
+            let frame_max = uri.query.frame_max.unwrap_or(0);
             let opening = async {
                 let addresses = tokio::net::lookup_host((host, uri.authority.port)).await?;
                 let addresses: Vec<_> = addresses.collect();
@@ -145,7 +146,7 @@ async fn connect(
             timeout(timing.connect, opening)
                 .await
                 .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
-                .map(|stream| AsyncTcpStream::Plain(Mended::new(stream)))
+                .map(|stream| AsyncTcpStream::Plain(Mended::new(stream, frame_max)))
                 .map_err(lapin::Error::from)
         },
         properties,

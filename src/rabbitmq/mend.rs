@@ -3,7 +3,12 @@
 //! A broker hands out what publishers gave it, unread: names and texts that are no UTF-8, at which
 //! lapin gives up the connection, and tables in tables that take it more stack than its thread has,
 //! at which the process ends. Either would come again with every redelivery and stop the queue. Every
-//! change here is in place and keeps the length: this module knows frames, but no streams of them.
+//! change that mends is in place and keeps the length. This module knows frames, but no streams of them.
+
+use lapin::protocol::basic::{gen_properties, parse_properties};
+use lapin::types::ShortString;
+
+use super::headers::{fitting, size};
 
 /// Tables and lists inside of each other that lapin is given at most; deeper ones become bytes. What
 /// the broker adds itself is two deep.
@@ -11,6 +16,9 @@ const DEEPEST: u8 = 32;
 
 /// What stands in for each byte that is not of a UTF-8 text.
 const SUBSTITUTE: u8 = b'?';
+
+/// Class, weight, and size of the body.
+const BEFORE_PROPERTIES: usize = 12;
 
 /// The type octets of frames that hold texts.
 pub(super) const METHOD: u8 = 1;
@@ -25,6 +33,32 @@ pub(super) fn mend(kind: u8, payload: &mut [u8]) {
         HEADER => fields.header(),
         _ => None,
     };
+}
+
+/// The payload of a header frame without the largest headers, so that it has at most so many bytes. A
+/// broker counts deliveries in a header, and adds it even where the publisher left no room for one.
+pub(super) fn shrink(payload: &[u8], most: usize) -> Option<Vec<u8>> {
+    let (around, properties) = payload.split_at_checked(BEFORE_PROPERTIES)?;
+    let (_, properties) = parse_properties(properties).ok()?;
+    let headers = properties.headers().clone()?;
+    let bytes = |(name, value): (&ShortString, _)| size(name.as_str(), value);
+    let bytes: usize = headers.inner().iter().map(bytes).sum();
+    let excess = payload.len().saturating_sub(most);
+    let (fitting, _) = fitting(headers.inner(), bytes.checked_sub(excess)?);
+    let properties = properties.with_headers(fitting);
+    let written = gen_properties(&properties)(around.to_vec().into());
+    Some(written.ok()?.into_inner().0)
+}
+
+/// The largest frame that the broker offers to take and send, if this method is the one that says so.
+pub(super) fn offered_frame_max(method: &[u8]) -> Option<u32> {
+    // connection.tune: class, method, channels, frame, heartbeat
+    let arguments = method.strip_prefix(&[0, 10, 0, 30])?;
+    arguments
+        .get(2..)?
+        .first_chunk()
+        .copied()
+        .map(u32::from_be_bytes)
 }
 
 /// What is left of a payload. `None` is an end that comes too early, or a field of unknown length.
@@ -54,8 +88,7 @@ impl<'a> Fields<'a> {
 
     /// The properties of a message: a flag for each, the highest bit first, and those that are there.
     fn header(&mut self) -> Option<()> {
-        // class, weight, size of the body
-        self.skip(12)?;
+        self.skip(BEFORE_PROPERTIES)?;
         let flags = self.short()?;
         for property in (0..14).filter(|property| flags & (0x8000 >> property) != 0) {
             match property {
@@ -141,8 +174,6 @@ impl<'a> Fields<'a> {
 
 #[cfg(test)]
 mod tests {
-    use amq_protocol::protocol::basic::parse_properties;
-
     use super::*;
 
     const HEADERS: u16 = 0x2000;
@@ -236,6 +267,21 @@ mod tests {
             let (rest, properties) = parse_properties(&payload[12..]).expect("lapin can read it");
             assert!(rest.is_empty() && properties.headers().is_some());
         }
+    }
+
+    #[test]
+    fn a_header_that_is_too_large_for_lapin_loses_its_largest_entries() {
+        let entry = |name, size| [&text(name)[..], &counted(b"S", &vec![b'x'; size])].concat();
+        let table = |entries: &[Vec<u8>]| header(HEADERS, &counted(b"", &entries.concat()));
+        let [a, b, c] = [entry(b"a", 10), entry(b"b", 200), entry(b"c", 100)];
+        let large = table(&[a.clone(), b.clone(), c.clone()]);
+        assert_eq!(shrink(&large, large.len()), Some(large.clone()));
+        assert_eq!(
+            shrink(&large, large.len() - 1),
+            Some(table(&[a.clone(), c]))
+        );
+        assert_eq!(shrink(&large, 40), Some(table(&[a])));
+        assert_eq!(shrink(&large, 10), None);
     }
 
     #[test]

@@ -14,7 +14,7 @@ use futures_util::Stream;
 use futures_util::io::{AsyncRead, AsyncWrite};
 use lapin::AsyncTcpStream;
 
-use super::mend::{HEADER, METHOD, mend};
+use super::mend::{HEADER, METHOD, mend, offered_frame_max, shrink};
 
 /// Frame type, channel, and the size of the payload; the payload is followed by one more byte.
 const HEAD: usize = 7;
@@ -37,14 +37,19 @@ struct Incoming {
     /// How many of the bytes to come belong to a frame that needs no mending.
     passing: usize,
     ended: bool,
+    /// lapin gives up a connection on which a larger frame arrives; 0 is any.
+    frame_max: usize,
 }
 
 impl<S> Mended<S> {
-    pub(super) fn new(stream: S) -> Mended<S> {
-        Mended {
-            stream,
-            incoming: Incoming::default(),
-        }
+    /// `frame_max` is what lapin asks for; the broker may offer less. 0 is any.
+    pub(super) fn new(stream: S, frame_max: u32) -> Mended<S> {
+        let frame_max = frame_max as usize;
+        let incoming = Incoming {
+            frame_max,
+            ..Incoming::default()
+        };
+        Mended { stream, incoming }
     }
 }
 
@@ -63,9 +68,8 @@ impl Incoming {
             let frame = HEAD + size + 1;
             if !matches!(kind, METHOD | HEADER) || frame > LARGEST {
                 self.passing = frame;
-            } else if let Some(payload) = rest.get_mut(HEAD..frame).map(|rest| &mut rest[..size]) {
-                mend(kind, payload);
-                self.ready += frame;
+            } else if frame <= rest.len() {
+                self.ready += self.mend_frame(kind, size);
             } else {
                 break;
             }
@@ -73,6 +77,34 @@ impl Incoming {
         if self.ended {
             self.ready = self.bytes.len();
         }
+    }
+
+    /// Mends the frame that is the next, and gives its length.
+    fn mend_frame(&mut self, kind: u8, size: usize) -> usize {
+        let begin = self.ready + HEAD;
+        let payload = &mut self.bytes[begin..begin + size];
+        mend(kind, payload);
+        if kind == METHOD
+            && let Some(offered) = offered_frame_max(payload).filter(|offered| *offered > 0)
+        {
+            let offered = offered as usize;
+            self.frame_max = match self.frame_max {
+                0 => offered,
+                asked => asked.min(offered),
+            };
+        }
+        let around = HEAD + 1;
+        let is_too_large = self.frame_max > 0 && size + around > self.frame_max;
+        if kind == HEADER
+            && is_too_large
+            && let Some(shrunk) = shrink(payload, self.frame_max.saturating_sub(around))
+        {
+            let length = shrunk.len();
+            self.bytes[begin - 4..begin].copy_from_slice(&(length as u32).to_be_bytes());
+            self.bytes.splice(begin..begin + size, shrunk);
+            return length + around;
+        }
+        size + around
     }
 
     fn give(&mut self, target: &mut [u8]) -> usize {
@@ -163,7 +195,7 @@ impl Reactor for MendingReactor {
         address: SocketAddr,
     ) -> impl Future<Output = io::Result<Self::TcpStream>> + Send + 'static {
         let connecting = self.0.tcp_connect_addr(address);
-        async { Ok(Mended::new(AsyncTcpStream::Plain(connecting.await?))) }
+        async { Ok(Mended::new(AsyncTcpStream::Plain(connecting.await?), 0)) }
     }
 }
 
@@ -212,16 +244,48 @@ mod tests {
         let expected = [&stream(b'?').concat(), cut].concat();
         for at_once in [1, 2, 7, 11, 500, 100_000] {
             let mut given = Vec::new();
-            let mut mended = Mended::new(Trickle(&sent, at_once));
+            let mut mended = Mended::new(Trickle(&sent, at_once), 0);
             mended.read_to_end(&mut given).await.expect("it has an end");
             assert_eq!(given, expected, "{at_once} at once");
         }
     }
 
     #[tokio::test]
+    async fn no_header_frame_is_larger_than_what_was_agreed_on() {
+        let tune = |frame_max: u32| {
+            let arguments = [&[0, 0][..], &frame_max.to_be_bytes(), &[0, 60]].concat();
+            frame(METHOD, &[&[0, 10, 0, 30][..], &arguments].concat())
+        };
+        let text = [&b"\x01aS\x00\x00\x00\x64"[..], &[b'x'; 100]].concat();
+        let header = |entries: &[u8]| {
+            let table = [&(entries.len() as u32).to_be_bytes(), entries].concat();
+            frame(HEADER, &[&[0; 12][..], &[0x20, 0], &table].concat())
+        };
+        let [full, short] = [header(&text), header(b"")];
+        let largest = full.len() as u32;
+        for (asked, offered, expected) in [
+            (0, 0, &full),
+            (0, largest, &full),
+            (largest, 0, &full),
+            (0, largest - 1, &short),
+            (largest - 1, 0, &short),
+            (largest - 1, largest, &short),
+        ] {
+            let sent = [tune(offered), full.clone(), frame(3, b"x")].concat();
+            let mut given = Vec::new();
+            let mut mended = Mended::new(Trickle(&sent, 1_000), asked);
+            mended.read_to_end(&mut given).await.expect("it has an end");
+            assert_eq!(
+                given,
+                [&tune(offered)[..], expected, &frame(3, b"x")].concat()
+            );
+        }
+    }
+
+    #[tokio::test]
     async fn what_is_no_amqp_at_all_goes_by() {
         let mut given = Vec::new();
-        let mut mended = Mended::new(Trickle(b"AMQP\x00\x00\x09\x01", 3));
+        let mut mended = Mended::new(Trickle(b"AMQP\x00\x00\x09\x01", 3), 0);
         mended.read_to_end(&mut given).await.expect("it has an end");
         assert_eq!(given, b"AMQP\x00\x00\x09\x01");
     }

@@ -47,6 +47,68 @@ async fn properties_that_are_no_utf_8_stop_nobody() {
 }
 
 #[tokio::test]
+async fn a_type_or_a_routing_key_that_is_no_utf_8_is_nobody_s_type() {
+    let (stage, forger) = stage().await;
+    stage
+        .amqp
+        .bind(QUEUE, EXCHANGE)
+        .await
+        .expect("the queue is bound");
+    stage.import(0..4);
+    let worker = stage.worker().await;
+    let untyped = |number, properties| Outgoing {
+        body: json!({ "user_id": user(number) }).to_string().into_bytes(),
+        ..event(number, properties)
+    };
+    let by_property = untyped(0, BasicProperties::default().with_type("a~b".into()));
+    let by_routing_key = Outgoing {
+        routing_key: "a~b".to_owned(),
+        ..untyped(1, BasicProperties::default())
+    };
+    let by_body = Outgoing {
+        routing_key: "a~b".to_owned(),
+        ..event(2, BasicProperties::default())
+    };
+    let messages = [by_property, by_routing_key, by_body];
+    forger
+        .publish(EXCHANGE, messages)
+        .await
+        .expect("the broker takes them");
+    stage.delete([3]).await;
+    stage.cleared(2).await;
+    let account = stage.finish(worker).await;
+    assert_eq!(account.count("events_ignored"), 2);
+}
+
+#[tokio::test]
+async fn the_dead_letter_of_a_message_that_was_mended_says_what_could_be_read() {
+    let (stage, forger) = stage().await;
+    let worker = stage.worker().await;
+    let mut headers = FieldTable::default();
+    headers.insert("x-a~b".into(), AMQPValue::LongString("kept".into()));
+    let message = Outgoing {
+        body: b"no JSON".to_vec(),
+        properties: BasicProperties::default()
+            .with_message_id("a~b".into())
+            .with_headers(headers),
+        ..event(0, BasicProperties::default())
+    };
+    forger
+        .publish(EXCHANGE, [message])
+        .await
+        .expect("the broker takes it");
+    let letters = stage.letters(1).await;
+    assert_eq!(letters[0].body, b"no JSON");
+    assert_eq!(letters[0].properties.message_id(), &Some("a?b".into()));
+    assert_eq!(letters[0].header("x-a?b").as_deref(), Some("kept"));
+    assert_eq!(
+        letters[0].header("tagsweep-reason").as_deref(),
+        Some("malformed-event")
+    );
+    stage.finish(worker).await;
+}
+
+#[tokio::test]
 async fn headers_that_are_nested_thousands_deep_stop_nobody() {
     let (stage, forger) = stage().await;
     stage.import(0..3);
