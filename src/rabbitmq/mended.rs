@@ -20,11 +20,13 @@ use super::mend::{HEADER, METHOD, mend, offered_frame_max, shrink};
 const HEAD: usize = 7;
 const CHUNK: usize = 64 * 1024;
 /// A frame that is larger goes by as it is. A broker's largest is 128 KiB by default.
-const LARGEST: usize = 16 * 1024 * 1024;
+const LARGEST: usize = 16 << 20;
 
 /// `S` with its incoming frames mended.
 pub(super) struct Mended<S> {
     stream: S,
+    /// Where the next bytes are read to.
+    chunk: Box<[u8]>,
     incoming: Incoming,
 }
 
@@ -49,7 +51,11 @@ impl<S> Mended<S> {
             frame_max,
             ..Incoming::default()
         };
-        Mended { stream, incoming }
+        Mended {
+            stream,
+            chunk: vec![0; CHUNK].into(),
+            incoming,
+        }
     }
 }
 
@@ -60,7 +66,7 @@ impl Incoming {
             let passing = self.passing.min(self.bytes.len() - self.ready);
             self.ready += passing;
             self.passing -= passing;
-            let rest = &mut self.bytes[self.ready..];
+            let rest = &self.bytes[self.ready..];
             let Some(&[kind, _, _, a, b, c, d]) = rest.first_chunk::<HEAD>() else {
                 break;
             };
@@ -122,17 +128,15 @@ impl<S: AsyncRead + Unpin> AsyncRead for Mended<S> {
         cx: &mut Context<'_>,
         target: &mut [u8],
     ) -> Poll<io::Result<usize>> {
-        let Mended { stream, incoming } = &mut *self;
+        let Mended {
+            stream,
+            chunk,
+            incoming,
+        } = &mut *self;
         while incoming.ready == 0 && !incoming.ended {
-            let known = incoming.bytes.len();
-            incoming.bytes.resize(known + CHUNK, 0);
-            let read = Pin::new(&mut *stream).poll_read(cx, &mut incoming.bytes[known..]);
-            let count = match &read {
-                Poll::Ready(Ok(count)) => *count,
-                _ => 0,
-            };
-            incoming.bytes.truncate(known + count);
-            incoming.ended = ready!(read)? == 0;
+            let count = ready!(Pin::new(&mut *stream).poll_read(cx, chunk))?;
+            incoming.bytes.extend_from_slice(&chunk[..count]);
+            incoming.ended = count == 0;
             incoming.advance();
         }
         Poll::Ready(Ok(incoming.give(target)))

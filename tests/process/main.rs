@@ -7,6 +7,7 @@
 
 mod commands;
 mod config;
+mod large_messages;
 mod program;
 mod run;
 #[path = "../shared/secrets.rs"]
