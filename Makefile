@@ -1,11 +1,13 @@
 # The commands of this project; `make` lists them.
 
-.PHONY: help demo test test-cluster test-rabbitmq4 torture simulate planted-bugs check fmt lint doc deny rabbitmq
+.PHONY: help demo test test-cluster test-rabbitmq4 torture simulate planted-bugs fuzz check fmt lint doc deny rabbitmq
 
 # The Debian release whose RabbitMQ test-rabbitmq4 takes.
 DEBIAN ?= trixie
 # How many bad days make simulate plays.
 SEEDS ?= 2000
+# For each target of make fuzz.
+FUZZ_SECONDS ?= 60
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -57,6 +59,9 @@ deny:
 	else \
 		echo '!!! cargo-deny is not installed: licences and bans were NOT checked (cargo install cargo-deny)'; \
 	fi
+
+fuzz: ## bad input from a fuzzer, FUZZ_SECONDS=60 for each target
+	@scripts/fuzz.sh $(FUZZ_SECONDS)
 
 rabbitmq:
 	@scripts/install-rabbitmq.sh

@@ -58,6 +58,9 @@ pub struct Engine {
     remembered: Remembered,
     /// When the broker was last known to be in touch.
     in_touch: Option<Instant>,
+    /// When we were last told or asked anything, and since when that was never long ago.
+    last_turn: Instant,
+    awake_since: Instant,
     draining: bool,
     out: VecDeque<Action>,
     tally: Tally,
@@ -82,6 +85,8 @@ impl Engine {
                 settings.hold_limit * 2,
             ),
             in_touch: None,
+            last_turn: now,
+            awake_since: now,
             draining: false,
             out: VecDeque::new(),
             tally: Tally::default(),
@@ -91,6 +96,7 @@ impl Engine {
 
     /// Takes note of what happened. Time must not run backwards from one call to the next.
     pub fn handle(&mut self, now: Instant, input: Input<'_>) {
+        self.turn(now);
         match input {
             Input::Delivered {
                 delivery,
@@ -154,6 +160,7 @@ impl Engine {
 
     /// The next thing to do at `now`; none when there is nothing to do until [`deadline`](Engine::deadline).
     pub fn poll(&mut self, now: Instant) -> Option<Action> {
+        self.turn(now);
         if let Some(action) = self.out.pop_front() {
             return Some(action);
         }
@@ -208,6 +215,17 @@ impl Engine {
             calls_per_second: self.pace.rate(now),
             tally: self.tally,
         }
+    }
+
+    /// While the broker is asked again and again, a long time without a turn means that this process stood
+    /// still: what it knew of the broker is worth nothing.
+    fn turn(&mut self, now: Instant) {
+        if let Some(lease) = self.settings.lease
+            && now > self.last_turn + lease / 2
+        {
+            self.awake_since = now;
+        }
+        self.last_turn = now;
     }
 
     fn event(

@@ -5,6 +5,8 @@
 //! the user IDs come from.
 
 mod fault;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 #[cfg(test)]
 mod tests;
 mod usersig;

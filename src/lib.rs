@@ -24,6 +24,17 @@
     clippy::unreachable
 )]
 
+// The fuzz targets, and in the tests their seeds once through each of them.
+#[cfg(test)]
+#[expect(
+    unreachable_pub,
+    reason = "the fuzz targets are public in the package `fuzz`"
+)]
+#[path = "../fuzz/src/lib.rs"]
+mod fuzz_targets;
+#[cfg(test)]
+extern crate self as tagsweep;
+
 pub mod cli;
 pub mod config;
 #[expect(

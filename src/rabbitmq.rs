@@ -10,11 +10,16 @@
 
 mod broker;
 mod contact;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
+mod headers;
 mod inspect;
 mod lanes;
 mod letters;
 mod link;
 mod loss;
+mod mend;
+mod mended;
 mod message;
 mod options;
 mod publisher;

@@ -4,6 +4,8 @@
 //! what the engine asks for is done. It translates between the words of the edges, and it is where
 //! things are logged, once each.
 
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod held;
 mod letter;
 mod report;

@@ -31,7 +31,7 @@ mod server;
 mod service;
 mod simulator;
 mod users;
-mod usersig;
+pub mod usersig;
 mod wire;
 
 pub use faults::{Fault, InvalidFault, Rule, RuleId, duration};

@@ -20,13 +20,13 @@ const VERSION: &str = "2.0";
 
 /// The text inside a UserSig. The field order of the languages' libraries differs and means nothing.
 #[derive(Deserialize, Serialize)]
-pub(crate) struct UserSig {
+pub struct UserSig {
     #[serde(rename = "TLS.ver")]
     version: String,
     #[serde(rename = "TLS.identifier")]
-    pub(crate) identifier: String,
+    pub identifier: String,
     #[serde(rename = "TLS.sdkappid")]
-    pub(crate) sdk_app_id: u64,
+    pub sdk_app_id: u64,
     #[serde(rename = "TLS.expire")]
     expire: u64,
     #[serde(rename = "TLS.time")]
@@ -45,7 +45,7 @@ pub(crate) struct UserSig {
 impl UserSig {
     /// Undoes the encoding of `text`. `None` if any layer of it is broken, a plain base64 alphabet
     /// included: a signer that forgot the substitution of `+/=` has to notice it here.
-    pub(crate) fn decode(text: &str) -> Option<UserSig> {
+    pub fn decode(text: &str) -> Option<UserSig> {
         let base64 = text
             .chars()
             .map(|character| match character {
@@ -70,14 +70,14 @@ impl UserSig {
     }
 
     /// Whether `secret_key` made this signature; compared in constant time.
-    pub(crate) fn is_signed_by(&self, secret_key: &str) -> bool {
+    pub fn is_signed_by(&self, secret_key: &str) -> bool {
         STANDARD
             .decode(&self.sig)
             .is_ok_and(|sig| self.mac(secret_key).verify_slice(&sig).is_ok())
     }
 
     /// Whether it is no longer valid at `now` (Unix seconds).
-    pub(crate) fn is_expired(&self, now: u64) -> bool {
+    pub fn is_expired(&self, now: u64) -> bool {
         now > self.time.saturating_add(self.expire)
     }
 
@@ -98,13 +98,7 @@ impl UserSig {
 }
 
 /// A UserSig for `identifier`, signed at `time` (Unix seconds) and valid for `expire` seconds.
-pub(crate) fn sign(
-    secret_key: &str,
-    sdk_app_id: u64,
-    identifier: &str,
-    time: u64,
-    expire: u64,
-) -> String {
+pub fn sign(secret_key: &str, sdk_app_id: u64, identifier: &str, time: u64, expire: u64) -> String {
     let mut unsigned = UserSig {
         version: VERSION.to_owned(),
         identifier: identifier.to_owned(),

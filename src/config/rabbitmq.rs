@@ -37,7 +37,8 @@ pub struct RabbitMq {
     pub dead_letter_queue: String,
     /// true: declare exchanges, queues and bindings; false: only check that they are there.
     pub declare: bool,
-    /// Deliveries that the broker sends ahead. Unset: window.max_ids x (im.max_in_flight + 2).
+    /// Deliveries that the broker sends ahead, each in memory until it is settled. Unset:
+    /// window.max_ids x (im.max_in_flight + 2).
     #[schemars(range(min = 1, max = 65_535))]
     pub prefetch: Option<u16>,
     /// Consumer timeout that the broker is set to.

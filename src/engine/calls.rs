@@ -61,9 +61,10 @@ impl Engine {
     /// Whether the queue is certainly still ours. A worker that was cut off from the broker, or stood still,
     /// must not share a second with the one that has the queue by then.
     fn has_lease(&self, now: Instant) -> bool {
-        self.settings
-            .lease
-            .is_none_or(|lease| self.in_touch.is_some_and(|in_touch| now < in_touch + lease))
+        self.settings.lease.is_none_or(|lease| {
+            self.in_touch
+                .is_some_and(|in_touch| in_touch >= self.awake_since && now < in_touch + lease)
+        })
     }
 
     fn cut(&mut self, now: Instant) -> Option<Window> {

@@ -143,7 +143,7 @@ fn load_nonempty(load: &SecretSource) -> Result<SecretString, SecretError> {
     clippy::expect_used,
     reason = "our own strings and numbers, written to memory"
 )]
-fn sign_at(
+pub(super) fn sign_at(
     now: u64,
     key: &SecretString,
     sdk_app_id: u32,

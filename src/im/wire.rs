@@ -110,7 +110,11 @@ impl Account {
 /// Reads the answer to a request for `users`. Nothing counts as done unless the whole answer is
 /// understood, the list of failures included.
 pub(super) fn reply(answer: &[u8], users: &[UserId]) -> Reply {
-    let answer: Answer = match serde_json::from_slice(answer) {
+    // What is passed over in the JSON is not looked at, and broken UTF-8 there may have been a field.
+    let Ok(answer) = str::from_utf8(answer) else {
+        return Reply::Fault(Fault::NotJson);
+    };
+    let answer: Answer = match serde_json::from_str(answer) {
         Ok(answer) => answer,
         Err(error) if error.is_data() => return Reply::Unclear,
         Err(_) => return Reply::Fault(Fault::NotJson),
@@ -244,6 +248,13 @@ mod tests {
         ] {
             assert_eq!(reply(answer.as_bytes(), &asked), expected, "{answer}");
         }
+    }
+
+    #[test]
+    fn an_answer_with_a_broken_byte_anywhere_is_not_done() {
+        let answer = br#"{"ActionStatus":"OK","ErrorCode":0,"Error\xffist":[]}"#;
+        let broken = answer.map(|byte| if byte == b'\\' { 0xff } else { byte });
+        assert_eq!(reply(&broken, &[]), Reply::Fault(Fault::NotJson));
     }
 
     #[test]

@@ -40,7 +40,7 @@ pub(super) enum Body {
 }
 
 impl Body {
-    fn bytes(&self) -> &[u8] {
+    pub(super) fn bytes(&self) -> &[u8] {
         match self {
             Self::Owned(bytes) => bytes,
             Self::OfMessage(message) => &message.body,

@@ -9,6 +9,7 @@ use lapin::{
 
 use super::{
     Message,
+    headers::{fitting, size},
     lanes::{Body, Outgoing},
 };
 
@@ -46,13 +47,28 @@ pub(super) const MARK_PREFIX: &str = "tagsweep-";
 
 const PERSISTENT: u8 = 2;
 
+/// The type and the length of a text in a list.
+const TEXT_HEAD: usize = 5;
+
+/// How many headers of the original had no room beside ours.
+const DROPPED: &str = "tagsweep-dropped-headers";
+
+/// All properties go in one frame. This much of it is for those that are no headers, and for what brokers
+/// add to the headers on the letter's further way: a count of deliveries, a history of queues.
+const BESIDE_HEADERS: usize = 4 * 1024;
+
 impl Letter {
-    pub(super) fn into_outgoing(self, dead_letter_exchange: &str) -> Outgoing {
+    /// `frame_max` is the largest frame that the connection takes, in bytes; 0 is any.
+    pub(super) fn into_outgoing(self, dead_letter_exchange: &str, frame_max: u32) -> Outgoing {
+        let room = match frame_max {
+            0 => usize::MAX,
+            frame_max => (frame_max as usize).saturating_sub(BESIDE_HEADERS),
+        };
         Outgoing {
             exchange: dead_letter_exchange.into(),
             // At most 255 bytes: it came over the same protocol.
             routing_key: self.message.routing_key.as_str().into(),
-            properties: letter_properties(&self.message.properties, self.marks),
+            properties: letter_properties(&self.message.properties, self.marks, room),
             body: Body::OfMessage(self.message),
         }
     }
@@ -64,11 +80,9 @@ impl Letter {
 fn letter_properties(
     original: &BasicProperties,
     marks: Vec<(&'static str, Mark)>,
+    room: usize,
 ) -> BasicProperties {
-    let mut headers = kept_headers(original.headers().as_ref());
-    for (name, mark) in marks {
-        headers.insert(name.into(), mark.into());
-    }
+    let headers = letter_headers(original.headers().as_ref(), marks, room);
     let mut letter = BasicProperties::default()
         .with_delivery_mode(PERSISTENT)
         .with_headers(headers);
@@ -102,18 +116,33 @@ fn letter_properties(
     letter
 }
 
-/// The user's headers. Dropped are those the broker makes itself, those that would route copies,
-/// and our own of an earlier letter, which tell of another failure.
-fn kept_headers(original: Option<&FieldTable>) -> FieldTable {
-    let mut kept = FieldTable::default();
-    for (name, value) in original.into_iter().flat_map(FieldTable::inner) {
-        if !is_dropped(name.as_str()) {
-            kept.insert(name.clone(), value.clone());
-        }
+/// Ours, and as many of the publisher's as there is room for, the small ones first: a broker answers a
+/// frame that is too large by closing the connection, and the letter would be sent again for ever.
+fn letter_headers(
+    original: Option<&FieldTable>,
+    marks: Vec<(&'static str, Mark)>,
+    mut room: usize,
+) -> FieldTable {
+    let mut headers = FieldTable::default();
+    for (name, mark) in marks {
+        let value = mark.cut_to(room).into();
+        room = room.saturating_sub(size(name, &value));
+        headers.insert(name.into(), value);
     }
-    kept
+    let kept = original.into_iter().flat_map(FieldTable::inner);
+    let kept = kept.filter(|(name, _)| !is_dropped(name.as_str()));
+    let (kept, dropped) = fitting(kept, room);
+    for (name, value) in kept.inner() {
+        headers.insert(name.clone(), value.clone());
+    }
+    if dropped > 0 {
+        headers.insert(DROPPED.into(), AMQPValue::LongLongInt(dropped.into()));
+    }
+    headers
 }
 
+/// Dropped are the headers the broker makes itself, those that would route copies, and our own of an
+/// earlier letter, which tell of another failure.
 fn is_dropped(name: &str) -> bool {
     matches!(
         name,
@@ -121,6 +150,21 @@ fn is_dropped(name: &str) -> bool {
     ) || ["x-first-death-", "x-last-death-", MARK_PREFIX]
         .iter()
         .any(|prefix| name.starts_with(prefix))
+}
+
+impl Mark {
+    /// A list that is too long for so many bytes ends earlier. Anything else is short.
+    fn cut_to(mut self, mut room: usize) -> Self {
+        if let Self::Texts(values) = &mut self {
+            let mut fits = |text: &String| {
+                let rest = room.checked_sub(TEXT_HEAD + text.len());
+                room = rest.unwrap_or(0);
+                rest.is_some()
+            };
+            values.truncate(values.iter().take_while(|text| fits(text)).count());
+        }
+        self
+    }
 }
 
 impl From<Mark> for AMQPValue {
@@ -179,6 +223,7 @@ mod tests {
                 ("tagsweep-reason", Mark::Text("malformed-event".into())),
                 ("tagsweep-attempts", Mark::Integer(3)),
             ],
+            usize::MAX,
         );
         let mut expected = headers(&[("x-tenant", "kept"), ("tagsweep-reason", "malformed-event")]);
         expected.insert("tagsweep-attempts".into(), AMQPValue::LongLongInt(3));
@@ -193,5 +238,28 @@ mod tests {
                 .with_timestamp(1_700_000_000)
                 .with_headers(expected)
         );
+    }
+
+    #[test]
+    fn a_letter_fits_into_a_frame_whatever_the_publisher_filled_it_with() {
+        let large = "x".repeat(70_000);
+        let original = BasicProperties::default().with_headers(headers(&[
+            ("a", &large),
+            ("b", "small"),
+            ("c", &large),
+            ("d", &large[..30_000]),
+        ]));
+        let users = vec!["pii-1".to_owned(); 500];
+        let marks = vec![("tagsweep-failed-users", Mark::Texts(users.clone()))];
+        let letter = letter_properties(&original, marks.clone(), 100_000);
+        let headers = letter.headers().clone().expect("headers");
+        let names: Vec<_> = headers.inner().keys().map(ShortString::as_str).collect();
+        assert_eq!(names, ["b", "d", DROPPED, "tagsweep-failed-users"]);
+        assert_eq!(headers.inner()[DROPPED], AMQPValue::LongLongInt(2));
+
+        let tiny = letter_properties(&original, marks, 1_000);
+        let headers = tiny.headers().clone().expect("headers");
+        let named = &headers.inner()["tagsweep-failed-users"];
+        assert_eq!(named, &Mark::Texts(users[..100].to_vec()).into());
     }
 }

@@ -24,6 +24,7 @@ use tokio::time::timeout;
 use super::{
     Loss, Options, Timing,
     loss::{CallError, within},
+    mended::{self, Mended},
     tls,
 };
 
@@ -101,6 +102,11 @@ impl Link {
         .await
     }
 
+    /// The largest frame that both ends take, in bytes; 0 is any.
+    pub(super) fn frame_max(&self) -> u32 {
+        self.connection.configuration().frame_max()
+    }
+
     /// For work that outlives a borrow of the link.
     pub(super) fn connection(&self) -> Arc<lapin::Connection> {
         Arc::clone(&self.connection)
@@ -122,16 +128,17 @@ async fn connect(
     timing: Timing,
 ) -> lapin::Result<lapin::Connection> {
     let properties = ConnectionProperties::default().with_connection_name(name.into());
-    let runtime = lapin::runtime::default_runtime()?;
+    let tokio = lapin::runtime::default_runtime()?;
     lapin::Connection::connector(
         uri,
-        runtime,
-        async move |uri, runtime| {
+        mended::runtime(),
+        async move |uri, _| {
             let host = uri.authority.host.as_str();
+            let frame_max = uri.query.frame_max.unwrap_or(0);
             let opening = async {
                 let addresses = tokio::net::lookup_host((host, uri.authority.port)).await?;
                 let addresses: Vec<_> = addresses.collect();
-                let stream = AsyncTcpStream::connect(&runtime, addresses).await?;
+                let stream = AsyncTcpStream::connect(&tokio, addresses).await?;
                 if let AsyncTcpStream::Plain(plain) = &stream {
                     socket.keep(plain.get_ref())?;
                 }
@@ -143,6 +150,7 @@ async fn connect(
             timeout(timing.connect, opening)
                 .await
                 .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+                .map(|stream| AsyncTcpStream::Plain(Mended::new(stream, frame_max)))
                 .map_err(lapin::Error::from)
         },
         properties,

@@ -1,6 +1,7 @@
 //! Ring two: the worker on a real broker and the simulator's socket. One file a subject.
 
 mod api_down;
+mod bad_input;
 mod broker;
 mod drain;
 mod flow;
@@ -8,4 +9,5 @@ mod log;
 #[path = "../shared/secrets.rs"]
 mod secrets;
 mod stage;
+mod unreadable;
 mod verdicts;

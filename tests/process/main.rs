@@ -8,6 +8,7 @@
 mod commands;
 mod config;
 mod exposure;
+mod large_messages;
 mod program;
 mod run;
 #[path = "../shared/secrets.rs"]

@@ -149,6 +149,16 @@ impl Running {
         .await;
     }
 
+    /// The most memory that it ever had, in bytes.
+    pub fn peak_memory(&self) -> usize {
+        let process = self.child.id().expect("it runs");
+        let status = std::fs::read_to_string(format!("/proc/{process}/status"));
+        let status = status.expect("Linux tells");
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kib = peak.and_then(|peak| peak.trim().strip_suffix(" kB"));
+        kib.expect("a peak").parse::<usize>().expect("a number") * 1024
+    }
+
     /// Sends `TERM`, `INT` or another signal.
     pub async fn signal(&self, name: &str) {
         let process = self.id().to_string();

@@ -1,0 +1,91 @@
+//! Any configuration is settings or a list of problems, and no problem shows a secret.
+//!
+//! The input is a TOML file and then, behind a line `%%`, variables of the environment. Secrets in
+//! it hold [`MARK`].
+
+use std::io::Write;
+
+use config::{Config, File, FileFormat};
+use serde_json::Value;
+
+const MARK: &str = "5ec2e7";
+const SECRETS: [(&str, &str); 4] = [
+    ("im", "secret_key"),
+    ("im", "user_sig"),
+    ("rabbitmq", "url"),
+    ("admin", "token"),
+];
+
+pub fn settings(input: &[u8]) {
+    let Ok(text) = str::from_utf8(input) else {
+        return;
+    };
+    let (file, environment) = text.split_once("\n%%\n").unwrap_or((text, ""));
+    let Err(problems) = load(file, environment) else {
+        return;
+    };
+    assert!(!problems.0.is_empty(), "refused without a reason");
+    assert!(
+        problems
+            .0
+            .iter()
+            .all(|problem| !problem.key.is_empty() && !problem.text.is_empty())
+    );
+    let shown = problems.to_string();
+    // What is told is no more than what was given, a few words for each line, and the defaults.
+    assert!(shown.len() < 10_000 + 500 * text.len(), "it grew");
+    let hidden = hidden_in_file(file) + hidden_in_environment(environment);
+    if hidden == marks(text) {
+        assert!(!shown.contains(MARK), "a secret shows");
+    }
+}
+
+fn load(
+    file: &str,
+    environment: &str,
+) -> Result<tagsweep::config::Settings, tagsweep::config::Problems> {
+    let mut written = tempfile::NamedTempFile::new().expect("a temporary file");
+    written.write_all(file.as_bytes()).expect("it is written");
+    let variable = |line: &str| {
+        let (name, value) = line.split_once('=')?;
+        Some((name.to_owned(), value.to_owned()))
+    };
+    let variables = environment.lines().filter_map(variable);
+    tagsweep::config::load(&[written.path().to_owned()], variables)
+}
+
+/// How many marks stand where nothing may be shown: in a secret, or behind any `=` of a file that
+/// cannot be read, since nobody knows what that is.
+fn hidden_in_file(file: &str) -> usize {
+    let source = File::from_str(file, FileFormat::Toml);
+    let parsed = Config::builder().add_source(source).build();
+    match parsed.and_then(Config::try_deserialize::<Value>) {
+        Ok(tree) => SECRETS
+            .iter()
+            .map(|(section, key)| marks(&tree[section][key].to_string()))
+            .sum(),
+        Err(_) => file
+            .lines()
+            .filter_map(|line| line.split_once('='))
+            .map(|(_, value)| marks(value))
+            .sum(),
+    }
+}
+
+fn hidden_in_environment(environment: &str) -> usize {
+    let is_secret = |name: &str| {
+        SECRETS
+            .iter()
+            .any(|(section, key)| name == format!("TAGSWEEP__{section}__{key}").to_uppercase())
+    };
+    environment
+        .lines()
+        .filter_map(|line| line.split_once('='))
+        .filter(|(name, _)| is_secret(name))
+        .map(|(_, value)| marks(value))
+        .sum()
+}
+
+fn marks(text: &str) -> usize {
+    text.matches(MARK).count()
+}

@@ -1,0 +1,50 @@
+//! Doors for the fuzz targets, which are no part of the broker's edge.
+
+use std::io::Read;
+
+use futures_util::FutureExt;
+use futures_util::io::{AllowStdIo, AsyncReadExt};
+use lapin::BasicProperties;
+
+use super::mended::Mended;
+use super::{Letter, Message, mend as mending};
+
+pub const METHOD: u8 = mending::METHOD;
+pub const HEADER: u8 = mending::HEADER;
+
+/// Mends the payload of a frame.
+pub fn mend(kind: u8, payload: &mut [u8]) {
+    mending::mend(kind, payload);
+}
+
+/// The payload of a header frame in at most so many bytes.
+pub fn shrink(payload: &[u8], most: usize) -> Option<Vec<u8>> {
+    mending::shrink(payload, most)
+}
+
+/// All that lapin would be given of `stream`.
+pub fn mended(stream: impl Read + Unpin) -> Vec<u8> {
+    let mut given = Vec::new();
+    let mut mended = Mended::new(AllowStdIo::new(stream), 0);
+    let read = mended.read_to_end(&mut given).now_or_never();
+    read.expect("it never waits").expect("it never fails");
+    given
+}
+
+/// A message as a delivery brings it.
+pub fn message(routing_key: &str, properties: BasicProperties, body: &[u8]) -> Message {
+    Message {
+        body: body.to_vec(),
+        exchange: "account.events".to_owned(),
+        routing_key: routing_key.to_owned(),
+        properties,
+    }
+}
+
+/// The properties and the body that a letter is published with, on a connection that takes frames of up
+/// to `frame_max` bytes.
+pub fn published(letter: Letter, frame_max: u32) -> (BasicProperties, Vec<u8>) {
+    let outgoing = letter.into_outgoing("tagsweep.dead-letters", frame_max);
+    let body = outgoing.body.bytes().to_vec();
+    (outgoing.properties, body)
+}

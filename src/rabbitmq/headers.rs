@@ -1,0 +1,33 @@
+//! Which headers of a message fit into a frame: the protocol has no way to send them in two.
+
+use lapin::types::{AMQPValue, FieldTable, ShortString, generation::gen_value};
+
+/// As many of the headers as fit into so many bytes, the small ones first, and how many do not.
+pub(super) fn fitting<'a>(
+    headers: impl IntoIterator<Item = (&'a ShortString, &'a AMQPValue)>,
+    mut room: usize,
+) -> (FieldTable, u32) {
+    let with_size = |(name, value): (&'a ShortString, _)| (size(name.as_str(), value), name, value);
+    let mut headers: Vec<_> = headers.into_iter().map(with_size).collect();
+    headers.sort_by_key(|(size, ..)| *size);
+    let mut fitting = FieldTable::default();
+    let mut others = 0;
+    for (size, name, value) in headers {
+        if let Some(rest) = room.checked_sub(size) {
+            room = rest;
+            fitting.insert(name.clone(), value.clone());
+        } else {
+            others += 1;
+        }
+    }
+    (fitting, others)
+}
+
+/// What a header takes in a frame, in bytes.
+pub(super) fn size(name: &str, value: &AMQPValue) -> usize {
+    let written = gen_value(value)(Vec::new().into());
+    let (_, size) = written
+        .expect("writing to memory does not fail")
+        .into_inner();
+    1 + name.len() + size as usize
+}

@@ -1,0 +1,296 @@
+//! A stream from the broker on which every frame is [mended](super::mend) before lapin sees it.
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, AsRawFd};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
+
+use async_rs::Tokio;
+use async_rs::traits::Reactor;
+use async_rs::util::RuntimeParts;
+use futures_util::Stream;
+use futures_util::io::{AsyncRead, AsyncWrite};
+use lapin::AsyncTcpStream;
+
+use super::mend::{HEADER, METHOD, mend, offered_frame_max, shrink};
+
+/// Frame type, channel, and the size of the payload; the payload is followed by one more byte.
+const HEAD: usize = 7;
+const CHUNK: usize = 64 * 1024;
+/// A frame that is larger goes by as it is. A broker's largest is 128 KiB by default.
+const LARGEST: usize = 16 << 20;
+
+/// `S` with its incoming frames mended.
+pub(super) struct Mended<S> {
+    stream: S,
+    /// Where the next bytes are read to.
+    chunk: Box<[u8]>,
+    incoming: Incoming,
+}
+
+/// What has arrived and is not given out yet.
+#[derive(Default)]
+struct Incoming {
+    bytes: Vec<u8>,
+    /// How many at the front may be given out.
+    ready: usize,
+    /// How many of the bytes to come belong to a frame that needs no mending.
+    passing: usize,
+    ended: bool,
+    /// lapin gives up a connection on which a larger frame arrives; 0 is any.
+    frame_max: usize,
+}
+
+impl<S> Mended<S> {
+    /// `frame_max` is what lapin asks for; the broker may offer less. 0 is any.
+    pub(super) fn new(stream: S, frame_max: u32) -> Mended<S> {
+        let frame_max = frame_max as usize;
+        let incoming = Incoming {
+            frame_max,
+            ..Incoming::default()
+        };
+        Mended {
+            stream,
+            chunk: vec![0; CHUNK].into(),
+            incoming,
+        }
+    }
+}
+
+impl Incoming {
+    /// Looks at what has arrived, and mends the frames that are there as a whole.
+    fn advance(&mut self) {
+        loop {
+            let passing = self.passing.min(self.bytes.len() - self.ready);
+            self.ready += passing;
+            self.passing -= passing;
+            let rest = &self.bytes[self.ready..];
+            let Some(&[kind, _, _, a, b, c, d]) = rest.first_chunk::<HEAD>() else {
+                break;
+            };
+            let size = u32::from_be_bytes([a, b, c, d]) as usize;
+            let frame = HEAD + size + 1;
+            if !matches!(kind, METHOD | HEADER) || frame > LARGEST {
+                self.passing = frame;
+            } else if frame <= rest.len() {
+                self.ready += self.mend_frame(kind, size);
+            } else {
+                break;
+            }
+        }
+        if self.ended {
+            self.ready = self.bytes.len();
+        }
+    }
+
+    /// Mends the frame that is the next, and gives its length.
+    fn mend_frame(&mut self, kind: u8, size: usize) -> usize {
+        let begin = self.ready + HEAD;
+        let payload = &mut self.bytes[begin..begin + size];
+        mend(kind, payload);
+        if kind == METHOD
+            && let Some(offered) = offered_frame_max(payload).filter(|offered| *offered > 0)
+        {
+            let offered = offered as usize;
+            self.frame_max = match self.frame_max {
+                0 => offered,
+                asked => asked.min(offered),
+            };
+        }
+        let around = HEAD + 1;
+        let is_too_large = self.frame_max > 0 && size + around > self.frame_max;
+        if kind == HEADER
+            && is_too_large
+            && let Some(shrunk) = shrink(payload, self.frame_max.saturating_sub(around))
+        {
+            let length = shrunk.len();
+            self.bytes[begin - 4..begin].copy_from_slice(&(length as u32).to_be_bytes());
+            self.bytes.splice(begin..begin + size, shrunk);
+            return length + around;
+        }
+        size + around
+    }
+
+    fn give(&mut self, target: &mut [u8]) -> usize {
+        let count = self.ready.min(target.len());
+        target[..count].copy_from_slice(&self.bytes[..count]);
+        self.bytes.drain(..count);
+        self.ready -= count;
+        count
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Mended<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        target: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        let Mended {
+            stream,
+            chunk,
+            incoming,
+        } = &mut *self;
+        while incoming.ready == 0 && !incoming.ended {
+            let count = ready!(Pin::new(&mut *stream).poll_read(cx, chunk))?;
+            incoming.bytes.extend_from_slice(&chunk[..count]);
+            incoming.ended = count == 0;
+            incoming.advance();
+        }
+        Poll::Ready(Ok(incoming.give(target)))
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Mended<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_close(cx)
+    }
+}
+
+type TcpStream = AsyncTcpStream<<Tokio as Reactor>::TcpStream>;
+
+/// lapin takes its streams from a reactor, so this is tokio's with another kind of them.
+#[derive(Clone, Debug)]
+pub(super) struct MendingReactor(Tokio);
+
+pub(super) type MendingRuntime = async_rs::Runtime<RuntimeParts<Tokio, MendingReactor>>;
+
+/// The tokio runtime that it is called in, for lapin.
+pub(super) fn runtime() -> MendingRuntime {
+    let tokio = Tokio::current();
+    RuntimeParts::new(tokio.clone(), MendingReactor(tokio)).into()
+}
+
+impl Reactor for MendingReactor {
+    type TcpStream = Mended<TcpStream>;
+    type Sleep = <Tokio as Reactor>::Sleep;
+
+    fn register<H: io::Read + io::Write + AsFd + AsRawFd + Send + 'static>(
+        &self,
+        socket: H,
+    ) -> io::Result<impl AsyncRead + AsyncWrite + Send + Unpin + 'static> {
+        self.0.register(socket)
+    }
+
+    fn sleep(&self, duration: Duration) -> Self::Sleep {
+        self.0.sleep(duration)
+    }
+
+    fn interval(&self, period: Duration) -> impl Stream<Item = Instant> + Send + 'static {
+        self.0.interval(period)
+    }
+
+    fn tcp_connect_addr(
+        &self,
+        address: SocketAddr,
+    ) -> impl Future<Output = io::Result<Self::TcpStream>> + Send + 'static {
+        let connecting = self.0.tcp_connect_addr(address);
+        async { Ok(Mended::new(AsyncTcpStream::Plain(connecting.await?), 0)) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::io::AsyncReadExt;
+
+    use super::*;
+
+    /// Gives its bytes a few at a time.
+    struct Trickle<'a>(&'a [u8], usize);
+
+    impl AsyncRead for Trickle<'_> {
+        fn poll_read(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            target: &mut [u8],
+        ) -> Poll<io::Result<usize>> {
+            let count = self.1.min(self.0.len()).min(target.len());
+            let (given, rest) = self.0.split_at(count);
+            target[..count].copy_from_slice(given);
+            self.0 = rest;
+            Poll::Ready(Ok(count))
+        }
+    }
+
+    fn frame(kind: u8, payload: &[u8]) -> Vec<u8> {
+        let size = (payload.len() as u32).to_be_bytes();
+        [&[kind, 0, 1], &size[..], payload, &[0xce]].concat()
+    }
+
+    #[tokio::test]
+    async fn frames_are_mended_however_they_arrive_and_all_else_goes_by() {
+        let header = |id: u8| [&[0; 12][..], &[0, 0x80, 1, id]].concat();
+        let body = vec![0xff; 1_000];
+        let stream = |id| {
+            [
+                frame(8, b""),
+                frame(HEADER, &header(id)),
+                frame(3, &body),
+                frame(HEADER, &header(id)),
+            ]
+        };
+        let cut = &frame(METHOD, &[0xff; 50])[..20];
+        let sent = [&stream(0xff).concat(), cut].concat();
+        let expected = [&stream(b'?').concat(), cut].concat();
+        for at_once in [1, 2, 7, 11, 500, 100_000] {
+            let mut given = Vec::new();
+            let mut mended = Mended::new(Trickle(&sent, at_once), 0);
+            mended.read_to_end(&mut given).await.expect("it has an end");
+            assert_eq!(given, expected, "{at_once} at once");
+        }
+    }
+
+    #[tokio::test]
+    async fn no_header_frame_is_larger_than_what_was_agreed_on() {
+        let tune = |frame_max: u32| {
+            let arguments = [&[0, 0][..], &frame_max.to_be_bytes(), &[0, 60]].concat();
+            frame(METHOD, &[&[0, 10, 0, 30][..], &arguments].concat())
+        };
+        let text = [&b"\x01aS\x00\x00\x00\x64"[..], &[b'x'; 100]].concat();
+        let header = |entries: &[u8]| {
+            let table = [&(entries.len() as u32).to_be_bytes(), entries].concat();
+            frame(HEADER, &[&[0; 12][..], &[0x20, 0], &table].concat())
+        };
+        let [full, short] = [header(&text), header(b"")];
+        let largest = full.len() as u32;
+        for (asked, offered, expected) in [
+            (0, 0, &full),
+            (0, largest, &full),
+            (largest, 0, &full),
+            (0, largest - 1, &short),
+            (largest - 1, 0, &short),
+            (largest - 1, largest, &short),
+        ] {
+            let sent = [tune(offered), full.clone(), frame(3, b"x")].concat();
+            let mut given = Vec::new();
+            let mut mended = Mended::new(Trickle(&sent, 1_000), asked);
+            mended.read_to_end(&mut given).await.expect("it has an end");
+            assert_eq!(
+                given,
+                [&tune(offered)[..], expected, &frame(3, b"x")].concat()
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_no_amqp_at_all_goes_by() {
+        let mut given = Vec::new();
+        let mut mended = Mended::new(Trickle(b"AMQP\x00\x00\x09\x01", 3), 0);
+        mended.read_to_end(&mut given).await.expect("it has an end");
+        assert_eq!(given, b"AMQP\x00\x00\x09\x01");
+    }
+}
