@@ -6,6 +6,7 @@ mod explain;
 mod output;
 mod publish;
 mod run;
+mod stack;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -152,10 +153,27 @@ fn block_on<T>(future: impl Future<Output = Result<T, Failure>>) -> Result<T, Fa
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use clap::CommandFactory;
 
     #[test]
     fn the_command_line_is_well_formed() {
         super::Arguments::command().debug_assert();
+    }
+
+    /// Arguments are there for every user of the machine to read.
+    #[test]
+    fn no_option_takes_a_secret() {
+        let program = super::Arguments::command();
+        let commands = program.get_subcommands().chain([&program]);
+        let options = commands.flat_map(|command| command.get_opts());
+        let names: BTreeSet<&str> = options.filter_map(|option| option.get_long()).collect();
+        assert_eq!(
+            Vec::from_iter(names),
+            [
+                "config", "default", "file", "json", "offline", "reason", "schema"
+            ]
+        );
     }
 }

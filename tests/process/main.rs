@@ -8,6 +8,7 @@
 mod commands;
 mod config;
 mod exposure;
+mod hostile;
 mod program;
 mod run;
 #[path = "../shared/secrets.rs"]
