@@ -167,7 +167,7 @@ mod tests {
     fn no_option_takes_a_secret() {
         let program = super::Arguments::command();
         let commands = program.get_subcommands().chain([&program]);
-        let options = commands.flat_map(|command| command.get_opts());
+        let options = commands.flat_map(clap::Command::get_opts);
         let names: BTreeSet<&str> = options.filter_map(|option| option.get_long()).collect();
         assert_eq!(
             Vec::from_iter(names),
