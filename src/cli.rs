@@ -152,10 +152,27 @@ fn block_on<T>(future: impl Future<Output = Result<T, Failure>>) -> Result<T, Fa
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use clap::CommandFactory;
 
     #[test]
     fn the_command_line_is_well_formed() {
         super::Arguments::command().debug_assert();
+    }
+
+    /// Arguments are there for every user of the machine to read.
+    #[test]
+    fn no_option_takes_a_secret() {
+        let program = super::Arguments::command();
+        let commands = program.get_subcommands().chain([&program]);
+        let options = commands.flat_map(clap::Command::get_opts);
+        let names: BTreeSet<&str> = options.filter_map(|option| option.get_long()).collect();
+        assert_eq!(
+            Vec::from_iter(names),
+            [
+                "config", "default", "file", "json", "offline", "reason", "schema"
+            ]
+        );
     }
 }

@@ -103,12 +103,12 @@ impl Api {
             match self.bad.get(&id) {
                 Some(Bad::Refused(code)) => return Answer::Refused(*code),
                 Some(Bad::Failing) => return Answer::Refused(91000),
-                Some(Bad::Listed(code)) => {
-                    if !failed.iter().any(|(listed, _)| number(listed) == id) {
-                        failed.push((user(id), *code));
-                    }
+                Some(Bad::Listed(code))
+                    if !failed.iter().any(|(listed, _)| number(listed) == id) =>
+                {
+                    failed.push((user(id), *code));
                 }
-                None => {}
+                Some(Bad::Listed(_)) | None => {}
             }
         }
         Answer::Done { failed }

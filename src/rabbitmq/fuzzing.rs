@@ -1,5 +1,10 @@
 //! Doors for the fuzz targets, which are no part of the broker's edge.
 
+#![expect(
+    clippy::expect_used,
+    reason = "a fuzz target is to fail where something is not as it must be"
+)]
+
 use std::io::Read;
 
 use futures_util::FutureExt;

@@ -146,9 +146,9 @@ impl<'a> Fields<'a> {
         let length = *self.take(1)?.first()?;
         let text = self.take(length.into())?;
         while let Err(error) = str::from_utf8(text) {
-            let broken = &mut text[error.valid_up_to()..];
+            let broken = text.get_mut(error.valid_up_to()..)?;
             let length = error.error_len().unwrap_or(broken.len());
-            broken[..length].fill(SUBSTITUTE);
+            broken.get_mut(..length)?.fill(SUBSTITUTE);
         }
         Some(())
     }

@@ -1,5 +1,10 @@
 //! A stream from the broker on which every frame is [mended](super::mend) before lapin sees it.
 
+#![expect(
+    clippy::indexing_slicing,
+    reason = "every position is kept within the bytes that are there, next to where they are used"
+)]
+
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd};

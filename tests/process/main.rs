@@ -8,6 +8,7 @@
 mod commands;
 mod config;
 mod exposure;
+mod hostile;
 mod large_messages;
 mod program;
 mod run;

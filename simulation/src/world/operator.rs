@@ -79,7 +79,7 @@ impl World<'_> {
             .line(self.now, || format!("worker {name} has drained"));
         if let Some(session) = worker.session {
             // Behind the last settlement, on the same wire.
-            self.to_broker(session, Happening::Goodbye { session });
+            self.send_to_broker(session, Happening::Goodbye { session });
         }
         self.end_and_start_again(name);
     }

@@ -63,7 +63,7 @@ impl World<'_> {
             return;
         }
         while let Some((session, tag, message)) = self.broker.deliver(self.now) {
-            self.to_worker(
+            self.send_to_worker(
                 session,
                 Happening::Deliver {
                     session,
@@ -227,7 +227,7 @@ impl World<'_> {
                 since: self.now,
             };
             if !session.silent && self.broker.knows(id) {
-                self.to_worker(id, pong);
+                self.send_to_worker(id, pong);
             }
             self.after(PING, Happening::Ping { session: id });
         }
@@ -243,7 +243,7 @@ impl World<'_> {
     }
 
     /// In its order to the broker, if anything arrives there.
-    pub(super) fn to_broker(&mut self, id: SessionId, happening: Happening) {
+    pub(super) fn send_to_broker(&mut self, id: SessionId, happening: Happening) {
         let at = (self.now + self.way()).max(self.sessions[id].last_out);
         if !self.sessions[id].silent {
             self.sessions[id].last_out = at;
@@ -251,7 +251,7 @@ impl World<'_> {
         }
     }
 
-    fn to_worker(&mut self, id: SessionId, happening: Happening) {
+    fn send_to_worker(&mut self, id: SessionId, happening: Happening) {
         let at = (self.now + self.way()).max(self.sessions[id].last_in);
         if !self.sessions[id].silent {
             self.sessions[id].last_in = at;

@@ -350,7 +350,7 @@ impl World<'_> {
                 .may_acknowledge(event, &self.publications[publication], since)
                 .map_err(|why| format!("event {publication} was {why}"))?;
         }
-        self.to_broker(session, Happening::Settle { session, frame });
+        self.send_to_broker(session, Happening::Settle { session, frame });
         Ok(())
     }
 
@@ -367,7 +367,7 @@ impl World<'_> {
         let session = worker.session.ok_or("a letter is sent without a session")?;
         let id = letter.id;
         worker.letters.insert(id, (publication, letter));
-        self.to_broker(
+        self.send_to_broker(
             session,
             Happening::LetterArrives {
                 session,
