@@ -27,6 +27,7 @@ test-cluster: rabbitmq ## three nodes, each of them killed in turn
 	cargo test --locked --test cluster -- --ignored --nocapture
 
 test-rabbitmq4: ## all tests on RabbitMQ 4.0 (DEBIAN=forky: 4.3), which is fetched but not installed
+	@rm -rf target/tmp/logs
 	sbin=$$(scripts/rabbitmq-from-debian.sh $(DEBIAN)) && \
 		TESTKIT_RABBITMQ_SBIN=$$sbin cargo test --workspace --locked --no-fail-fast
 

@@ -41,7 +41,7 @@ fi
 for tool in apt-get dpkg dpkg-deb flock mount unshare; do
     command -v "$tool" >/dev/null || fail "needs $tool: this works on Debian and Ubuntu only"
 done
-# Any of Debian's keys will do: apt asks for all that sign a release to be good.
+# Which of them sign a release changes with time.
 set -- /usr/share/keyrings/debian-archive-*.gpg
 [ -e "$1" ] || fail "needs Debian's keys: apt-get install debian-archive-keyring"
 keyrings=$(printf '%s,' "$@")
@@ -74,6 +74,8 @@ apt() {
         -o Debug::NoLocking=true -o APT::Sandbox::User="$(id -un)" "$@" >&2
 }
 apt update
+# Of two versions of a package only the one that this release has now.
+apt autoclean
 apt install -y --download-only --no-install-recommends '?essential' rabbitmq-server
 
 rm -rf "$work/unpacked" "$work/root"

@@ -4,7 +4,6 @@ use lapin::{
     types::{AMQPValue, FieldTable},
 };
 use tagsweep::rabbitmq::{Broker, Event, Loss, Outcome, Part, Warning, inspect};
-
 use testkit::rabbitmq::Vhost;
 
 use crate::harness::*;

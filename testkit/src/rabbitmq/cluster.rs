@@ -24,30 +24,33 @@ pub struct Cluster {
     members: Vec<Node>,
 }
 
-impl Cluster {
-    /// Starts three nodes and joins them. It takes the CPU of three starts and
-    /// then some seconds more. See [`Builder::start_cluster`](super::Builder::start_cluster) too.
+impl Builder {
+    /// Starts three such nodes and joins them. It takes the CPU of three starts
+    /// and then some seconds more.
     ///
     /// # Errors
     ///
     /// When a node does not start or join. Nothing is left behind.
-    pub async fn start() -> anyhow::Result<Self> {
-        Node::builder().start_cluster().await
-    }
-
-    pub(super) async fn of(builder: Builder) -> anyhow::Result<Self> {
+    pub async fn start_cluster(self) -> anyhow::Result<Cluster> {
         let membership = Membership {
             cookie: format!("{:032x}", fastrand::u128(..)),
             epmd: Arc::new(ReservedPort::choose()?),
         };
-        let start = || builder.clone().member_of(&membership).start();
+        let start = || self.clone().member_of(&membership).start();
         let (first, second, third) = tokio::try_join!(start(), start(), start())?;
         for node in [&second, &third] {
             join(node, &first).await?;
         }
-        Ok(Self {
+        Ok(Cluster {
             members: vec![first, second, third],
         })
+    }
+}
+
+impl Cluster {
+    /// Three nodes with nothing special about them: see [`Builder::start_cluster`].
+    pub async fn start() -> anyhow::Result<Self> {
+        Node::builder().start_cluster().await
     }
 
     /// AMQP URLs of the virtual host `/`, one of each member in order.
@@ -74,7 +77,7 @@ impl Cluster {
     /// # Errors
     ///
     /// When there is no such queue, or the members do not agree within a minute,
-    /// as they cannot with less than two of them running.
+    /// as they cannot with less than two of them running or one of them paused.
     pub async fn leader(&self, queue: &str) -> anyhow::Result<usize> {
         let agreed = timeout(AGREEMENT, async {
             loop {

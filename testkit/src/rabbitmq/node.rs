@@ -13,7 +13,6 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use tokio::time::timeout;
 
-use super::cluster::Cluster;
 use super::console::{self, Console};
 use super::guard::{self, Guard};
 use super::installation::Installation;
@@ -131,15 +130,6 @@ impl Builder {
         fs::write(node.file("advanced.config"), self.configuration(&node))?;
         node.start_again().await?;
         Ok(node)
-    }
-
-    /// Starts three such nodes as one broker.
-    ///
-    /// # Errors
-    ///
-    /// As of [`Builder::start`].
-    pub async fn start_cluster(self) -> anyhow::Result<Cluster> {
-        Cluster::of(self).await
     }
 
     fn configuration(&self, node: &Node) -> String {
