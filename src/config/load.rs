@@ -223,8 +223,10 @@ impl Loading {
     }
 
     fn refuse(&mut self, key: &str, value: Option<String>, origin: &Origin, text: String) {
+        // A name may be empty; a line that begins with nothing would say nothing.
+        let named = if key.is_empty() { "\"\"" } else { key };
         self.problems.push(Problem {
-            key: key.to_owned(),
+            key: named.to_owned(),
             value,
             origin: origin.shown(key),
             text,

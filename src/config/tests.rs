@@ -156,6 +156,21 @@ fn all_problems_are_told_at_once_each_with_its_value_and_where_it_stands() {
 }
 
 #[test]
+fn a_key_without_a_name_is_shown_as_one() {
+    let problems = from_environment(&[("TAGSWEEP__", "1")]).unwrap_err();
+    let shown = problems.to_string();
+    assert!(
+        shown.starts_with("\"\" (from TAGSWEEP__): no such key"),
+        "{shown}"
+    );
+    assert!(
+        problems_of("\"\" = 1")[0]
+            .to_string()
+            .starts_with("\"\" (in ")
+    );
+}
+
+#[test]
 fn a_refused_value_is_not_blamed_on_its_partner() {
     let problems = problems_of("rabbitmq.hold_limit = '2h'\nrabbitmq.consumer_timeout = '3 hours'");
     let keys: Vec<&str> = problems

@@ -1,5 +1,10 @@
 //! Requests and answers as they stand on the wire.
 
+use std::fmt;
+use std::marker::PhantomData;
+
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use url::Url;
 use url::form_urlencoded::byte_serialize;
@@ -70,7 +75,7 @@ struct Answer {
     error_code: i64,
     /// Not documented for this command, but for its siblings: code 0 and yet not all was done.
     #[serde(rename = "ErrorList")]
-    error_list: Option<Vec<Failure>>,
+    error_list: Option<Vec<Object<Failure>>>,
 }
 
 #[derive(Deserialize)]
@@ -97,6 +102,29 @@ enum Account {
     Signed(i64),
 }
 
+/// A JSON object with the fields of `T`. A derived reader alone would take a list of their values, too.
+struct Object<T>(T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Object<T>, D::Error> {
+        deserializer.deserialize_map(ObjectVisitor(PhantomData))
+    }
+}
+
+struct ObjectVisitor<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
+    type Value = Object<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, object: A) -> Result<Object<T>, A::Error> {
+        T::deserialize(MapAccessDeserializer::new(object)).map(Object)
+    }
+}
+
 impl Account {
     fn into_text(self) -> String {
         match self {
@@ -114,10 +142,12 @@ pub(super) fn reply(answer: &[u8], users: &[UserId]) -> Reply {
     let Ok(answer) = str::from_utf8(answer) else {
         return Reply::Fault(Fault::NotJson);
     };
-    let answer: Answer = match serde_json::from_str(answer) {
-        Ok(answer) => answer,
-        Err(error) if error.is_data() => return Reply::Unclear,
-        Err(_) => return Reply::Fault(Fault::NotJson),
+    let Ok(Object::<Answer>(answer)) = serde_json::from_str(answer) else {
+        // serde_json's own classes of errors do not tell the two apart in every case.
+        return match serde_json::from_str::<IgnoredAny>(answer) {
+            Ok(_) => Reply::Unclear,
+            Err(_) => Reply::Fault(Fault::NotJson),
+        };
     };
     match (answer.action_status, answer.error_code) {
         (ActionStatus::Ok, 0) => done(answer.error_list.unwrap_or_default(), users),
@@ -126,10 +156,10 @@ pub(super) fn reply(answer: &[u8], users: &[UserId]) -> Reply {
     }
 }
 
-fn done(failures: Vec<Failure>, users: &[UserId]) -> Reply {
+fn done(failures: Vec<Object<Failure>>, users: &[UserId]) -> Reply {
     let mut failed: Vec<(UserId, i64)> = Vec::new();
     let mut strangers = 0;
-    for failure in failures {
+    for Object(failure) in failures {
         if failure.code == 0 {
             continue;
         }
@@ -231,6 +261,17 @@ mod tests {
             (
                 r#"{"ActionStatus":"OK","ErrorCode":0,"ErrorList":[{"To_Account":null,"ErrorCode":1}]}"#,
                 Reply::Unclear,
+            ),
+            (r#"["OK",0,[]]"#, Reply::Unclear),
+            (
+                r#"{"ActionStatus":"OK","ErrorCode":0,"ErrorList":[["bob",70107]]}"#,
+                Reply::Unclear,
+            ),
+            ("[0]", Reply::Unclear),
+            (r#"{"ActionStatus":0,"ErrorCode":0}"#, Reply::Unclear),
+            (
+                r#"{"ActionStatus":"OK","ErrorCode":"0""#,
+                Reply::Fault(Fault::NotJson),
             ),
             ("[]", Reply::Unclear),
             ("null", Reply::Unclear),
