@@ -6,7 +6,6 @@ mod explain;
 mod output;
 mod publish;
 mod run;
-mod stack;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

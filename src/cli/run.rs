@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{Failure, output, stack};
+use super::{Failure, output};
 use crate::shutdown::Shutdown;
 use crate::{telemetry, worker};
 
@@ -15,16 +15,10 @@ use crate::{telemetry, worker};
 pub(super) struct Arguments {}
 
 pub(super) fn run(files: &[PathBuf], _: &Arguments) -> Result<(), Failure> {
-    let deepened = stack::deepen();
     let settings = super::settings(files)?;
     telemetry::start(&settings.log, output::takes_colour(&std::io::stderr()));
-    if let Err(error) = deepened {
-        tracing::warn!(%error, "stacks stay shallow: a message with headers nested thousandfold would end the worker");
-    }
-    stack::on_a_deep_one(|| {
-        super::block_on(async {
-            let shutdown = Shutdown::on_signals(settings.shutdown.grace_period)?;
-            Ok(worker::run(&settings, shutdown).await?)
-        })
-    })?
+    super::block_on(async {
+        let shutdown = Shutdown::on_signals(settings.shutdown.grace_period)?;
+        Ok(worker::run(&settings, shutdown).await?)
+    })
 }

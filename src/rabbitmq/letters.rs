@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use lapin::{
     BasicProperties,
-    types::{AMQPValue, FieldArray, FieldTable, LongString, ShortString},
+    types::{AMQPValue, FieldArray, FieldTable, LongString},
 };
 
 use super::{
@@ -46,22 +46,13 @@ pub(super) const MARK_PREFIX: &str = "tagsweep-";
 
 const PERSISTENT: u8 = 2;
 
-/// What a frame holds besides headers, in bytes at most: the other properties, most of them texts of
-/// up to 255 bytes, and what is around them.
-const BESIDE_HEADERS: usize = 2048 + 64;
-
-/// How many of the original's headers are not in the letter for want of room.
-const LEFT_OUT: &str = "tagsweep-headers-left-out";
-
 impl Letter {
-    /// A message's properties must fit into one frame of `frame_max` bytes.
-    pub(super) fn into_outgoing(self, dead_letter_exchange: &str, frame_max: usize) -> Outgoing {
-        let room = frame_max.saturating_sub(BESIDE_HEADERS);
+    pub(super) fn into_outgoing(self, dead_letter_exchange: &str) -> Outgoing {
         Outgoing {
             exchange: dead_letter_exchange.into(),
             // At most 255 bytes: it came over the same protocol.
             routing_key: self.message.routing_key.as_str().into(),
-            properties: letter_properties(&self.message.properties, self.marks, room),
+            properties: letter_properties(&self.message.properties, self.marks),
             body: Body::OfMessage(self.message),
         }
     }
@@ -73,9 +64,11 @@ impl Letter {
 fn letter_properties(
     original: &BasicProperties,
     marks: Vec<(&'static str, Mark)>,
-    room: usize,
 ) -> BasicProperties {
-    let headers = letter_headers(original.headers().as_ref(), marks, room);
+    let mut headers = kept_headers(original.headers().as_ref());
+    for (name, mark) in marks {
+        headers.insert(name.into(), mark.into());
+    }
     let mut letter = BasicProperties::default()
         .with_delivery_mode(PERSISTENT)
         .with_headers(headers);
@@ -109,59 +102,16 @@ fn letter_properties(
     letter
 }
 
-/// Our marks, and the user's headers as far as there is room in `room` bytes: else a message whose
-/// headers fill a frame could not be dead-lettered at all, and would come back for ever. Dropped are
-/// headers that the broker makes itself, those that would route copies, and our own of an earlier
-/// letter, which tell of another failure.
-fn letter_headers(
-    original: Option<&FieldTable>,
-    marks: Vec<(&'static str, Mark)>,
-    room: usize,
-) -> FieldTable {
-    let mut headers = FieldTable::default();
-    for (name, mark) in marks {
-        headers.insert(name.into(), mark.into());
-    }
-    let ours = table_size(&headers) + 1 + LEFT_OUT.len() + 9;
-    let mut room = room.saturating_sub(ours);
-    let mut left_out = 0;
+/// The user's headers. Dropped are those the broker makes itself, those that would route copies,
+/// and our own of an earlier letter, which tell of another failure.
+fn kept_headers(original: Option<&FieldTable>) -> FieldTable {
+    let mut kept = FieldTable::default();
     for (name, value) in original.into_iter().flat_map(FieldTable::inner) {
-        let size = entry_size((name, value));
-        if is_dropped(name.as_str()) {
-            continue;
-        } else if size <= room {
-            room -= size;
-            headers.insert(name.clone(), value.clone());
-        } else {
-            left_out += 1;
+        if !is_dropped(name.as_str()) {
+            kept.insert(name.clone(), value.clone());
         }
     }
-    if left_out > 0 {
-        headers.insert(LEFT_OUT.into(), Mark::Integer(left_out).into());
-    }
-    headers
-}
-
-/// On the wire, in bytes.
-fn table_size(table: &FieldTable) -> usize {
-    4 + table.inner().iter().map(entry_size).sum::<usize>()
-}
-
-fn entry_size((name, value): (&ShortString, &AMQPValue)) -> usize {
-    1 + name.as_str().len() + value_size(value)
-}
-
-/// With the byte that names its type.
-fn value_size(value: &AMQPValue) -> usize {
-    1 + match value {
-        AMQPValue::LongString(text) => 4 + text.as_bytes().len(),
-        AMQPValue::ShortString(text) => 1 + text.as_str().len(),
-        AMQPValue::ByteArray(bytes) => 4 + bytes.len(),
-        AMQPValue::FieldArray(list) => 4 + list.as_slice().iter().map(value_size).sum::<usize>(),
-        AMQPValue::FieldTable(table) => table_size(table),
-        // Numbers and the like.
-        _ => 8,
-    }
+    kept
 }
 
 fn is_dropped(name: &str) -> bool {
@@ -188,6 +138,8 @@ impl From<Mark> for AMQPValue {
 
 #[cfg(test)]
 mod tests {
+    use lapin::types::ShortString;
+
     use super::*;
 
     fn text(value: &str) -> AMQPValue {
@@ -227,7 +179,6 @@ mod tests {
                 ("tagsweep-reason", Mark::Text("malformed-event".into())),
                 ("tagsweep-attempts", Mark::Integer(3)),
             ],
-            usize::MAX,
         );
         let mut expected = headers(&[("x-tenant", "kept"), ("tagsweep-reason", "malformed-event")]);
         expected.insert("tagsweep-attempts".into(), AMQPValue::LongLongInt(3));
@@ -242,40 +193,5 @@ mod tests {
                 .with_timestamp(1_700_000_000)
                 .with_headers(expected)
         );
-    }
-
-    #[test]
-    fn headers_that_have_no_room_are_left_out_and_counted() {
-        let (large, small) = ("x".repeat(1000), "x".repeat(10));
-        let original = headers(&[("a", &large), ("b", &small), ("c", &large), ("d", &small)]);
-        let marks = vec![("tagsweep-reason", Mark::Text("malformed-event".into()))];
-        for (room, kept) in [(0, 0), (100, 1), (120, 2), (1120, 3), (3000, 4)] {
-            let letter = letter_headers(Some(&original), marks.clone(), room);
-            let originals = letter
-                .inner()
-                .keys()
-                .filter(|name| name.as_str().len() == 1);
-            assert_eq!(originals.count(), kept, "{room}");
-            let left_out = letter.inner().get(LEFT_OUT);
-            let expected = (kept < 4).then_some(AMQPValue::LongLongInt(4 - kept as i64));
-            assert_eq!(left_out, expected.as_ref(), "{room}");
-            assert!(room == 0 || table_size(&letter) <= room, "{room}");
-        }
-    }
-
-    #[test]
-    fn sizes_are_those_on_the_wire() {
-        let mut table = headers(&[("text", "abc")]);
-        table.insert("number".into(), AMQPValue::LongLongInt(1));
-        let list = Mark::Texts(vec!["a".into(), "bc".into()]).into();
-        table.insert("list".into(), list);
-        table.insert(
-            "table".into(),
-            AMQPValue::FieldTable(headers(&[("k", "v")])),
-        );
-        let mut wire = [0; 256];
-        let write = lapin::types::generation::gen_field_table(&table);
-        let written = write(std::io::Cursor::new(&mut wire[..]).into()).unwrap();
-        assert_eq!(table_size(&table) as u64, written.position);
     }
 }

@@ -92,15 +92,6 @@ impl Link {
         self.connection.status().connected()
     }
 
-    /// In bytes, as agreed with the broker.
-    pub(super) fn frame_max(&self) -> usize {
-        match self.connection.configuration().frame_max() {
-            // AMQP's word for no limit.
-            0 => usize::MAX,
-            limit => usize::try_from(limit).unwrap_or(usize::MAX),
-        }
-    }
-
     pub(super) async fn channel(&self) -> Result<Channel, CallError> {
         within(
             self.timing.call,

@@ -114,8 +114,7 @@ impl Session {
 
     pub(super) fn publish_letter(&mut self, letter: Letter) {
         let id = letter.id;
-        let outgoing =
-            letter.into_outgoing(&self.options.dead_letter_exchange, self.publish.frame_max());
+        let outgoing = letter.into_outgoing(&self.options.dead_letter_exchange);
         self.letters.push(id, outgoing);
     }
 

@@ -8,7 +8,6 @@
 mod commands;
 mod config;
 mod exposure;
-mod hostile;
 mod program;
 mod run;
 #[path = "../shared/secrets.rs"]
