@@ -1,7 +1,6 @@
 //! What tests, the demo and benchmarks need around the worker: private
 //! RabbitMQ nodes ([`rabbitmq`]), certificates for them ([`tls`]), somebody who
-//! publishes and reads dead letters ([`amqp`]), a publisher that keeps to no
-//! library's limits ([`raw_amqp`]), a TCP proxy
+//! publishes and reads dead letters ([`amqp`]), a TCP proxy
 //! that breaks connections on request ([`proxy`]) and a way to wait for a fact
 //! ([`eventually()`]).
 //!
@@ -12,7 +11,6 @@ mod eventually;
 mod port;
 pub mod proxy;
 pub mod rabbitmq;
-pub mod raw_amqp;
 pub mod tls;
 
 pub use self::eventually::eventually;

@@ -8,7 +8,6 @@
 mod commands;
 mod config;
 mod exposure;
-mod hostile;
 mod large_messages;
 mod program;
 mod run;
