@@ -82,6 +82,16 @@ pub(crate) async fn publish(channel: &Channel, body: &str, properties: BasicProp
 }
 
 /// Polls the broker until `wanted` finds what it looks for among the events.
+/// The next event that tells more than that the broker is there.
+pub(crate) async fn next(broker: &mut Broker) -> Event {
+    loop {
+        match broker.next().await {
+            Event::InTouch(_) => {}
+            event => return event,
+        }
+    }
+}
+
 pub(crate) async fn until<T>(
     broker: &mut Broker,
     what: &str,
@@ -89,7 +99,7 @@ pub(crate) async fn until<T>(
 ) -> T {
     let search = async {
         loop {
-            if let Some(found) = wanted(broker.next().await) {
+            if let Some(found) = wanted(next(broker).await) {
                 return found;
             }
         }
@@ -164,7 +174,7 @@ pub(crate) async fn until_queue_holds(
     count: u64,
 ) {
     let driven = async {
-        let event = broker.next().await;
+        let event = next(broker).await;
         panic!("{event:?} while settling");
     };
     let counted = async {

@@ -261,7 +261,7 @@ async fn a_broker_that_blocks_publishers_stalls_letters_but_neither_acks_nor_the
     broker.settle(Settlement::One(deliveries[1].tag));
     until_queue_holds(&mut broker, &node.default_vhost(), QUEUE, 1).await;
     // Longer than a confirm may take while the broker does not block.
-    let quiet = timeout(Duration::from_millis(2500), broker.next()).await;
+    let quiet = timeout(Duration::from_millis(2500), next(&mut broker)).await;
     assert!(quiet.is_err(), "{quiet:?}");
 
     node.clear_memory_alarm().await.expect("no alarm");

@@ -271,7 +271,8 @@ impl World<'_> {
         let call = known.calls.get(&window).filter(|_| known.life == life);
         // What is held up on its way while the queue goes to another worker nobody can know of there.
         let free = self.now > self.held_until + self.plan.jitter;
-        if free || call.is_some_and(|call| call.session == known.session) {
+        let session = call.and_then(|call| call.session);
+        if free || session.is_some_and(|session| self.broker.knows(session)) {
             self.api.count(self.now)?;
         }
         let Some(call) = call else {
