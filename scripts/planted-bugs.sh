@@ -12,7 +12,7 @@ git ls-files -z | tar --create --null --files-from=- | tar --extract --directory
 
 # The simulation compiles the sources of the copy with the dependencies that are built already.
 simulate() {
-    (cd "$copy" && CARGO_TARGET_DIR="$target/planted" cargo build --quiet --locked --package simulation &&
+    (cd "$copy" && CARGO_TARGET_DIR="$target/planted" RUSTFLAGS=-Awarnings cargo build --quiet --locked --package simulation &&
         "$target/planted/debug/simulate" --whole --seeds "$seeds")
 }
 
@@ -27,7 +27,7 @@ for patch in simulation/planted/${BUG:-*}.patch; do
         printf 'caught  %-45s %s\n' "$name" "$(head -n 1 <<<"$output" | cut -c 1-150)"
     else
         echo "FAILED  $name: it does not build or run"
-        echo "$output"
+        head -n 30 <<<"$output"
         missed=1
     fi
     patch --quiet --strip=1 --reverse --directory="$copy" <"$patch"
