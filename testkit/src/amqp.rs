@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use lapin::options::{
-    BasicGetOptions, BasicPublishOptions, ConfirmSelectOptions, ExchangeDeleteOptions,
-    QueueBindOptions, QueueDeclareOptions, QueueDeleteOptions,
+    BasicAckOptions, BasicGetOptions, BasicPublishOptions, ConfirmSelectOptions,
+    ExchangeDeleteOptions, QueueBindOptions, QueueDeclareOptions, QueueDeleteOptions,
 };
 use lapin::types::{AMQPValue, FieldArray, FieldTable};
 use lapin::{BasicProperties, Channel, Confirmation, Connection, ConnectionProperties};
@@ -163,23 +163,30 @@ impl Amqp {
     /// Takes every message that is ready in `queue` now.
     ///
     /// # Errors
-    /// When there is no such queue.
+    /// When there is no such queue, or the broker does not answer. Nothing is taken then.
     pub async fn take_all(&self, queue: &str) -> anyhow::Result<Vec<Incoming>> {
         let mut taken = Vec::new();
+        let mut last = None;
         loop {
             let get = self
                 .channel
-                .basic_get(queue.into(), BasicGetOptions { no_ack: true });
+                .basic_get(queue.into(), BasicGetOptions::default());
             let Some(message) = timeout(LIMIT, get).await?? else {
-                return Ok(taken);
+                break;
             };
             let message = message.delivery;
+            last = Some(message.acker);
             taken.push(Incoming {
                 routing_key: message.routing_key.to_string(),
                 body: message.data,
                 properties: message.properties,
             });
         }
+        if let Some(last) = last {
+            let all = BasicAckOptions { multiple: true };
+            timeout(LIMIT, last.ack(all)).await??;
+        }
+        Ok(taken)
     }
 
     /// Messages ready in `queue`, and its consumers.

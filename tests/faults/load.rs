@@ -18,6 +18,9 @@ use crate::stage::{EXCHANGE, PATIENCE};
 /// 160 events a second for 320 users.
 const TICK: Duration = Duration::from_millis(50);
 const EVENTS_A_TICK: usize = 8;
+/// Users that may wait to be cleared before the publisher waits too: a minute's work for a worker whose pace
+/// a fault has slowed down, so that each row ends.
+const MOST_USERS_AHEAD: usize = 10_000;
 
 pub fn user(number: usize) -> String {
     format!("pii-{number:07}")
@@ -162,6 +165,7 @@ async fn publish_steadily(
     let mut ticks = interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut amqp = None;
+    let mut sound_users = 0;
     loop {
         ticks.tick().await;
         let flaw = match *mix.borrow() {
@@ -169,7 +173,15 @@ async fn publish_steadily(
             Mix::Sound => |_| Flaw::None,
             Mix::Nothing => return,
         };
+        let cleared = simulator.stats().distinct_users_cleared as usize;
+        if sound_users > cleared + MOST_USERS_AHEAD {
+            continue;
+        }
         let events = write(book, simulator, EVENTS_A_TICK, flaw);
+        sound_users += events
+            .iter()
+            .map(|it| it.sound_users().len())
+            .sum::<usize>();
         while !try_publish(&mut amqp, url, &events).await {
             ticks.tick().await;
         }

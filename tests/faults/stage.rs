@@ -196,8 +196,10 @@ impl Stage {
 
     /// Takes the dead letters that are there.
     pub async fn take_letters(&mut self) {
-        let letters = self.amqp().await.take_all(DEAD_LETTERS).await;
-        self.letters.add(letters.unwrap());
+        let letters = eventually(PATIENCE, "dead letters are taken", async || {
+            self.amqp().await.take_all(DEAD_LETTERS).await.ok()
+        });
+        self.letters.add(letters.await);
     }
 
     /// The first `count` calls after `moment` that were done and answered.
