@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 /// The end of a run tells why it failed; its beginning rarely does.
-const LINES: usize = 6000;
+const LINES: usize = 60;
 
 #[derive(Debug, Default)]
 pub struct Trace {

@@ -1,6 +1,8 @@
 //! One run of a plan: every part of it, the wires between them, and a clock that jumps from one happening
 //! to the next.
 
+mod calls;
+mod note;
 mod operator;
 mod wires;
 mod worker;

@@ -1,16 +1,17 @@
 //! The shell around an engine: as thin as the worker's, with wires that the world holds.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 
 use crate::engine::{
-    Action, Answer, Delivery, Engine, Input, Letter, LetterId, Settings, Settlement, WindowId,
+    Action, Delivery, Engine, Input, Letter, LetterId, Settings, Settlement, WindowId,
 };
 use crate::event::{EventKey, UserId};
 
+use super::calls::Call;
 use super::{Frame, Happening, Violation, World};
 use crate::broker::SessionId;
-use crate::plan::{Body, Weather};
+use crate::plan::Body;
 use crate::promises::{Knowledge, most_pending, user};
 
 /// Actions at one moment: whoever has more is spinning.
@@ -30,24 +31,14 @@ pub(super) struct Worker {
     pub held: BTreeMap<Delivery, usize>,
     /// On their way to the broker, with the publication that each is about.
     pub letters: HashMap<LetterId, (usize, Letter)>,
-    calls: HashMap<WindowId, Call>,
+    pub calls: HashMap<WindowId, Call>,
     pub knowledge: Knowledge,
-    user_sig: u32,
+    pub user_sig: u32,
     pub draining: bool,
     /// It is to be started again when it has ended.
     pub starts_again_after: Option<Duration>,
     pub frozen_until: Duration,
     timer: Option<Duration>,
-}
-
-#[derive(Debug)]
-struct Call {
-    start: Duration,
-    users: Vec<UserId>,
-    user_sig: u32,
-    weather: Option<Weather>,
-    /// The session in which it was made.
-    session: Option<SessionId>,
 }
 
 impl Worker {
@@ -205,121 +196,6 @@ impl World<'_> {
         Ok(())
     }
 
-    fn call(&mut self, name: usize, window: WindowId, users: Vec<UserId>) -> Result<(), Violation> {
-        let settings = &self.plan.settings;
-        let distinct: HashSet<UserId> = users.iter().copied().collect();
-        if distinct.len() != users.len() || users.is_empty() || users.len() > settings.max_ids {
-            return Err(format!(
-                "a call for {} users, {} of them distinct",
-                users.len(),
-                distinct.len()
-            ));
-        }
-        let weather = self.api.weather(self.now, &mut self.rng);
-        let worker = &mut self.workers[name];
-        if worker.calls.len() >= settings.max_in_flight {
-            return Err(format!("{} calls at a time", worker.calls.len() + 1));
-        }
-        self.summary.calls += 1;
-        let call = Call {
-            start: self.now,
-            users,
-            user_sig: worker.user_sig,
-            weather,
-            session: worker.session,
-        };
-        worker.calls.insert(window, call);
-        let life = worker.life;
-        let overdue = |answer| Happening::CallAnswered {
-            worker: name,
-            life,
-            window,
-            answer,
-        };
-        match weather {
-            Some(Weather::NoCredential) => {
-                self.after(Duration::ZERO, overdue(Answer::NoCredential));
-            }
-            Some(Weather::Unreachable) => {
-                let wait = self.way();
-                self.after(wait, overdue(Answer::Fault));
-            }
-            _ => {
-                let arrival = (self.now + self.way()).max(self.held_until);
-                self.at(
-                    arrival,
-                    Happening::CallArrives {
-                        worker: name,
-                        life,
-                        window,
-                    },
-                );
-                self.after(self.plan.request_timeout, overdue(Answer::Fault));
-            }
-        }
-        Ok(())
-    }
-
-    /// The API does its work whether the worker is still there or not.
-    pub(super) fn call_arrives(
-        &mut self,
-        worker: usize,
-        life: u32,
-        window: WindowId,
-    ) -> Result<(), Violation> {
-        let known = &self.workers[worker];
-        let call = known.calls.get(&window).filter(|_| known.life == life);
-        // What is held up on its way while the queue goes to another worker nobody can know of there.
-        let free = self.now > self.held_until + self.plan.jitter;
-        let session = call.and_then(|call| call.session);
-        if free || session.is_some_and(|session| self.broker.knows(session)) {
-            self.api.count(self.now)?;
-        }
-        let Some(call) = call else {
-            return Ok(());
-        };
-        let outcome = self
-            .api
-            .answer(call.weather, call.user_sig, &call.users, &mut self.rng);
-        if let Some(answer) = outcome.answer {
-            let wait = outcome.took + self.way();
-            self.after(
-                wait,
-                Happening::CallAnswered {
-                    worker,
-                    life,
-                    window,
-                    answer,
-                },
-            );
-        }
-        Ok(())
-    }
-
-    pub(super) fn call_answered(
-        &mut self,
-        name: usize,
-        life: u32,
-        window: WindowId,
-        answer: Answer,
-    ) -> Result<(), Violation> {
-        let worker = &mut self.workers[name];
-        // The second of an answer and a timeout finds nothing left.
-        let Some(call) = (worker.life == life)
-            .then(|| worker.calls.remove(&window))
-            .flatten()
-        else {
-            return Ok(());
-        };
-        self.trace.line(self.now, || {
-            format!("worker {name}: window {} is answered {answer:?}", window.0)
-        });
-        worker
-            .knowledge
-            .answered(self.now, call.start, &call.users, &answer);
-        self.tell(name, Input::Answered { window, answer })
-    }
-
     fn settle(&mut self, name: usize, settlement: Settlement) -> Result<(), Violation> {
         let (frame, delivery) = match settlement {
             Settlement::UpTo(delivery) => (Frame::UpTo(delivery.tag), delivery),
@@ -443,58 +319,5 @@ impl World<'_> {
             );
         }
         Ok(())
-    }
-
-    /// Folds the action into the digest of the run, and the trace.
-    fn note(&mut self, worker: usize, action: &Action) {
-        let kind = match action {
-            Action::Decode(delivery) => delivery.tag << 3,
-            Action::Call { window, users, .. } => (window.0 << 20 | users.len() as u64) << 3 | 1,
-            Action::RenewUserSig => 2,
-            Action::Settle(Settlement::UpTo(delivery)) => delivery.tag << 3 | 3,
-            Action::Settle(Settlement::One(delivery)) => delivery.tag << 3 | 4,
-            Action::Settle(Settlement::HandBack(delivery)) => delivery.tag << 3 | 5,
-            Action::DeadLetter(letter) => letter.id.0 << 3 | 6,
-            Action::Notice(_) => 7,
-        };
-        for part in [self.now.as_nanos() as u64, worker as u64, kind] {
-            self.summary.digest = (self.summary.digest ^ part)
-                .wrapping_mul(0x100_0000_01b3)
-                .rotate_left(29);
-        }
-        match action {
-            Action::Decode(_) => {}
-            Action::Call {
-                window,
-                users,
-                trigger,
-            } => self.trace.line(self.now, || {
-                let names: Vec<&str> = users.iter().take(4).map(UserId::as_str).collect();
-                format!(
-                    "worker {worker} calls window {} for {} users {names:?} ({})",
-                    window.0,
-                    users.len(),
-                    trigger.name()
-                )
-            }),
-            Action::Notice(notice) => self
-                .trace
-                .line(self.now, || format!("worker {worker}: {notice:?}")),
-            Action::Settle(settlement) => self
-                .trace
-                .line(self.now, || format!("worker {worker}: {settlement:?}")),
-            Action::DeadLetter(letter) => self.trace.line(self.now, || {
-                format!(
-                    "worker {worker} writes letter {} about {:?}: {} {:?}",
-                    letter.id.0,
-                    letter.delivery,
-                    letter.reason.name(),
-                    letter.users
-                )
-            }),
-            Action::RenewUserSig => self
-                .trace
-                .line(self.now, || format!("worker {worker} renews its UserSig")),
-        }
     }
 }
