@@ -95,6 +95,11 @@ impl Health {
         self.run >= RUN_LIMIT
     }
 
+    /// Whether the newest failure is the only one since a call succeeded.
+    pub(super) fn is_first_failure(&self) -> bool {
+        self.run == 1
+    }
+
     /// Pauses, or names the newest reason of a pause. True when the pause is new.
     pub(super) fn pause(&mut self, reason: PauseReason, now: Instant) -> bool {
         match &mut self.pause {

@@ -114,13 +114,17 @@ impl Pace {
         slot
     }
 
-    /// The call is over. Only successes tell how quick the API can be: a refusal may come from its door.
+    /// The call is over. Successes tell how long the API takes, of themselves only: a refusal may come from
+    /// its door at once, and so counts from its answer.
     pub(super) fn answered(&mut self, slot: Slot, succeeded: bool, now: Instant) {
         let Some(started) = self.open.remove(&slot) else {
             return;
         };
         let took = now.saturating_duration_since(started);
-        let way = self.answers.way(took) + self.margin / 2;
+        let way = match succeeded {
+            true => self.answers.way(took) + self.margin / 2,
+            false => took,
+        };
         let counted = started + way.max(self.margin).min(took);
         self.held.insert((counted + SECOND, slot));
         if succeeded {
@@ -359,6 +363,20 @@ mod tests {
             *run.started.last().unwrap() - run.started[0],
             Duration::from_millis(500)
         );
+    }
+
+    #[test]
+    fn a_refused_call_counts_from_its_answer_as_the_refusal_may_be_quicker_than_any_success() {
+        let mut now = Instant::now();
+        let mut pace = Pace::new(100.0, MARGIN, now);
+        let took = Duration::from_millis(200);
+        for succeeded in std::iter::repeat_n(true, LEARNT).chain([false]) {
+            let slot = pace.start(now);
+            now += took;
+            pace.answered(slot, succeeded, now);
+            let free = pace.held.iter().find(|(_, held)| *held == slot).unwrap().0;
+            assert!(succeeded || free == now + SECOND);
+        }
     }
 
     #[test]

@@ -124,6 +124,42 @@ fn a_lone_user_whose_calls_fail_in_an_outage_right_after_a_success_is_kept() {
 }
 
 #[test]
+fn a_user_whose_last_try_fails_in_the_company_of_others_is_not_convicted_by_it() {
+    let settings = Settings {
+        max_attempts: 2,
+        max_wait: Duration::from_millis(1),
+        ..settings()
+    };
+    let outage = Duration::from_millis(100)..Duration::from_millis(700);
+    let mut world = World::new(settings, move |world, users| {
+        if outage.contains(&world.elapsed()) {
+            Answer::Fault
+        } else {
+            refuse_if(users, &[1], 91000)
+        }
+    });
+    world.publish([1]);
+    world.run_for(Duration::from_millis(10));
+    world.publish([2]);
+    world.run_for(Duration::from_millis(100));
+    // The first one to fail in the outage; then user 1 is tried for the last time.
+    world.publish([3]);
+    world.run_for(Duration::from_millis(580));
+    let tries = |world: &World| {
+        world
+            .calls
+            .iter()
+            .filter(|(_, users, _)| users.contains(&user(1)))
+            .count()
+    };
+    assert_eq!(tries(&world), 2);
+    assert!(world.letters.is_empty());
+    world.run_for(Duration::from_secs(10));
+    world.assert_all_settled();
+    assert_eq!(world.dead_lettered(), ["u1"]);
+}
+
+#[test]
 fn a_bad_user_in_a_silent_queue_is_convicted_as_soon_as_a_good_one_comes() {
     let mut world = World::new(settings(), |_, users| refuse_if(users, &[1], 90001));
     world.publish([1]);
