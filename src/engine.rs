@@ -54,6 +54,8 @@ pub struct Engine {
     pace: Pace,
     windows: Windows,
     health: Health,
+    /// Calls for windows that were called before, since the last one for new users.
+    retries: u32,
     letters: Letters,
     remembered: Remembered,
     /// When the broker was last known to be in touch.
@@ -79,6 +81,7 @@ impl Engine {
             ),
             windows: Windows::default(),
             health: Health::new(settings.hold_limit),
+            retries: 0,
             letters: Letters::default(),
             remembered: Remembered::new(
                 settings.prefetch.saturating_mul(4),

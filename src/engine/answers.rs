@@ -179,11 +179,14 @@ impl Engine {
             // blames nobody, so it needs no witness.
             return self.split_exhausted(now, window);
         }
-        // The first failure has no witness, even where one try is all that is allowed. And the last one stands
-        // alone: in an outage all but the first have company, however often it comes and goes.
-        let exhausted = window.witness.since_failure
-            && self.health.is_first_failure()
-            && window.attempts >= self.settings.max_attempts;
+        // The first failure has no witness, even where one try is all that is allowed. In an outage all failures
+        // but the first have company, and it may come and go: whoever fails in company has two tries more.
+        let company = match self.health.is_first_failure() {
+            true => 0,
+            false => SECOND_CHANCES,
+        };
+        let exhausted =
+            window.witness.since_failure && window.attempts >= self.settings.max_attempts + company;
         if window.claims.len() > 1 || !exhausted {
             return self.try_again(now, window);
         }

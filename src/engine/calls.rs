@@ -20,10 +20,7 @@ impl Engine {
             }
             let mut window = match self.health.paused() {
                 Some(_) => self.take_probe(now)?,
-                None => match self.windows.take_due(now) {
-                    Some(window) => window,
-                    None => self.cut(now)?,
-                },
+                None => self.take_turn(now)?,
             };
             self.drop_lost_waiters(&mut window);
             if !window.claims.is_empty() {
@@ -65,6 +62,23 @@ impl Engine {
             self.in_touch
                 .is_some_and(|in_touch| in_touch >= self.awake_since && now < in_touch + lease)
         })
+    }
+
+    /// Windows that were called before come first, so that no more of them come up than are judged. But whoever
+    /// fails again and again must not keep new users from their calls, by whose success it is judged.
+    fn take_turn(&mut self, now: Instant) -> Option<Window> {
+        if self.retries >= self.settings.max_attempts
+            && let Some(window) = self.cut(now)
+        {
+            self.retries = 0;
+            return Some(window);
+        }
+        if let Some(window) = self.windows.take_due(now) {
+            self.retries += 1;
+            return Some(window);
+        }
+        self.retries = 0;
+        self.cut(now)
     }
 
     fn cut(&mut self, now: Instant) -> Option<Window> {

@@ -231,3 +231,21 @@ fn a_user_that_always_fails_in_a_silent_queue_costs_nobody_in_its_event_the_eras
         "without a witness nobody is blamed"
     );
 }
+
+#[test]
+fn users_that_always_fail_leave_a_slow_quota_to_the_others() {
+    let settings = Settings {
+        calls_per_second: 1,
+        max_attempts: 4,
+        backoff_max: SECOND,
+        ..settings()
+    };
+    let mut world = World::new(settings, |_, users| refuse_if(users, &[1, 2], 91000));
+    world.publish([1]);
+    world.publish([2]);
+    world.run_for(Duration::from_secs(10));
+    world.publish([3]);
+    world.run_for(Duration::from_secs(6));
+    assert_eq!(world.notices, [], "a pause would let new users pass, too");
+    assert!(world.cleared.contains_key(&user(3)));
+}
