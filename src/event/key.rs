@@ -1,8 +1,8 @@
 //! The identity of an event.
 
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::sync::LazyLock;
 use std::time::{SystemTime, UNIX_EPOCH};
-
-use sha2::{Digest, Sha256};
 
 use super::ids::Ids;
 
@@ -14,6 +14,9 @@ impl EventKey {
     /// A hash of the event's ID and of everything else that it says. An ID alone is not trusted:
     /// where two publishers count their events from 1, or one repeats the user's ID as the event's,
     /// taking a new event for a redelivered one would leave tags in place.
+    ///
+    /// It is SipHash under keys that are drawn anew for each process: nobody outside can make two events
+    /// that share a key, and it costs a tenth of SHA-256 where the processor has no instructions for that.
     pub(super) fn of(
         source: &str,
         id: &str,
@@ -21,11 +24,15 @@ impl EventKey {
         time: Option<SystemTime>,
         ids: &Ids,
     ) -> EventKey {
-        let mut hash = Sha256::new();
+        static KEYS: LazyLock<[RandomState; 2]> =
+            LazyLock::new(|| [(); 2].map(|()| RandomState::new()));
+        let mut halves = KEYS.each_ref().map(BuildHasher::build_hasher);
         // Each part goes in behind its length, so that no two lists of parts read the same.
         let mut add = |part: &[u8]| {
-            hash.update((part.len() as u64).to_le_bytes());
-            hash.update(part);
+            for half in &mut halves {
+                half.write_usize(part.len());
+                half.write(part);
+            }
         };
         add(source.as_bytes());
         add(id.as_bytes());
@@ -42,9 +49,7 @@ impl EventKey {
         for text in &ids.invalid {
             add(text.as_bytes());
         }
-        let hash: [u8; 32] = hash.finalize().into();
-        let mut first_half = [0; 16];
-        first_half.copy_from_slice(&hash[..16]);
-        EventKey(u128::from_le_bytes(first_half))
+        let [low, high] = halves.map(|half| half.finish());
+        EventKey(u128::from(high) << 64 | u128::from(low))
     }
 }
