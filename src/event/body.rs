@@ -36,7 +36,12 @@ pub(super) struct Body<'a> {
 
 impl<'a> Body<'a> {
     pub(super) fn parse(text: &'a [u8]) -> Result<Body<'a>, Malformed> {
-        serde_json::from_slice(text).map_err(why)
+        // One look at the whole is cheaper than one at each text. What is passed over may be broken.
+        match str::from_utf8(text) {
+            Ok(text) => serde_json::from_str(text),
+            Err(_) => serde_json::from_slice(text),
+        }
+        .map_err(why)
     }
 }
 

@@ -39,7 +39,7 @@ pub fn mended(stream: impl Read + Unpin) -> Vec<u8> {
 /// A message as a delivery brings it.
 pub fn message(routing_key: &str, properties: BasicProperties, body: &[u8]) -> Message {
     Message {
-        body: body.to_vec(),
+        body: body.to_vec().into(),
         exchange: "account.events".to_owned(),
         routing_key: routing_key.to_owned(),
         properties,

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use bytes::Bytes;
 use lapin::{
     BasicProperties,
     types::{AMQPValue, FieldTable, ShortString},
@@ -23,10 +24,10 @@ pub struct Delivery {
     pub message: Message,
 }
 
-/// What was published. `Debug` shows no content.
+/// What was published. `Debug` shows no content. Clones share the body.
 #[derive(Clone, PartialEq)]
 pub struct Message {
-    pub body: Vec<u8>,
+    pub body: Bytes,
     pub exchange: String,
     pub routing_key: String,
     pub(super) properties: BasicProperties,
@@ -125,7 +126,7 @@ pub(super) fn delivery(session: u32, delivery: lapin::message::Delivery) -> Deli
         },
         redelivered: delivery.redelivered,
         message: Message {
-            body: delivery.data,
+            body: delivery.data.into(),
             exchange: delivery.exchange.into(),
             routing_key: delivery.routing_key.into(),
             properties: delivery.properties,

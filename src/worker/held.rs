@@ -12,7 +12,7 @@ use crate::rabbitmq::Message;
 pub(super) struct Held {
     /// The tag of the message at the head.
     head: u64,
-    messages: VecDeque<Option<Arc<Message>>>,
+    messages: VecDeque<Option<Message>>,
     /// What was wrong with the few that were not all right.
     faults: HashMap<Delivery, Fault>,
 }
@@ -33,10 +33,10 @@ impl Held {
         while self.head + (self.messages.len() as u64) < delivery.tag {
             self.messages.push_back(None);
         }
-        self.messages.push_back(Some(Arc::new(message)));
+        self.messages.push_back(Some(message));
     }
 
-    pub(super) fn message(&self, delivery: Delivery) -> Option<&Arc<Message>> {
+    pub(super) fn message(&self, delivery: Delivery) -> Option<&Message> {
         self.messages.get(self.place(delivery)?)?.as_ref()
     }
 
@@ -62,7 +62,7 @@ impl Held {
 
     /// The original of a letter, and what was found wrong with it.
     pub(super) fn letter_parts(&self, delivery: Delivery) -> Option<(Arc<Message>, Fault)> {
-        let message = Arc::clone(self.message(delivery)?);
+        let message = Arc::new(self.message(delivery)?.clone());
         Some((
             message,
             self.faults.get(&delivery).cloned().unwrap_or_default(),

@@ -44,7 +44,7 @@ async fn a_delivery_carries_all_that_was_published() {
     let delivery = delivered(&mut broker).await;
     assert!(!delivery.redelivered);
     let message = delivery.message;
-    assert_eq!(message.body, b"body");
+    assert_eq!(message.body, b"body"[..]);
     assert_eq!(message.exchange, EXCHANGE);
     assert_eq!(message.routing_key, KEY);
     assert_eq!(message.content_type(), Some("application/json"));
