@@ -51,8 +51,11 @@ impl Engine {
                     .all(|(user, code)| *user != claim.user || class(*code) == Class::Missing)
             };
             if !window.claims.iter().any(through) {
-                // No user went through, so this is no success whatever the envelope says.
-                let code = failed[0].1;
+                // No user went through, so this is no success whatever the envelope says. Where the codes
+                // differ, one that blames a user must not cast suspicion on the others.
+                let codes = || failed.iter().map(|(_, code)| *code);
+                let passing = codes().find(|code| class(*code) == Class::Transient);
+                let code = passing.unwrap_or(failed[0].1);
                 return self.refused(now, window, class(code), Some(code));
             }
         }

@@ -183,3 +183,31 @@ fn a_configuration_code_that_only_one_user_gets_stops_nobody_else_and_is_no_dead
     assert!(world.letters.is_empty());
     assert_eq!(world.unacked.len(), 1);
 }
+
+#[test]
+fn a_list_in_which_nobody_went_through_casts_no_suspicion_on_those_who_may_yet() {
+    let settings = Settings {
+        max_ids: 2,
+        ..settings()
+    };
+    let mut world = World::new(settings, |world, users| {
+        let is_first_alone = !world.calls.iter().any(|(_, users, _)| *users == [user(2)]);
+        if users == [user(1), user(2)] {
+            Answer::Done {
+                failed: vec![(user(1), 90001), (user(2), 70500)],
+            }
+        } else if users == [user(2)] && is_first_alone {
+            Answer::Refused(90001)
+        } else {
+            refuse_if(users, &[1], 90001)
+        }
+    });
+    world.publish([1, 2]);
+    for number in 2..300 {
+        world.publish([2 * number, 2 * number + 1]);
+        world.run_for(SECOND / 5);
+    }
+    world.run_for(Duration::from_secs(10));
+    world.assert_all_settled();
+    assert_eq!(world.dead_lettered(), ["u1"]);
+}
