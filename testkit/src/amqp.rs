@@ -185,6 +185,8 @@ impl Amqp {
         if let Some(last) = last {
             let all = BasicAckOptions { multiple: true };
             timeout(LIMIT, last.ack(all)).await??;
+            // An ack has no answer; what comes after it on the channel does.
+            self.depth(queue).await?;
         }
         Ok(taken)
     }

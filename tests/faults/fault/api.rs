@@ -115,6 +115,8 @@ async fn take_name_away(stage: &mut Stage, mark: u64) {
         stage.api_link.cut().await;
         let unresolved = "the API's host name could not be resolved";
         stage.worker().says_since(mark, unresolved).await;
+        // Nor does one that was just being made.
+        stage.api_link.cut().await;
         stage.worker().says_since(mark, PAUSED).await;
     } else {
         stage.drain_worker().await;
