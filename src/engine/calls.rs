@@ -18,6 +18,8 @@ impl Engine {
             if self.next_call(now)? > now {
                 return None;
             }
+            let retries = self.retries;
+            let fresh_turn = self.health.paused().map(|pause| pause.fresh_turn);
             let mut window = match self.health.paused() {
                 Some(_) => self.take_probe(now)?,
                 None => self.take_turn(now)?,
@@ -25,6 +27,11 @@ impl Engine {
             self.drop_lost_waiters(&mut window);
             if !window.claims.is_empty() {
                 return Some(self.start(now, window));
+            }
+            // A window that nobody waits for any more takes no turn from the others.
+            self.retries = retries;
+            if let (Some(pause), Some(fresh)) = (self.health.paused_mut(), fresh_turn) {
+                pause.fresh_turn = fresh;
             }
         }
     }

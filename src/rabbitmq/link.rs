@@ -30,6 +30,10 @@ use super::{
 
 pub(super) type LinkEvents = Pin<Box<dyn Stream<Item = lapin::Event> + Send>>;
 
+/// RabbitMQ's own default, in bytes. lapin makes buffers for 32 such frames in each direction: told beforehand,
+/// it takes them untouched from the system; told by the broker, it writes to all 16 MB of two connections.
+const FRAME_MAX: u32 = 131_072;
+
 pub(super) struct Link {
     connection: Arc<lapin::Connection>,
     timing: Timing,
@@ -158,7 +162,7 @@ async fn connect(
     .await
 }
 
-/// The URL with our heartbeat, unless it sets its own.
+/// The URL with our heartbeat and frame size, unless it sets its own.
 fn parse(url: &SecretString, heartbeat: u16) -> Option<AMQPUri> {
     let url = url::Url::parse(url.expose_secret()).ok()?;
     let mut uri: AMQPUri = url.as_str().parse().ok()?;
@@ -167,6 +171,7 @@ fn parse(url: &SecretString, heartbeat: u16) -> Option<AMQPUri> {
         uri.authority.host = address.to_string();
     }
     uri.query.heartbeat.get_or_insert(heartbeat);
+    uri.query.frame_max.get_or_insert(FRAME_MAX);
     Some(uri)
 }
 
@@ -226,8 +231,13 @@ mod tests {
     }
 
     #[test]
-    fn the_url_may_set_its_own_heartbeat() {
+    fn the_url_may_set_its_own_heartbeat_and_frame_size() {
         assert_eq!(parsed("amqp://h/%2f").query.heartbeat, Some(10));
         assert_eq!(parsed("amqp://h/%2f?heartbeat=3").query.heartbeat, Some(3));
+        assert_eq!(parsed("amqp://h/%2f").query.frame_max, Some(FRAME_MAX));
+        assert_eq!(
+            parsed("amqp://h/%2f?frame_max=8192").query.frame_max,
+            Some(8192)
+        );
     }
 }
