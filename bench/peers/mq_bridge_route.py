@@ -1,0 +1,44 @@
+"""mq-bridge: amqp -> http_bulk. The core is Rust; Python only hands it this route."""
+
+import os
+import signal
+from urllib.parse import urlsplit
+
+from mq_bridge import Route
+
+WINDOW = 100
+IN_FLIGHT = int(os.environ["BENCH_IN_FLIGHT"])
+api = urlsplit(os.environ["BENCH_API_URL"])
+query = "sdkappid=1400000000&identifier=administrator&usersig=none&random=1&contenttype=json"
+
+route = Route.from_config(
+    {
+        "input": {
+            "amqp": {
+                "url": os.environ["BENCH_AMQP_URL"],
+                "queue": os.environ["BENCH_QUEUE"],
+                # It can only declare classic queues; this one is there.
+                "no_declare_queue": True,
+                "prefetch_count": WINDOW * (IN_FLIGHT + 2),
+            }
+        },
+        "output": {
+            "http_bulk": {
+                "url": f"{api.scheme}://{api.netloc}",
+                "operation": "${payload:type}",
+                "delete_values": ["user.deleted"],
+                "delete": {
+                    "path": f"{api.path}?{query}",
+                    "id_field": "user_id",
+                    "max_ids": WINDOW,
+                    "envelope": '{"To_Account": {ids}}',
+                },
+            }
+        },
+        "batch_size": WINDOW,
+        "concurrency": IN_FLIGHT,
+    }
+)
+signal.signal(signal.SIGTERM, lambda *_: route.stop())
+route.start()
+route.join()
