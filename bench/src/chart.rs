@@ -55,7 +55,8 @@ const GAP: f64 = 14.0;
 /// Draws it.
 pub fn draw(chart: &Chart) -> String {
     let rows: usize = chart.groups.iter().map(|group| group.bars.len()).sum();
-    let height = HEAD + chart.groups.len() as f64 * (GROUP + GAP) + rows as f64 * ROW + MARGIN / 2.0;
+    let height =
+        HEAD + chart.groups.len() as f64 * (GROUP + GAP) + rows as f64 * ROW + MARGIN / 2.0;
     let bars = chart.groups.iter().flat_map(|group| &group.bars);
     let most = bars.map(|bar| bar.value).fold(f64::MIN_POSITIVE, f64::max);
     let scale = (WIDTH - BARS - VALUES - MARGIN) / most;
@@ -74,17 +75,53 @@ pub fn draw(chart: &Chart) -> String {
         WIDTH - 1.0,
         height - 1.0
     ));
-    line(text(MARGIN, 34.0, 18, "#1f2328", "600", "start", &chart.title));
-    line(text(MARGIN, 56.0, 13, "#59636e", "400", "start", &chart.subtitle));
+    line(text(
+        MARGIN,
+        34.0,
+        18,
+        "#1f2328",
+        "600",
+        "start",
+        &chart.title,
+    ));
+    line(text(
+        MARGIN,
+        56.0,
+        13,
+        "#59636e",
+        "400",
+        "start",
+        &chart.subtitle,
+    ));
     let mut y = HEAD;
     for group in &chart.groups {
         y += GROUP;
-        line(text(MARGIN, y - 8.0, 13, "#1f2328", "600", "start", &group.title));
+        line(text(
+            MARGIN,
+            y - 8.0,
+            13,
+            "#1f2328",
+            "600",
+            "start",
+            &group.title,
+        ));
         for bar in &group.bars {
-            let weight = if bar.colour == Colour::Ours { "600" } else { "400" };
+            let weight = if bar.colour == Colour::Ours {
+                "600"
+            } else {
+                "400"
+            };
             let middle = y + ROW / 2.0 + 4.5;
             let length = bar.value * scale;
-            line(text(BARS - 10.0, middle, 13, "#1f2328", weight, "end", &bar.name));
+            line(text(
+                BARS - 10.0,
+                middle,
+                13,
+                "#1f2328",
+                weight,
+                "end",
+                &bar.name,
+            ));
             line(format!(
                 r#"<rect x="{BARS}" y="{:.1}" width="{:.1}" height="{:.1}" rx="2" fill="{}"/>"#,
                 y + 3.0,
@@ -93,7 +130,15 @@ pub fn draw(chart: &Chart) -> String {
                 bar.colour.fill()
             ));
             let value = (chart.label)(bar.value);
-            line(text(BARS + length + 8.0, middle, 13, "#1f2328", weight, "start", &value));
+            line(text(
+                BARS + length + 8.0,
+                middle,
+                13,
+                "#1f2328",
+                weight,
+                "start",
+                &value,
+            ));
             y += ROW;
         }
         y += GAP;
@@ -114,5 +159,7 @@ fn text(x: f64, y: f64, size: u32, fill: &str, weight: &str, anchor: &str, text:
 }
 
 fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
 }

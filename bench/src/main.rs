@@ -92,7 +92,11 @@ async fn main() -> anyhow::Result<()> {
     if !options.report {
         measure(&options, places, &mut results, &kept).await?;
     }
-    report::write(&results, &folder)
+    report::write(&results, &folder)?;
+    if !options.quick {
+        report::quote(&results, &own.with_file_name("README.md"))?;
+    }
+    Ok(())
 }
 
 /// Runs the parts that are asked for and keeps the results after each.

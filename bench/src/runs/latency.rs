@@ -9,7 +9,7 @@ use testkit::amqp::Outgoing;
 use tokio::time::{sleep, sleep_until};
 
 use super::Scale;
-use crate::api::Latency;
+use crate::api::{Latency, Record};
 use crate::backlog::{self, Backlog, EXCHANGE, Format};
 use crate::contestant::{Contestant, QUEUE};
 use crate::results::{LatencyRun, percentile};
@@ -112,7 +112,7 @@ async fn publish(channel: &Channel, event: Outgoing) -> anyhow::Result<()> {
 
 async fn cleared(stage: &Stage, users: u32) -> anyhow::Result<()> {
     let began = Instant::now();
-    while stage.api.record(|record| record.distinct()) < users {
+    while stage.api.record(Record::distinct) < users {
         if began.elapsed() > PATIENCE {
             bail!("{QUEUE} is not worked off");
         }
