@@ -139,16 +139,15 @@ fn contestant_row(
 ) -> Option<Vec<String>> {
     let of = |value: fn(&ContestantRun) -> f64| of(results, contestant, latency_ms, value);
     let ratio = results.ratio(contestant, Contestant::BareLapin, latency_ms);
-    let ids_per_call = match contestant {
-        Contestant::BareLapin => "–".to_owned(),
-        _ => format!("{:.1}", of(|run| run.ids_per_call)?),
-    };
+    let runs = results.runs(contestant, latency_ms);
+    let ids_per_call = median(runs.filter_map(|run| run.ids_per_call));
+    let or_none = |number: Option<String>| number.unwrap_or_else(|| "–".to_owned());
     Some(vec![
         name(contestant),
         thousands(of(|run| run.ids_per_second)?),
-        ratio.map_or_else(|| "–".to_owned(), |ratio| format!("{ratio:.2}")),
+        or_none(ratio.map(|ratio| format!("{ratio:.2}"))),
         format!("{:.1} µs", of(|run| run.cpu_micros_per_id)?),
-        ids_per_call,
+        or_none(ids_per_call.map(|ids| format!("{ids:.1}"))),
         format!("{:.0} MB", of(|run| run.peak_rss_mb)?),
         thousands(of(|run| f64::from(run.users))?),
     ])

@@ -36,9 +36,10 @@ pub struct ContestantRun {
     pub users: u32,
     pub ids_per_second: f64,
     pub cpu_micros_per_id: f64,
-    pub ids_per_call: f64,
+    /// None of those who make no calls, like the next.
+    pub ids_per_call: Option<f64>,
+    pub first_call_ms: Option<f64>,
     pub peak_rss_mb: f64,
-    pub first_call_ms: f64,
 }
 
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
@@ -162,9 +163,9 @@ mod tests {
             users: 1,
             ids_per_second,
             cpu_micros_per_id: 0.0,
-            ids_per_call: 0.0,
+            ids_per_call: None,
+            first_call_ms: None,
             peak_rss_mb: 0.0,
-            first_call_ms: 0.0,
         };
         let results = Results {
             contestants: vec![

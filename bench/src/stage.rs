@@ -46,8 +46,8 @@ pub struct Trial {
 pub struct Outcome {
     /// From the first call to the last user cleared.
     pub working: Duration,
-    /// From the start of the process to its first call.
-    pub first_call: Duration,
+    /// From the start of the process to its first call, if it makes any.
+    pub first_call: Option<Duration>,
     /// From the start of the process to the moment when all was done and acknowledged.
     pub lifetime: Duration,
     /// At that moment.
@@ -68,8 +68,8 @@ impl Outcome {
         self.usage.cpu.as_secs_f64() * 1e6 / f64::from(self.users)
     }
 
-    pub fn ids_per_call(&self) -> f64 {
-        self.ids as f64 / self.calls as f64
+    pub fn ids_per_call(&self) -> Option<f64> {
+        (self.calls > 0).then(|| self.ids as f64 / self.calls as f64)
     }
 
     /// Of one core.
@@ -100,7 +100,7 @@ impl Stage {
         self.end(process, trial.contestant).await?;
         let mut outcome = self.api.record(|record| Outcome {
             working: record.last_cleared() - record.first_call().unwrap_or_default(),
-            first_call: (began + record.first_call().unwrap_or_default()) - started,
+            first_call: record.first_call().map(|first| (began + first) - started),
             lifetime: done - started,
             usage,
             users: trial.backlog.users,

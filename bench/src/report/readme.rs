@@ -31,15 +31,12 @@ pub fn quote(results: &Results, readme: &Path) -> anyhow::Result<()> {
 
 /// None when there is nothing to compare.
 fn quotation(results: &Results) -> Option<String> {
-    let speed = |peer: &Contestant| of(results, *peer, LATENCY_MS, |run| run.ids_per_second);
-    let best_peer = Contestant::ALL
+    let speed = |peer| of(results, peer, LATENCY_MS, |run| run.ids_per_second);
+    let (_, best_peer) = Contestant::ALL
         .into_iter()
-        .filter(|peer| peer.is_peer() && speed(peer).is_some())
-        .max_by(|a, b| {
-            speed(a)
-                .partial_cmp(&speed(b))
-                .unwrap_or(std::cmp::Ordering::Equal)
-        })?;
+        .filter(|contestant| contestant.is_peer())
+        .filter_map(|peer| Some((speed(peer)?, peer)))
+        .max_by(|(a, _), (b, _)| a.total_cmp(b))?;
     let rows: Option<Vec<_>> = [Contestant::BareLapin, Contestant::Tagsweep, best_peer]
         .into_iter()
         .map(|contestant| contestant_row(results, contestant, LATENCY_MS))

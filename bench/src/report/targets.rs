@@ -66,7 +66,10 @@ fn speed(results: &Results) -> Option<Vec<Target>> {
     let ceiling = results.ratio(ours, Contestant::BareLapin, LATENCY_MS)?;
     let cpu = of(results, ours, LATENCY_MS, |run| run.cpu_micros_per_id)?;
     let rss = of(results, ours, LATENCY_MS, |run| run.peak_rss_mb)?;
-    let first_call = of(results, ours, LATENCY_MS, |run| run.first_call_ms)?;
+    let first_calls = results
+        .runs(ours, LATENCY_MS)
+        .filter_map(|run| run.first_call_ms);
+    let first_call = median(first_calls)?;
     let peers = Contestant::ALL.into_iter().filter(|peer| peer.is_peer());
     let best_peer = peers
         .filter_map(|peer| results.ratio(ours, peer, LATENCY_MS))

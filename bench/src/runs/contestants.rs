@@ -59,7 +59,7 @@ async fn one(
         cpu_micros_per_id: outcome.cpu_micros_per_user(),
         ids_per_call: outcome.ids_per_call(),
         peak_rss_mb: outcome.peak_rss_mb(),
-        first_call_ms: outcome.first_call.as_secs_f64() * 1e3,
+        first_call_ms: outcome.first_call.map(|first| first.as_secs_f64() * 1e3),
     })
 }
 

@@ -1,5 +1,7 @@
 //! Whether a longer backlog, or one of another shape, costs more for each user.
 
+use anyhow::Context;
+
 use super::Scale;
 use crate::api::Latency;
 use crate::backlog::{Backlog, Format};
@@ -30,7 +32,7 @@ pub async fn run(stage: &Stage, scale: Scale) -> anyhow::Result<Vec<GrowthRun>> 
                 events: backlog.events(),
                 seconds: outcome.working.as_secs_f64(),
                 cpu_micros_per_id: outcome.cpu_micros_per_user(),
-                ids_per_call: outcome.ids_per_call(),
+                ids_per_call: outcome.ids_per_call().context("no calls")?,
                 peak_rss_mb: outcome.peak_rss_mb(),
             };
             eprintln!(

@@ -1,5 +1,7 @@
 //! tagsweep under the quota of the real API.
 
+use anyhow::Context;
+
 use super::Scale;
 use crate::api::Latency;
 use crate::backlog::{Backlog, Format};
@@ -30,7 +32,7 @@ pub async fn run(stage: &Stage, scale: Scale) -> anyhow::Result<Vec<QuotaRun>> {
                 seconds: outcome.working.as_secs_f64(),
                 ids_per_second: outcome.ids_per_second_between_calls,
                 busiest_second: outcome.busiest_second,
-                ids_per_call: outcome.ids_per_call(),
+                ids_per_call: outcome.ids_per_call().context("no calls")?,
                 cpu_share: outcome.cpu_share(),
                 peak_rss_mb: outcome.peak_rss_mb(),
             };
