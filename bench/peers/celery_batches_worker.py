@@ -23,7 +23,14 @@ URL = httpx.URL(
 
 app = Celery("celery_batches_worker", broker=os.environ["BENCH_AMQP_URL"])
 app.conf.update(
-    task_queues=[Queue(os.environ["BENCH_QUEUE"], no_declare=True)],
+    task_queues=[
+        Queue(
+            os.environ["BENCH_QUEUE"],
+            no_declare=True,
+            # From this it learns that the queue knows no global prefetch.
+            queue_arguments={"x-queue-type": "quorum"},
+        )
+    ],
     task_acks_late=True,
     task_ignore_result=True,
     # Its documentation: 0 (unlimited) or at least flush_every.

@@ -17,14 +17,14 @@ route = Route.from_config(
             "amqp": {
                 "url": os.environ["BENCH_AMQP_URL"],
                 "queue": os.environ["BENCH_QUEUE"],
-                # It can only declare classic queues; this one is there.
-                "no_declare_queue": True,
                 "prefetch_count": WINDOW * (IN_FLIGHT + 2),
             }
         },
         "output": {
             "http_bulk": {
                 "url": f"{api.scheme}://{api.netloc}",
+                # Only requests that delete can carry a bare list of IDs; the others must be named.
+                "upsert": {"path": api.path},
                 "operation": "${payload:type}",
                 "delete_values": ["user.deleted"],
                 "delete": {

@@ -81,6 +81,11 @@ impl Contestant {
         }
     }
 
+    /// Whether it has quorum queues. mq-bridge insists on declaring its queue, without arguments.
+    pub fn takes_quorum_queues(self) -> bool {
+        self != Contestant::MqBridge
+    }
+
     /// Users for a run of ten seconds or so; the slow would take minutes for what the fast need.
     pub fn backlog(self) -> u32 {
         match self {

@@ -88,7 +88,7 @@ impl Stage {
     /// # Errors
     /// When it stalls, ends, makes a call that the API refuses, or leaves something unacknowledged.
     pub async fn run(&self, trial: &Trial) -> anyhow::Result<Outcome> {
-        self.empty_queue().await?;
+        self.empty_queue(trial.contestant).await?;
         trial.backlog.publish(&self.node.url()).await?;
         let began = self.api.begin(trial.backlog.users, trial.latency);
         let mut process = self.start(trial, trial.backlog.events())?;
@@ -143,8 +143,8 @@ impl Stage {
         Ok(())
     }
 
-    /// Makes the queue anew, as tagsweep declares it.
-    pub async fn empty_queue(&self) -> anyhow::Result<()> {
+    /// Makes the queue anew, as tagsweep declares it, or a classic one.
+    pub async fn empty_queue(&self, contestant: Contestant) -> anyhow::Result<()> {
         let url = self.node.url();
         let connection = Connection::connect(&url, ConnectionProperties::default()).await?;
         let channel = connection.create_channel().await?;
@@ -164,7 +164,7 @@ impl Stage {
             ..QueueDeclareOptions::default()
         };
         channel
-            .queue_declare(QUEUE.into(), durable, queue_arguments())
+            .queue_declare(QUEUE.into(), durable, queue_arguments(contestant))
             .await?;
         Amqp::connect(&url).await?.bind(QUEUE, EXCHANGE).await?;
         connection.close(200, "done".into()).await?;
@@ -222,9 +222,15 @@ impl Stage {
     async fn unsettled(&self) -> anyhow::Result<u64> {
         let code = format!(
             "{{ok, Queue}} = rabbit_amqqueue:lookup(rabbit_misc:r(<<\"/\">>, queue, <<\"{QUEUE}\">>)), \
-             {{ok, {{_, Total}}, _}} = ra:local_query(amqqueue:get_pid(Queue), \
-                 fun rabbit_fifo:query_messages_total/1), \
-             Total"
+             case amqqueue:get_type(Queue) of \
+                 rabbit_quorum_queue -> \
+                     {{ok, {{_, Total}}, _}} = ra:local_query(amqqueue:get_pid(Queue), \
+                         fun rabbit_fifo:query_messages_total/1), \
+                     Total; \
+                 _ -> \
+                     [{{messages, Total}}] = rabbit_amqqueue:info(Queue, [messages]), \
+                     Total \
+             end"
         );
         let total = self.node.eval(&code).await?;
         total
@@ -243,8 +249,11 @@ impl Stage {
     }
 }
 
-fn queue_arguments() -> FieldTable {
+fn queue_arguments(contestant: Contestant) -> FieldTable {
     let mut arguments = FieldTable::default();
+    if !contestant.takes_quorum_queues() {
+        return arguments;
+    }
     arguments.insert(
         "x-queue-type".into(),
         AMQPValue::LongString("quorum".into()),

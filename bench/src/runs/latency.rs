@@ -46,7 +46,7 @@ async fn trickle(stage: &Stage, per_second: u32, events: u32) -> anyhow::Result<
         in_flight: 16,
         calls_per_second: 100,
     };
-    stage.empty_queue().await?;
+    stage.empty_queue(trial.contestant).await?;
     let began = stage.api.begin(users, latency);
     let process = stage.start(&trial, users)?;
     let url = stage.node.url();
