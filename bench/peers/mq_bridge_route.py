@@ -23,15 +23,13 @@ route = Route.from_config(
         "output": {
             "http_bulk": {
                 "url": f"{api.scheme}://{api.netloc}",
-                # Only requests that delete can carry a bare list of IDs; the others must be named.
-                "upsert": {"path": api.path},
-                "operation": "${payload:type}",
-                "delete_values": ["user.deleted"],
-                "delete": {
+                # Not `delete`, which would send one request at a time.
+                "upsert": {
                     "path": f"{api.path}?{query}",
-                    "id_field": "user_id",
-                    "max_ids": WINDOW,
-                    "envelope": '{"To_Account": {ids}}',
+                    "format": "json_array",
+                    "document": '"${payload:user_id}"',
+                    "envelope": '{"To_Account": {documents}}',
+                    "max_documents": WINDOW,
                 },
             }
         },
