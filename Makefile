@@ -50,7 +50,7 @@ bench: rabbitmq ## speed and cost beside others, bench/RESULTS.md; RUNS=contesta
 	cargo build --release --locked --bin tagsweep
 	cargo build --release --locked --package bench
 	bench/install-peers.sh $(BUILT)/bench
-	$(BUILT)/release/bench --repeat $(REPEAT) $(if $(RUNS),--runs $(RUNS)) $(if $(QUICK),--quick)
+	$(BUILT)/release/bench --repeat $(REPEAT) $(if $(RUNS),--runs $(RUNS)) $(if $(QUICK),--quick --latencies 20 --out $(BUILT)/bench/quick)
 
 check: fmt lint doc deny ## everything that needs no broker
 

@@ -172,3 +172,75 @@ impl Shared {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpStream;
+
+    use super::*;
+    use crate::runs::ceiling::request;
+
+    async fn read_answers(stream: &mut TcpStream, count: usize) -> String {
+        let mut text = String::new();
+        while text.matches("ErrorList\":[]}").count() < count {
+            let mut bytes = [0; 1024];
+            let read = stream.read(&mut bytes).await.unwrap();
+            assert!(read > 0, "closed after {text}");
+            text += std::str::from_utf8(&bytes[..read]).unwrap();
+        }
+        text
+    }
+
+    #[tokio::test]
+    async fn users_are_counted_once_and_calls_each() {
+        let api = Api::start().unwrap();
+        api.begin(200, Latency::default());
+        let mut stream = TcpStream::connect(api.address()).await.unwrap();
+        // Two calls at once, with half of the users in both.
+        let calls = [request(0..100), request(50..150)].concat();
+        stream.write_all(&calls).await.unwrap();
+        read_answers(&mut stream, 2).await;
+        api.record(|record| {
+            assert_eq!((record.calls(), record.ids()), (2, 200));
+            assert_eq!(record.distinct(), 150);
+            assert_eq!(record.cleared_at(150), None);
+        });
+    }
+
+    #[tokio::test]
+    async fn a_call_is_answered_and_its_users_cleared_after_the_latency() {
+        let api = Api::start().unwrap();
+        let latency = Latency::millis(60, 0);
+        api.begin(1, latency);
+        let mut stream = TcpStream::connect(api.address()).await.unwrap();
+        let call = request(0..1);
+        // In two packets, for a client may write its head first.
+        let (head, rest) = call.split_at(30);
+        stream.write_all(head).await.unwrap();
+        stream.flush().await.unwrap();
+        stream.write_all(rest).await.unwrap();
+        let answer = read_answers(&mut stream, 1).await;
+        assert!(answer.contains("\"ErrorCode\":0"), "{answer}");
+        api.record(|record| {
+            let taken = record.cleared_at(0).unwrap() - record.first_call().unwrap();
+            assert!(taken >= latency.least, "{taken:?}");
+        });
+    }
+
+    #[tokio::test]
+    async fn what_is_no_call_of_the_interface_is_refused() {
+        let api = Api::start().unwrap();
+        api.begin(1, Latency::default());
+        let mut stream = TcpStream::connect(api.address()).await.unwrap();
+        let call = String::from_utf8(request(0..1)).unwrap();
+        let other = call.replace("To_Account", "to_account");
+        stream.write_all(other.as_bytes()).await.unwrap();
+        let answer = read_answers(&mut stream, 1).await;
+        assert!(answer.contains("90001"), "{answer}");
+        assert_eq!(
+            api.record(|record| (record.refusals(), record.distinct())),
+            (1, 0)
+        );
+    }
+}

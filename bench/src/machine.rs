@@ -1,6 +1,7 @@
 //! On what it was measured.
 
 use std::fs;
+use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::Context;
@@ -19,12 +20,12 @@ pub struct Machine {
     pub tagsweep: String,
     pub python: String,
     pub node: String,
-    pub binary_mb: f64,
+    pub binary_mb: Option<f64>,
 }
 
 impl Machine {
     /// # Errors
-    /// When a program cannot be run or the system does not tell.
+    /// When the system or the broker does not tell.
     pub async fn look(node: &Node, places: &Places) -> anyhow::Result<Machine> {
         let tagsweep = places.binaries.join("tagsweep");
         let uname = rustix::system::uname();
@@ -34,18 +35,22 @@ impl Machine {
             memory_gb: memory_bytes()? / 1e9,
             kernel: uname.release().to_string_lossy().into_owned(),
             rabbitmq: node.version().await?,
-            binary_mb: fs::metadata(&tagsweep)?.len() as f64 / 1e6,
-            tagsweep: version(Command::new(tagsweep))?,
-            python: version(Command::new(places.installed.join("python/bin/python")))?,
-            node: version(Command::new(places.installed.join("node/node")))?,
+            binary_mb: fs::metadata(&tagsweep)
+                .ok()
+                .map(|binary| binary.len() as f64 / 1e6),
+            tagsweep: version(tagsweep),
+            python: version(places.installed.join("python/bin/python")),
+            node: version(places.installed.join("node/node")),
         })
     }
 }
 
-fn version(mut program: Command) -> anyhow::Result<String> {
-    let output = program.arg("--version").output();
-    let output = output.with_context(|| format!("cannot run {:?}", program.get_program()))?;
-    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+/// Nobody needs a program that takes no part.
+fn version(program: PathBuf) -> String {
+    match Command::new(program).arg("--version").output() {
+        Ok(output) => String::from_utf8_lossy(&output.stdout).trim().to_owned(),
+        Err(_) => "not installed".to_owned(),
+    }
 }
 
 fn memory_bytes() -> anyhow::Result<f64> {

@@ -39,12 +39,18 @@ struct Options {
     /// Only these, in the part `contestants`.
     #[arg(long, value_delimiter = ',', default_values_t = Contestant::ALL)]
     contestants: Vec<Contestant>,
+    /// Milliseconds that the API takes, in the part `contestants`.
+    #[arg(long, value_delimiter = ',', default_values_t = [5, 20, 200])]
+    latencies: Vec<u64>,
     /// Rounds, of which the median counts.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
     repeat: u32,
-    /// Only see that everything works: minutes instead of an hour, written below target.
+    /// Only see that everything works: minutes instead of an hour.
     #[arg(long)]
     quick: bool,
+    /// The folder to write into, instead of this package's own and the README.
+    #[arg(long, value_name = "FOLDER")]
+    out: Option<PathBuf>,
     /// Run nothing, and write the report once more from results.json.
     #[arg(long)]
     report: bool,
@@ -81,19 +87,15 @@ async fn main() -> anyhow::Result<()> {
     let options = Options::parse();
     let own = Path::new(env!("CARGO_MANIFEST_DIR"));
     let places = places(own)?;
-    let folder = if options.quick {
-        places.installed.join("quick")
-    } else {
-        own.to_owned()
-    };
-    fs::create_dir_all(&folder)?;
+    let folder = options.out.as_deref().unwrap_or(own);
+    fs::create_dir_all(folder)?;
     let kept = folder.join("results.json");
     let mut results = Results::read(&kept)?;
     if !options.report {
         measure(&options, places, &mut results, &kept).await?;
     }
-    report::write(&results, &folder)?;
-    if !options.quick {
+    report::write(&results, folder)?;
+    if options.out.is_none() {
         report::quote(&results, &own.with_file_name("README.md"))?;
     }
     Ok(())
@@ -124,7 +126,8 @@ async fn measure(
         match part {
             Part::Contestants => {
                 results.contestants =
-                    runs::contestants::run(&stage, scale, &options.contestants).await?;
+                    runs::contestants::run(&stage, scale, &options.contestants, &options.latencies)
+                        .await?;
             }
             Part::Quota => results.quota = runs::quota::run(&stage, scale).await?,
             Part::Latency => results.latency = runs::latency::run(&stage, scale).await?,

@@ -172,7 +172,8 @@ mod tests {
 
     #[tokio::test]
     async fn cpu_of_a_child_is_counted_and_the_tree_ends_on_sigterm() {
-        let log = std::env::temp_dir().join(format!("bench-process-{}", std::process::id()));
+        let folder = tempfile::tempdir().unwrap();
+        let log = folder.path().join("log");
         let mut command = Command::new("/bin/sh");
         // The child burns, and the parent waits for it.
         command.args([
@@ -186,6 +187,5 @@ mod tests {
         };
         testkit::eventually(Duration::from_secs(60), "100 ms of CPU", burnt).await;
         assert!(process.end().await.unwrap());
-        fs::remove_file(log).unwrap();
     }
 }

@@ -263,3 +263,50 @@ fn queue_arguments(contestant: Contestant) -> FieldTable {
     arguments.insert("x-delivery-limit".into(), limit);
     arguments
 }
+
+#[cfg(test)]
+mod tests {
+    use futures_util::StreamExt;
+    use lapin::options::{BasicAckOptions, BasicConsumeOptions};
+    use testkit::eventually;
+
+    use super::*;
+    use crate::backlog::Format;
+
+    #[tokio::test]
+    async fn nothing_is_done_while_a_message_is_unacknowledged() {
+        let stage = Stage {
+            node: Node::start().await.unwrap(),
+            api: Api::start().unwrap(),
+            places: Places {
+                binaries: PathBuf::new(),
+                installed: PathBuf::new(),
+                peers: PathBuf::new(),
+            },
+            logs: PathBuf::new(),
+        };
+        let url = stage.node.url();
+        for contestant in [Contestant::Tagsweep, Contestant::MqBridge] {
+            stage.empty_queue(contestant).await.unwrap();
+            Backlog::of(100, Format::Event).publish(&url).await.unwrap();
+            assert_eq!(stage.unsettled().await.unwrap(), 100, "{contestant}");
+
+            let connection = Connection::connect(&url, ConnectionProperties::default());
+            let connection = connection.await.unwrap();
+            let channel = connection.create_channel().await.unwrap();
+            let options = BasicConsumeOptions::default();
+            let none = FieldTable::default();
+            let consumer = channel.basic_consume(QUEUE.into(), "test".into(), options, none);
+            let deliveries: Vec<_> = consumer.await.unwrap().take(100).collect().await;
+            assert_eq!(stage.unsettled().await.unwrap(), 100, "{contestant}");
+
+            let all = BasicAckOptions { multiple: true };
+            let last = deliveries.into_iter().next_back().unwrap().unwrap();
+            assert!(last.ack(all).await.unwrap());
+            eventually(Duration::from_secs(60), "an empty queue", async || {
+                (stage.unsettled().await.unwrap() == 0).then_some(())
+            })
+            .await;
+        }
+    }
+}

@@ -167,7 +167,7 @@ fn binary(results: &Results) -> Option<Target> {
     Some(at_most(
         "stripped binary",
         12.0,
-        machine.binary_mb,
+        machine.binary_mb?,
         megabytes,
     ))
 }

@@ -12,8 +12,8 @@ pub async fn run(
     stage: &Stage,
     scale: Scale,
     contestants: &[Contestant],
+    latencies: &[u64],
 ) -> anyhow::Result<Vec<ContestantRun>> {
-    let latencies: &[u64] = scale.pick(&[5, 20, 200], &[20]);
     let mut runs = Vec::new();
     for round in 0..scale.repeat {
         for (place, latency_ms) in latencies.iter().enumerate() {
