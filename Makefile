@@ -1,11 +1,14 @@
 # The commands of this project; `make` lists them.
 
-.PHONY: help demo test test-cluster test-rabbitmq4 torture simulate planted-bugs fuzz check fmt lint doc deny rabbitmq
+.PHONY: help demo test test-cluster test-rabbitmq4 torture simulate planted-bugs bench fuzz check fmt lint doc deny rabbitmq
 
 # The Debian release whose RabbitMQ test-rabbitmq4 takes.
 DEBIAN ?= trixie
 # How many bad days make simulate plays.
 SEEDS ?= 2000
+# Rounds of make bench.
+REPEAT ?= 5
+BUILT = $(or $(CARGO_TARGET_DIR),target)
 # For each target of make fuzz.
 FUZZ_SECONDS ?= 60
 
@@ -42,6 +45,12 @@ simulate: ## the engine on SEEDS bad days (or on the one of SEED)
 
 planted-bugs: ## whether the simulation finds the bugs of simulation/planted/
 	scripts/planted-bugs.sh
+
+bench: rabbitmq ## speed and cost beside others, bench/RESULTS.md; RUNS=contestants,quota,latency,growth REPEAT=5 QUICK=1
+	cargo build --release --locked --bin tagsweep
+	cargo build --release --locked --package bench
+	bench/install-peers.sh $(BUILT)/bench
+	$(BUILT)/release/bench --repeat $(REPEAT) $(if $(RUNS),--runs $(RUNS)) $(if $(QUICK),--quick --latencies 20 --out $(BUILT)/bench/quick)
 
 check: fmt lint doc deny ## everything that needs no broker
 

@@ -224,6 +224,12 @@ impl Node {
         self.guard.folder()
     }
 
+    /// An environment variable for other processes that shall not outlive the node: whoever bears it
+    /// is killed when the node's owner ends, however that ends.
+    pub fn mark(&self) -> (&'static str, &Path) {
+        (guard::MARK, self.folder())
+    }
+
     fn vm(&self) -> anyhow::Result<&Vm> {
         self.vm.as_ref().context("the node does not run")
     }

@@ -1,0 +1,70 @@
+//! Everybody on the same work, as fast as they can.
+
+use super::Scale;
+use crate::api::Latency;
+use crate::backlog::Backlog;
+use crate::contestant::{Contestant, NO_QUOTA};
+use crate::results::ContestantRun;
+use crate::stage::{Stage, Trial};
+
+/// The rounds: in each, every contestant at every latency, and another one first each time.
+pub async fn run(
+    stage: &Stage,
+    scale: Scale,
+    contestants: &[Contestant],
+    latencies: &[u64],
+) -> anyhow::Result<Vec<ContestantRun>> {
+    let mut runs = Vec::new();
+    for round in 0..scale.repeat {
+        for (place, latency_ms) in latencies.iter().enumerate() {
+            let mut order = contestants.to_vec();
+            order.rotate_left((round as usize + place) % contestants.len());
+            for contestant in order {
+                let run = one(stage, scale, contestant, *latency_ms, round).await?;
+                eprintln!(
+                    "round {round}, {latency_ms} ms, {}: {:.0} IDs/s, {:.1} µs of CPU per ID",
+                    contestant.title(),
+                    run.ids_per_second,
+                    run.cpu_micros_per_id,
+                );
+                runs.push(run);
+            }
+        }
+    }
+    Ok(runs)
+}
+
+async fn one(
+    stage: &Stage,
+    scale: Scale,
+    contestant: Contestant,
+    latency_ms: u64,
+    round: u32,
+) -> anyhow::Result<ContestantRun> {
+    let users = scale.pick(contestant.backlog(), 10_000);
+    let trial = Trial {
+        contestant,
+        backlog: Backlog::of(users, contestant.format()),
+        latency: Latency::millis(latency_ms, 0),
+        in_flight: in_flight(latency_ms),
+        calls_per_second: NO_QUOTA,
+    };
+    let outcome = stage.run(&trial).await?;
+    Ok(ContestantRun {
+        contestant,
+        latency_ms,
+        round,
+        users,
+        ids_per_second: outcome.users_per_second(),
+        cpu_micros_per_id: outcome.cpu_micros_per_user(),
+        ids_per_call: outcome.ids_per_call(),
+        peak_rss_mb: outcome.peak_rss_mb(),
+        first_call_ms: outcome.first_call.map(|first| first.as_secs_f64() * 1e3),
+    })
+}
+
+/// Enough that nobody waits for the API only: 100,000 IDs a second are 200 calls at once when each takes
+/// 200 ms.
+pub fn in_flight(latency_ms: u64) -> u32 {
+    if latency_ms < 100 { 32 } else { 256 }
+}
