@@ -1,6 +1,6 @@
 # The commands of this project; `make` lists them.
 
-.PHONY: help demo test test-cluster test-rabbitmq4 torture simulate planted-bugs bench fuzz check fmt lint doc deny rabbitmq
+.PHONY: help demo test test-cluster test-rabbitmq4 torture simulate planted-bugs bench instructions fuzz check fmt lint doc deny rabbitmq
 
 # The Debian release whose RabbitMQ test-rabbitmq4 takes.
 DEBIAN ?= trixie
@@ -51,6 +51,10 @@ bench: rabbitmq ## speed and cost beside others, bench/RESULTS.md; RUNS=contesta
 	cargo build --release --locked --package bench
 	bench/install-peers.sh $(BUILT)/bench
 	$(BUILT)/release/bench --repeat $(REPEAT) $(if $(RUNS),--runs $(RUNS)) $(if $(QUICK),--quick --latencies 20 --out $(BUILT)/bench/quick)
+
+instructions: ## what an event costs, counted by valgrind and held to limits
+	@command -v valgrind >/dev/null || { apt-get update -qq && apt-get install -y -qq valgrind; }
+	cargo bench --quiet --locked --package simulation --bench instructions
 
 check: fmt lint doc deny ## everything that needs no broker
 

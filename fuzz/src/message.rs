@@ -51,7 +51,7 @@ impl<'a> Written<'a> {
 
     pub fn decode(&self, rules: &Rules) -> Decoded {
         let message = Message {
-            body: self.body.into(),
+            body: self.body,
             content_type: self.property("content-type"),
             content_encoding: self.property("content-encoding"),
             kind: self.property("type"),

@@ -23,10 +23,10 @@ struct Work(&'static str, fn(usize), f64);
 
 const WORKS: [Work; 5] = [
     Work("reference", reference, 1.0),
-    Work("decode", decode, 0.9),
-    Work("engine", engine::<1>, 0.5),
-    Work("engine, 10 users an event", engine::<10>, 0.5),
-    Work("engine, 1,000 users an event", engine::<1_000>, 0.5),
+    Work("decode", decode, 1.25),
+    Work("engine", engine::<1>, 0.45),
+    Work("engine, 10 users an event", engine::<10>, 0.3),
+    Work("engine, 1,000 users an event", engine::<1_000>, 0.3),
 ];
 
 fn main() -> ExitCode {
