@@ -92,7 +92,8 @@ fn once(number: u32) -> u32 {
 /// An event with one user or more, the first of them `number` times `users`.
 pub fn event(number: u32, users: u32) -> Outgoing {
     let id = format!("{number:08x}-5bd1-4c2e-9f30-7a1d24e6b8c5");
-    let rest = format!(r#""id":"{id}","time":"2026-11-22T10:00:00Z","source":"accounts/eu-central""#);
+    let rest =
+        format!(r#""id":"{id}","time":"2026-11-22T10:00:00Z","source":"accounts/eu-central""#);
     let body = if users == 1 {
         format!(
             r#"{{"type":"user.deleted","user_id":"{}",{rest}}}"#,
