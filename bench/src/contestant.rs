@@ -1,27 +1,27 @@
 //! Who competes, and how each is started. What a peer does is in its file in `bench/peers`.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::process::Command;
 
+use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
 use crate::backlog::{EXCHANGE, Format};
+use crate::queue::QUEUE;
 
-pub const QUEUE: &str = "tagsweep.events";
 /// So high that it is no quota: the most that tagsweep can be set to.
 pub const NO_QUOTA: u32 = 10_000;
 const SECRET_KEY: &str = "5ec2e75ec2e75ec2e75ec2e75ec2e75ec2e75ec2e75ec2e75ec2e75ec2e75ec2";
 const API_PATH: &str = "/v4/all_member_push/im_remove_all_tags";
 
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, clap::ValueEnum,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum Contestant {
     Tagsweep,
     BareLapin,
-    MqBridge,
     NodeUndici,
+    MqBridge,
     AioPikaHttpx,
     CeleryBatches,
 }
@@ -52,8 +52,8 @@ impl Contestant {
     pub const ALL: [Contestant; 6] = [
         Contestant::Tagsweep,
         Contestant::BareLapin,
-        Contestant::MqBridge,
         Contestant::NodeUndici,
+        Contestant::MqBridge,
         Contestant::AioPikaHttpx,
         Contestant::CeleryBatches,
     ];
@@ -119,6 +119,18 @@ impl Contestant {
             .env("PYTHONDONTWRITEBYTECODE", "1");
         command
     }
+}
+
+impl fmt::Display for Contestant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&option_name(self))
+    }
+}
+
+/// As it is written on the command line.
+pub fn option_name(value: &impl ValueEnum) -> String {
+    let value = value.to_possible_value();
+    value.map_or_else(String::new, |value| value.get_name().to_owned())
 }
 
 fn script(interpreter: PathBuf, file: PathBuf) -> Command {

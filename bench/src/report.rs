@@ -103,14 +103,13 @@ pub(crate) fn of(
 
 fn contestants(results: &Results) -> String {
     let mut text = String::new();
-    let Some(first) = results.contestants.first() else {
+    if results.contestants.is_empty() {
         return text;
-    };
-    let rounds = results.runs(first.contestant, first.latency_ms).count();
+    }
     let _ = writeln!(
         text,
         "\n## No quota\n\n![IDs per second](charts/speed.svg)\n![CPU per ID](charts/cpu.svg)\n\n\
-         Medians of {rounds}. *Of the ceiling* is the median of the ratios to the bare consumer in the same round."
+         Medians. *Of the ceiling* is the median of the ratios to the bare consumer in the same round."
     );
     for latency_ms in latencies(results) {
         let _ = writeln!(text, "\n### The API takes {latency_ms} ms\n");
@@ -126,6 +125,7 @@ fn contestants(results: &Results) -> String {
             "IDs per call",
             "peak RSS",
             "users",
+            "runs",
         ];
         text += &table(&head, &rows);
     }
@@ -150,6 +150,7 @@ fn contestant_row(
         or_none(ids_per_call.map(|ids| format!("{ids:.1}"))),
         format!("{:.0} MB", of(|run| run.peak_rss_mb)?),
         thousands(of(|run| f64::from(run.users))?),
+        results.runs(contestant, latency_ms).count().to_string(),
     ])
 }
 

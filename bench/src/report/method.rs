@@ -53,7 +53,7 @@ nearest to it.
 - **Node rabbitmq-client + undici** ([source](peers/node/worker.js)) and **Python aio-pika + httpx**
   ([source](peers/aio_pika_httpx.py), on uvloop, with orjson): a short worker as a good developer would write it, with
   windows of 100 ms and acknowledgements of whole windows in order.
-- **celery-batches** ([source](peers/celery_batches_worker.py)): a pool of threads; messages are in Celery's own format.
+- **celery-batches** ([source](peers/celery_batches_worker.py)): a pool of threads, which was faster than gevent and solo; messages are in Celery's own format.
 
 None of the peers has retries, dead letters, a quota or a look at single users here; tagsweep does all of it in every run.
 ";

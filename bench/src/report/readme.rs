@@ -49,6 +49,7 @@ fn quotation(results: &Results) -> Option<String> {
         "IDs per call",
         "peak RSS",
         "users",
+        "runs",
     ];
     Some(format!(
         "![IDs per second](bench/charts/speed.svg)\n\n{}\nAll of it, how it was measured, and tagsweep at the quota: \

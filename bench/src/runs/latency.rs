@@ -11,7 +11,8 @@ use tokio::time::{sleep, sleep_until};
 use super::Scale;
 use crate::api::{Latency, Record};
 use crate::backlog::{self, Backlog, EXCHANGE, Format};
-use crate::contestant::{Contestant, QUEUE};
+use crate::contestant::Contestant;
+use crate::queue::{self, QUEUE};
 use crate::results::{LatencyRun, percentile};
 use crate::stage::{Stage, Trial};
 
@@ -46,7 +47,7 @@ async fn trickle(stage: &Stage, per_second: u32, events: u32) -> anyhow::Result<
         in_flight: 16,
         calls_per_second: 100,
     };
-    stage.empty_queue(trial.contestant).await?;
+    queue::make_anew(&stage.node, trial.contestant).await?;
     let began = stage.api.begin(users, latency);
     let process = stage.start(&trial, users)?;
     let url = stage.node.url();
