@@ -70,7 +70,7 @@ impl Api {
         let thread = thread::Builder::new().name("api".into()).spawn(move || {
             runtime.block_on(async {
                 tokio::select! {
-                    result = accepting => result.expect("the listener is ours alone"),
+                    Err(error) = accepting => eprintln!("the API takes no more connections: {error}"),
                     // The sender is dropped with the API.
                     _ = ended => {}
                 }
