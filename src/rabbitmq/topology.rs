@@ -55,6 +55,16 @@ pub(super) enum Sharing {
     ByCount,
 }
 
+impl Sharing {
+    /// By how many the quota is to be divided.
+    pub(super) fn among(self, consumers: u32) -> u32 {
+        match self {
+            Sharing::SingleActiveConsumer => 1,
+            Sharing::ByCount => consumers.max(1),
+        }
+    }
+}
+
 #[derive(Debug)]
 pub(super) struct Topology {
     pub(super) sharing: Sharing,
@@ -278,8 +288,12 @@ impl Scratch {
         .map_err(|error| refused(error, part, queue))
     }
 
-    /// The number of consumers of a queue that must be there.
-    pub(super) async fn check_queue(&mut self, part: Part, name: &str) -> Result<u32, Loss> {
+    /// A queue that must be there.
+    pub(super) async fn check_queue(
+        &mut self,
+        part: Part,
+        name: &str,
+    ) -> Result<lapin::Queue, Loss> {
         let options = QueueDeclareOptions {
             passive: true,
             ..QueueDeclareOptions::default()
@@ -290,7 +304,6 @@ impl Scratch {
                 .await
         })
         .await
-        .map(|queue| queue.consumer_count())
         .map_err(|error| refused(error, part, name))
     }
 
