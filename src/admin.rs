@@ -69,7 +69,10 @@ async fn readyz(State(inquirer): State<Inquirer>) -> Response {
     use worker::State as Is;
     match inquirer.view().await.map(|view| view.state) {
         Ok(Is::Consuming) => health(StatusCode::OK, "ready: consuming"),
-        Ok(Is::Standby) => health(StatusCode::OK, "ready: standing by for another worker"),
+        Ok(Is::Standby) => health(
+            StatusCode::OK,
+            "ready: standing by, nothing was delivered yet",
+        ),
         Ok(Is::Connecting) => unwell("not ready: no broker session"),
         Ok(Is::Draining) => unwell("not ready: draining"),
         Ok(Is::Paused(reason)) => unwell(&format!("not ready: {reason}")),

@@ -19,14 +19,14 @@ use lapin::{
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use super::{
-    Delivery, Event, Letter, LetterRefusal, Loss, Options, Part, QueueCount, Settlement, Warning,
+    Delivery, Event, Letter, LetterRefusal, Loss, Options, QueueCount, Settlement, Warning,
     contact::Contact,
     lanes::Lanes,
     link::{Link, LinkEvents},
     loss::{CallError, within},
     message::delivery,
     settlements::{Frame, Settlements},
-    topology::{Scratch, Sharing, prepare},
+    topology::{Scratch, Sharing, count, prepare},
 };
 
 /// Letters between publish and confirm at the same time.
@@ -410,21 +410,6 @@ async fn start_consuming(link: &Link, options: &Options) -> Result<(Channel, Con
     );
     let consumer = within(limit, "basic.consume", consume).await?;
     Ok((channel, consumer))
-}
-
-async fn count(
-    connection: Arc<lapin::Connection>,
-    options: Arc<Options>,
-    sharing: Sharing,
-) -> Result<QueueCount, Loss> {
-    let mut scratch = Scratch::new(connection, options.timing.call);
-    let queue = scratch.check_queue(Part::Queue, &options.queue).await?;
-    let consumers = queue.consumer_count();
-    Ok(QueueCount {
-        ready: queue.message_count(),
-        consumers,
-        share: sharing.among(consumers),
-    })
 }
 
 /// Resolves when the frame is written. Unlike an acker's, the channel's own methods fail on a

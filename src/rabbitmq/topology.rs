@@ -12,7 +12,7 @@ use lapin::{
 };
 
 use super::{
-    Loss, Options, Part,
+    Loss, Options, Part, QueueCount,
     loss::{ACCESS_REFUSED, CallError, NOT_FOUND, PRECONDITION_FAILED, within},
 };
 
@@ -88,6 +88,22 @@ pub(super) async fn prepare(
             }],
         })
     }
+}
+
+/// Asks what the queue holds, and how many consume from it.
+pub(super) async fn count(
+    connection: Arc<Connection>,
+    options: Arc<Options>,
+    sharing: Sharing,
+) -> Result<QueueCount, Loss> {
+    let mut scratch = Scratch::new(connection, options.timing.call);
+    let queue = scratch.check_queue(Part::Queue, &options.queue).await?;
+    let consumers = queue.consumer_count();
+    Ok(QueueCount {
+        ready: queue.message_count(),
+        consumers,
+        share: sharing.among(consumers),
+    })
 }
 
 /// Declarations and checks on channels that may be closed by a refusal.

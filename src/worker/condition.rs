@@ -18,7 +18,8 @@ const CONNECTING_LIMIT: Duration = Duration::from_secs(30 * 60);
 pub enum State {
     /// No broker session.
     Connecting,
-    /// Other workers are connected to the queue too, and the broker has given this one nothing yet.
+    /// The broker has given nothing yet in this session: the queue is empty, or another worker has it. Which
+    /// of the two, AMQP does not tell.
     Standby,
     Consuming,
     /// No calls but probes.

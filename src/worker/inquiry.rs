@@ -134,10 +134,8 @@ impl Worker {
         }
     }
 
-    /// Whether another worker may be the one that the broker gives the queue to. AMQP does not tell; it
-    /// shows in deliveries.
+    /// Whether another worker may be the one that the broker gives the queue to.
     pub(super) fn stands_by(&self) -> bool {
-        let alone = self.queue.is_none_or(|queue| queue.consumers <= 1);
-        !alone && self.consuming.is_none()
+        self.share == 1 && self.consuming.is_none()
     }
 }
