@@ -1,6 +1,6 @@
 # The commands of this project; `make` lists them.
 
-.PHONY: help demo test test-cluster test-rabbitmq4 torture simulate planted-bugs bench instructions fuzz check fmt lint doc deny rabbitmq
+.PHONY: help demo test test-cluster test-rabbitmq4 check-deploy torture simulate planted-bugs bench instructions fuzz check fmt lint doc deny rabbitmq
 
 # The Debian release whose RabbitMQ test-rabbitmq4 takes.
 DEBIAN ?= trixie
@@ -17,9 +17,9 @@ help: ## this list
 
 demo: ## broker, simulator and worker on this machine: 20,000 events, trouble, and the account
 	@test -n "$$TAGSWEEP__RABBITMQ__URL" || scripts/install-rabbitmq.sh
-	cargo build --release --locked --bin tagsweep --example demo
+	cargo build --profile demo --locked --bin tagsweep --example demo
 	@echo
-	@target/release/examples/demo
+	@$(BUILT)/demo/examples/demo
 
 test: rabbitmq ## all tests, on real brokers
 	@rm -rf target/tmp/logs
@@ -33,6 +33,12 @@ test-rabbitmq4: ## all tests on RabbitMQ 4.0 (DEBIAN=forky: 4.3), which is fetch
 	@rm -rf target/tmp/logs
 	sbin=$$(scripts/rabbitmq-from-debian.sh $(DEBIAN)) && \
 		TESTKIT_RABBITMQ_SBIN=$$sbin cargo test --workspace --locked --no-fail-fast
+
+check-deploy: ## container, compose, Helm chart, dashboards and alerts, with the tools of each
+	cargo build --locked --bin tagsweep
+	scripts/deploy-tools.sh $(BUILT)/deploy-tools
+	PATH="$(abspath $(BUILT))/deploy-tools/bin:$$PATH" TAGSWEEP=$(abspath $(BUILT))/debug/tagsweep \
+		pytest -q -p no:cacheprovider tests/deploy
 
 torture: rabbitmq ## every fault 20 times, then docs/RELIABILITY.md; ROWS="api_ disk_" for some of them
 	@status=0; \

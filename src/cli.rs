@@ -3,6 +3,7 @@
 mod check;
 mod config;
 mod explain;
+mod health;
 mod output;
 mod publish;
 mod run;
@@ -58,6 +59,8 @@ enum Command {
     Run(Configured<run::Arguments>),
     /// Tries the configuration and every outside part, and says how to mend what is wrong.
     Check(Configured<check::Arguments>),
+    /// Asks the running worker at admin.listen whether it is live.
+    Health(Configured<health::Arguments>),
     /// Publishes one event per user.
     Publish(Configured<publish::Arguments>),
     /// Says what an API error code means and what the worker does on it.
@@ -89,6 +92,7 @@ pub fn main() -> ExitCode {
     let end = match command {
         Command::Run(Configured { more, arguments }) => run::run(&files(more), &arguments),
         Command::Check(Configured { more, arguments }) => check::run(&files(more), &arguments),
+        Command::Health(Configured { more, arguments }) => health::run(&files(more), &arguments),
         Command::Publish(Configured { more, arguments }) => publish::run(&files(more), arguments),
         Command::Explain(arguments) => explain::run(&arguments),
         Command::Config(Configured { more, arguments }) => config::run(&files(more), &arguments),
@@ -171,7 +175,7 @@ mod tests {
         assert_eq!(
             Vec::from_iter(names),
             [
-                "config", "default", "file", "json", "offline", "reason", "schema"
+                "config", "default", "file", "json", "offline", "ready", "reason", "schema"
             ]
         );
     }

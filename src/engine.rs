@@ -31,8 +31,8 @@ use crate::event::{EventKey, UserId};
 use health::Health;
 pub use health::PauseReason;
 pub use interface::{
-    Action, Delivery, Input, MissingAccount, Notice, Reason, Settings, Settlement, Status, Tally,
-    Trigger,
+    Action, Delivery, Input, MissingAccount, Notice, PerReason, Reason, Settings, Settlement,
+    Status, Tally, Trigger,
 };
 use ledger::{Failure, Ledger, Progress};
 use letters::Letters;
@@ -128,7 +128,7 @@ impl Engine {
             Input::Answered { window, answer } => self.answered(now, window, answer),
             Input::LetterConfirmed(letter) => {
                 if let Some(letter) = self.letters.confirmed(letter) {
-                    self.tally.letters += 1;
+                    self.tally.letters.add(letter.reason);
                     self.tally.users_dead_lettered += letter.users.len() as u64;
                     self.resolve(now, letter.delivery);
                 }

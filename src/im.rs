@@ -168,6 +168,11 @@ impl Client {
         self.0.signer.renew();
     }
 
+    /// Lets the next call read the secret again, and make a new UserSig if it was replaced.
+    pub fn reread_secret(&self) {
+        self.0.signer.reread();
+    }
+
     /// How far our clock is ahead of the API's, to a second, as the last answer showed it.
     pub fn clock_skew(&self) -> Option<SignedDuration> {
         match self.0.skew.load(Ordering::Relaxed) {

@@ -9,6 +9,7 @@
 //! - [`im`]: the API, one call at a time;
 //! - [`rabbitmq`]: the broker, one session after the other;
 //! - [`worker`]: the shell that drives the engine between these two;
+//! - [`admin`]: health and metrics over HTTP;
 //! - [`cli`], [`telemetry`], [`shutdown`]: the rim.
 //!
 //! Who may use whom is in ARCHITECTURE.md, and a test keeps it true.
@@ -35,6 +36,7 @@ mod fuzz_targets;
 #[cfg(test)]
 extern crate self as tagsweep;
 
+pub mod admin;
 pub mod cli;
 pub mod config;
 #[expect(

@@ -33,7 +33,7 @@ pub use inspect::{Finding, Outcome, inspect};
 pub use letters::{Letter, LetterRefusal, Mark};
 pub use loss::{Loss, Part};
 pub use message::{Delivery, DeliveryTag, HeaderValue, Message};
-pub use options::{Identity, Options, Timing, UrlSource};
+pub use options::{Access, AccessSource, Identity, Options, Timing};
 pub use publisher::{PublishError, Publisher, Publishing};
 pub use settlements::Settlement;
 pub use topology::Warning;
@@ -77,6 +77,16 @@ pub enum Event {
     Unblocked,
     /// The broker has answered what it was asked at this moment.
     InTouch(Instant),
-    /// The number of consumers of a queue without a single active consumer changed.
-    ShareChanged(u32),
+    /// What the queue holds, asked every few seconds.
+    Counted(QueueCount),
+}
+
+/// A queue as its broker counts it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QueueCount {
+    /// Messages that wait to be delivered; of a quorum queue they may be some seconds old.
+    pub ready: u32,
+    pub consumers: u32,
+    /// By how many the API quota of the queue must be divided now.
+    pub share: u32,
 }

@@ -1,24 +1,30 @@
-//! How the worker is asked to stop: once to finish what it has, twice to stop where it is.
+//! How the worker is asked to stop: once to finish what it has, twice to stop where it is. And how it is
+//! told to read its secrets again.
 //!
-//! The only module that knows signals. A test, or another shell, cancels the tokens instead.
+//! The only module that knows signals. A test, or another shell, uses the tokens instead.
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-/// The two steps of an end. Clones share them.
+/// The two steps of an end, and what is no end. Clones share them.
 #[derive(Clone, Debug, Default)]
 pub struct Shutdown {
     /// Take nothing new, finish what is in hand.
     pub drain: CancellationToken,
     /// Stop where you are; the broker delivers the rest again.
     pub stop: CancellationToken,
+    /// No end at all: read the secrets again.
+    pub reread: Arc<Notify>,
 }
 
 impl Shutdown {
     /// Follows SIGTERM and SIGINT: the first drains; the second, or the end of `grace_period`, stops.
+    /// SIGHUP has the secrets read again.
     ///
     /// # Errors
     /// When the signals cannot be listened to.
@@ -26,6 +32,13 @@ impl Shutdown {
         let shutdown = Shutdown::default();
         let steps = shutdown.clone();
         let mut signals = Signals::listen()?;
+        let mut hangup = signal(SignalKind::hangup())?;
+        let reread = Arc::clone(&shutdown.reread);
+        tokio::spawn(async move {
+            while hangup.recv().await.is_some() {
+                reread.notify_one();
+            }
+        });
         tokio::spawn(async move {
             let signal = signals.next().await;
             tracing::info!(signal, grace_period = ?grace_period, "asked to stop, draining");

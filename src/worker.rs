@@ -4,10 +4,13 @@
 //! what the engine asks for is done. It translates between the words of the edges, and it is where
 //! things are logged, once each.
 
+mod condition;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 mod held;
+mod inquiry;
 mod letter;
+mod meters;
 mod report;
 mod wiring;
 
@@ -18,13 +21,17 @@ use tokio::time::MissedTickBehavior;
 
 use crate::config::Settings;
 use crate::engine::{
-    Action, Answer, Delivery, Engine, Input, LetterId, Settlement, Trigger, WindowId,
+    Action, Answer, Delivery, Engine, Input, LetterId, Notice, Settlement, Trigger, WindowId,
 };
 use crate::event::{Decoded, Rules, UserId};
 use crate::im::{self, Client, Reply};
-use crate::rabbitmq::{self, Broker, DeliveryTag};
+use crate::rabbitmq::{self, Broker, DeliveryTag, QueueCount};
 use crate::shutdown::Shutdown;
+use condition::Progress;
+pub use condition::{Stall, State};
 use held::Held;
+pub use inquiry::{Inquirer, Inquiries, NoAnswer, View, inquiries};
+use meters::Meters;
 pub use wiring::{SetupError, broker_options, client_options};
 
 /// Deliveries taken in one turn of the loop, before calls and answers get theirs.
@@ -47,16 +54,21 @@ pub enum Error {
     Close(rabbitmq::Loss),
 }
 
-/// Works until `shutdown` asks for an end, and returns when all in hand is settled.
+/// Works until `shutdown` asks for an end, and returns when all in hand is settled. Answers `inquiries`
+/// on the way.
 ///
 /// # Errors
 /// When it could not start, or had to stop before everything was settled. Nothing is lost then: what
 /// was not acknowledged is delivered again.
-pub async fn run(settings: &Settings, shutdown: Shutdown) -> Result<(), Error> {
+pub async fn run(
+    settings: &Settings,
+    inquiries: Inquiries,
+    shutdown: Shutdown,
+) -> Result<(), Error> {
     let mut worker = Worker::new(settings)?;
     report::started(settings);
     let end = tokio::select! {
-        () = worker.work(&shutdown) => Ok(()),
+        () = worker.work(inquiries, &shutdown) => Ok(()),
         () = shutdown.stop.cancelled() => Err(Error::Stopped),
     };
     let status = worker.engine.status(Instant::now());
@@ -80,19 +92,35 @@ struct Worker {
     /// The session of the latest delivery.
     consuming: Option<u32>,
     client: Client,
-    calls: JoinSet<(WindowId, Reply)>,
+    calls: JoinSet<Call>,
     held: Held,
     rules: Rules,
     report: report::Report,
+    meters: Meters,
+    progress: Progress,
+    /// By how many workers the quota is shared, and the whole of it.
+    share: u32,
+    quota: u32,
+    queue: Option<QueueCount>,
+}
+
+/// One that is over.
+struct Call {
+    window: WindowId,
+    reply: Reply,
+    ids: usize,
+    trigger: Trigger,
+    took: Duration,
 }
 
 impl Worker {
     fn new(settings: &Settings) -> Result<Worker, SetupError> {
         let broker_options = broker_options(settings)?;
+        let now = Instant::now();
         Ok(Worker {
             engine: Engine::new(
                 wiring::engine_settings(settings, broker_options.lease()),
-                Instant::now(),
+                now,
             ),
             broker: Broker::new(broker_options),
             consuming: None,
@@ -101,11 +129,16 @@ impl Worker {
             held: Held::default(),
             rules: wiring::rules(&settings.events),
             report: report::Report::default(),
+            meters: Meters::new(),
+            progress: Progress::new(settings.admin.stall_limit, now),
+            share: 1,
+            quota: settings.im.calls_per_second,
+            queue: None,
         })
     }
 
     /// The one loop. Returns when a drain has come to its end.
-    async fn work(&mut self, shutdown: &Shutdown) {
+    async fn work(&mut self, mut inquiries: Inquiries, shutdown: &Shutdown) {
         let mut draining = false;
         let mut summary = tokio::time::interval(SUMMARY);
         summary.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -122,6 +155,11 @@ impl Worker {
                 event = self.broker.next() => self.broker_event(event),
                 Some(call) = self.calls.join_next() => self.answered(call),
                 () = until(deadline) => {}
+                question = inquiries.next() => self.reply_to(question),
+                () = shutdown.reread.notified() => {
+                    report::rereading();
+                    self.client.reread_secret();
+                }
                 () = shutdown.drain.cancelled(), if !draining => {
                     draining = true;
                     self.broker.stop_consuming();
@@ -152,9 +190,9 @@ impl Worker {
                     called = true;
                 }
                 Action::RenewUserSig => self.client.renew_user_sig(),
-                Action::Settle(settlement) => self.settle(settlement),
+                Action::Settle(settlement) => self.settle(now, settlement),
                 Action::DeadLetter(due) => self.dead_letter(now, due),
-                Action::Notice(notice) => report::notice(notice),
+                Action::Notice(notice) => self.notice(now, notice),
             }
         }
     }
@@ -163,22 +201,29 @@ impl Worker {
         let now = Instant::now();
         report::broker_event(&event);
         match event {
-            rabbitmq::Event::Opened { share: workers, .. }
-            | rabbitmq::Event::ShareChanged(workers) => {
-                self.engine.handle(now, Input::Sharing { workers });
+            rabbitmq::Event::Opened { share, .. } => {
+                self.progress.opened();
+                self.meters.session_opened();
+                self.shared(now, share);
             }
+            rabbitmq::Event::Counted(queue) => self.counted(now, queue),
             rabbitmq::Event::Lost { session, .. } => {
+                self.progress.lost(now);
+                self.queue = None;
+                self.consuming = None;
                 self.held.clear();
                 self.engine.handle(now, Input::SessionLost { session });
             }
             rabbitmq::Event::Delivered(delivery) => {
-                self.delivered(now, delivery);
+                let arrived = SystemTime::now();
+                self.progress.delivered(self.held.is_empty(), now);
+                self.delivered(now, arrived, delivery);
                 // Where one delivery is, there are often more: one turn takes what has arrived.
                 for _ in 1..TURN {
                     let Some(delivery) = self.broker.try_next() else {
                         break;
                     };
-                    self.delivered(now, delivery);
+                    self.delivered(now, arrived, delivery);
                 }
             }
             rabbitmq::Event::LetterConfirmed(id) => {
@@ -195,7 +240,32 @@ impl Worker {
         }
     }
 
-    fn delivered(&mut self, now: Instant, delivered: rabbitmq::Delivery) {
+    fn shared(&mut self, now: Instant, workers: u32) {
+        self.share = workers;
+        self.engine.handle(now, Input::Sharing { workers });
+    }
+
+    fn counted(&mut self, now: Instant, queue: QueueCount) {
+        if queue.share != self.share {
+            report::share_changed(queue.share);
+            self.shared(now, queue.share);
+        }
+        self.queue = Some(queue);
+        let ours = !self.stands_by();
+        let starving = ours && queue.ready > 0 && self.held.is_empty();
+        self.progress.counted(starving, now);
+    }
+
+    fn notice(&mut self, now: Instant, notice: Notice) {
+        match notice {
+            Notice::Paused(_) => {}
+            Notice::Resumed { .. } => self.progress.sign(now),
+            Notice::Throttled { .. } => self.meters.throttled(),
+        }
+        report::notice(notice);
+    }
+
+    fn delivered(&mut self, now: Instant, arrived: SystemTime, delivered: rabbitmq::Delivery) {
         let DeliveryTag { session, tag } = delivered.tag;
         let delivery = Delivery { session, tag };
         if self.consuming != Some(session) {
@@ -204,7 +274,7 @@ impl Worker {
             self.consuming = Some(session);
             self.engine.handle(now, Input::TookOver);
         }
-        self.held.insert(delivery, delivered.message);
+        self.held.insert(delivery, delivered.message, arrived);
         self.engine.handle(
             now,
             Input::Delivered {
@@ -232,6 +302,9 @@ impl Worker {
                     invalid,
                 };
                 self.engine.handle(now, input);
+                if let Some(happened) = event.time {
+                    self.held.set_time(delivery, happened);
+                }
                 if invalid {
                     self.held.set_invalid(delivery, event.invalid);
                 }
@@ -249,22 +322,21 @@ impl Worker {
         self.calls.spawn(async move {
             let start = Instant::now();
             let reply = client.remove_all_tags(&users).await;
-            report::call(&reply, users.len(), trigger, start.elapsed());
-            (window, reply)
+            Call {
+                window,
+                reply,
+                ids: users.len(),
+                trigger,
+                took: start.elapsed(),
+            }
         });
     }
 
-    fn answered(&mut self, call: Result<(WindowId, Reply), tokio::task::JoinError>) {
+    fn answered(&mut self, call: Result<Call, tokio::task::JoinError>) {
         let mut call = Some(call);
         while let Some(over) = call {
             match over {
-                Ok((window, reply)) => {
-                    let input = Input::Answered {
-                        window,
-                        answer: answer(reply),
-                    };
-                    self.engine.handle(Instant::now(), input);
-                }
+                Ok(call) => self.call_over(Instant::now(), call),
                 // A call neither panics nor is aborted; going on would hold its users for ever.
                 Err(error) => std::panic::resume_unwind(error.into_panic()),
             }
@@ -273,18 +345,36 @@ impl Worker {
         self.report.clock_skew(self.client.clock_skew());
     }
 
-    fn settle(&mut self, settlement: Settlement) {
+    fn call_over(&mut self, now: Instant, call: Call) {
+        report::call(&call.reply, call.ids, call.trigger, call.took);
+        self.meters
+            .call(&call.reply, call.trigger, call.ids, call.took);
+        if !matches!(call.reply, Reply::Done { .. }) {
+            self.progress.sign(now);
+        }
+        let input = Input::Answered {
+            window: call.window,
+            answer: answer(call.reply),
+        };
+        self.engine.handle(now, input);
+    }
+
+    fn settle(&mut self, now: Instant, settlement: Settlement) {
         let tag = |delivery: Delivery| DeliveryTag {
             session: delivery.session,
             tag: delivery.tag,
         };
         let settlement = match settlement {
             Settlement::UpTo(delivery) => {
-                self.held.remove_up_to(delivery);
+                let now = SystemTime::now();
+                self.held
+                    .remove_up_to(delivery, |time| self.meters.acknowledged(time, now));
                 rabbitmq::Settlement::UpTo(tag(delivery))
             }
             Settlement::One(delivery) => {
-                self.held.remove(delivery);
+                if let Some(time) = self.held.remove(delivery) {
+                    self.meters.acknowledged(time, SystemTime::now());
+                }
                 rabbitmq::Settlement::One(tag(delivery))
             }
             Settlement::HandBack(delivery) => {
@@ -292,6 +382,9 @@ impl Worker {
                 rabbitmq::Settlement::HandBack(tag(delivery))
             }
         };
+        if !matches!(settlement, rabbitmq::Settlement::HandBack(_)) {
+            self.progress.sign(now);
+        }
         self.broker.settle(settlement);
     }
 

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// Which parts of the crate may use which others. What is not in the list may use none.
-const PARTS: [(&str, &[&str]); 9] = [
+const PARTS: [(&str, &[&str]); 10] = [
     ("event", &[]),
     ("engine", &["event"]),
     ("im", &["event"]),
@@ -18,9 +18,11 @@ const PARTS: [(&str, &[&str]); 9] = [
         "worker",
         &["config", "engine", "event", "im", "rabbitmq", "shutdown"],
     ),
+    ("admin", &["worker"]),
     (
         "cli",
         &[
+            "admin",
             "config",
             "engine",
             "event",
@@ -34,9 +36,11 @@ const PARTS: [(&str, &[&str]); 9] = [
 ];
 
 /// What only some parts may use, whoever else would like to.
-const RESERVED: [(&str, &[&str]); 8] = [
+const RESERVED: [(&str, &[&str]); 10] = [
     ("lapin", &["rabbitmq"]),
     ("reqwest", &["im"]),
+    ("axum", &["admin"]),
+    ("prometheus", &["worker"]),
     ("tokio::signal", &["shutdown"]),
     ("std::env", &["config", "cli"]),
     ("std::fs", &["config", "cli"]),

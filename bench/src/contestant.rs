@@ -171,6 +171,7 @@ fn tagsweep(setting: &Setting, places: &Places) -> Command {
         ("IM__BASE_URL", setting.api_url.clone()),
         ("IM__PATH", API_PATH.to_owned()),
         ("IM__SDK_APP_ID", "1400000000".to_owned()),
+        ("ADMIN__LISTEN", "127.0.0.1:0".to_owned()),
         ("IM__SECRET_KEY", SECRET_KEY.to_owned()),
         ("IM__CALLS_PER_SECOND", setting.calls_per_second.to_string()),
         ("IM__MAX_IN_FLIGHT", setting.in_flight.to_string()),

@@ -164,6 +164,8 @@ impl Worker {
             ("TAGSWEEP__IM__BASE_URL", simulator.url()),
             ("TAGSWEEP__IM__SDK_APP_ID", "1400000000".to_owned()),
             ("TAGSWEEP__IM__SECRET_KEY", SECRET_KEY.to_owned()),
+            // The usual port may be taken.
+            ("TAGSWEEP__ADMIN__LISTEN", String::new()),
         ];
         let log = std::env::temp_dir().join(format!("tagsweep-demo-{}.log", std::process::id()));
         Ok(Worker {

@@ -2,7 +2,10 @@
 
 use std::path::PathBuf;
 
+use anyhow::Context;
+
 use super::{Failure, output};
+use crate::admin::Admin;
 use crate::shutdown::Shutdown;
 use crate::{telemetry, worker};
 
@@ -19,6 +22,13 @@ pub(super) fn run(files: &[PathBuf], _: &Arguments) -> Result<(), Failure> {
     telemetry::start(&settings.log, output::takes_colour(&std::io::stderr()));
     super::block_on(async {
         let shutdown = Shutdown::on_signals(settings.shutdown.grace_period)?;
-        Ok(worker::run(&settings, shutdown).await?)
+        let (inquirer, inquiries) = worker::inquiries();
+        if let Some(address) = settings.admin.listen {
+            let admin = Admin::bind(address).await.with_context(|| {
+                format!("admin.listen: cannot listen on {address}; name another, or \"\" for off")
+            })?;
+            tokio::spawn(admin.serve(inquirer));
+        }
+        Ok(worker::run(&settings, inquiries, shutdown).await?)
     })
 }

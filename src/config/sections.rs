@@ -82,13 +82,17 @@ pub struct Receipts {
     pub routing_key: String,
 }
 
-/// HTTP: health, metrics and console.
+/// HTTP: health and metrics.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Admin {
     /// IP address and port, such as 0.0.0.0:9464. Empty = off.
     #[serde(with = "Listen")]
     pub listen: Option<SocketAddr>,
+    /// How long events may be in hand without progress, and without a known reason, before /livez fails.
+    /// Above im.request_timeout and retry.backoff_max.
+    #[serde(with = "InUnits")]
+    pub stall_limit: Duration,
     /// Needed for anything that changes state.
     pub token: Option<SecretText>,
     /// File that holds the token.

@@ -4,9 +4,10 @@
 //! only believed when another call succeeded between one failure and the start of the next. Without
 //! such a witness it is not the data but the API or us, so the worker waits, or pauses and probes.
 
+use std::fmt;
 use std::time::{Duration, Instant};
 
-use super::verdict::Class;
+use super::verdict::{Class, error_code};
 use super::window::WindowId;
 
 /// How long a success speaks for the API.
@@ -28,6 +29,20 @@ pub struct PauseReason {
     pub class: Class,
     /// The API's error code; none where there was no usable answer.
     pub code: Option<i64>,
+}
+
+impl fmt::Display for PauseReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "paused for class {}", self.class.name())?;
+        let Some(code) = self.code else {
+            return write!(f, ": the API gave no usable answer");
+        };
+        write!(f, ", error code {code}")?;
+        match error_code(code) {
+            Some(known) => write!(f, ": {}", known.meaning),
+            None => Ok(()),
+        }
+    }
 }
 
 #[derive(Debug)]

@@ -131,6 +131,14 @@ pub enum Trigger {
 }
 
 impl Trigger {
+    pub const ALL: [Trigger; 5] = [
+        Trigger::Full,
+        Trigger::Expired,
+        Trigger::Drain,
+        Trigger::Retry,
+        Trigger::Split,
+    ];
+
     /// Its name in metrics and logs.
     pub fn name(self) -> &'static str {
         match self {
@@ -154,6 +162,14 @@ pub enum Reason {
 }
 
 impl Reason {
+    pub const ALL: [Reason; 5] = [
+        Reason::MalformedEvent,
+        Reason::InvalidUserId,
+        Reason::RejectedByApi,
+        Reason::UnknownAccount,
+        Reason::RetriesExhausted,
+    ];
+
     /// The value of the `tagsweep-reason` header.
     pub fn name(self) -> &'static str {
         match self {
@@ -193,7 +209,22 @@ pub struct Tally {
     pub calls: u64,
     /// Users in those calls, repeats included.
     pub called_users: u64,
-    pub letters: u64,
+    /// Dead letters that were confirmed.
+    pub letters: PerReason,
+}
+
+/// A count for each reason.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PerReason([u64; Reason::ALL.len()]);
+
+impl PerReason {
+    pub fn of(&self, reason: Reason) -> u64 {
+        self.0[reason as usize]
+    }
+
+    pub(super) fn add(&mut self, reason: Reason) {
+        self.0[reason as usize] += 1;
+    }
 }
 
 /// What the worker is doing, for logs and health.

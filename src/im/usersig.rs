@@ -17,6 +17,9 @@ use serde::Serialize;
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
+/// Seconds after which the secret is read again, to see whether it was replaced.
+const REREAD: u64 = 60;
+
 /// Reads a secret anew at each call, since a mounted file may have been replaced meanwhile. It may
 /// block for as long as reading a small file takes.
 pub type SecretSource = Arc<dyn Fn() -> Result<SecretString, SecretError> + Send + Sync>;
@@ -44,6 +47,14 @@ pub enum Credential {
     UserSig { load: SecretSource },
 }
 
+impl Credential {
+    fn load(&self) -> &SecretSource {
+        match self {
+            Credential::SecretKey { load, .. } | Credential::UserSig { load } => load,
+        }
+    }
+}
+
 impl fmt::Debug for Credential {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -64,8 +75,20 @@ pub(super) struct Signer {
 /// A UserSig with its times, in seconds since 1970.
 struct Held {
     user_sig: SecretString,
+    /// What it was made from, to see whether that has changed.
+    secret: SecretString,
+    /// When the secret was read last.
+    read: u64,
     fresh: Range<u64>,
     expires: u64,
+}
+
+impl Held {
+    /// Whether the secret need not be read for a call at `now`. A clock that was set back leaves times in
+    /// the future behind: with them it is read again.
+    fn is_known_good(&self, now: u64) -> bool {
+        self.fresh.contains(&now) && (self.read..self.read.saturating_add(REREAD)).contains(&now)
+    }
 }
 
 impl Signer {
@@ -81,22 +104,31 @@ impl Signer {
     /// The UserSig for a call at `now`, in seconds since 1970.
     ///
     /// # Errors
-    /// When a new one is due and the secret cannot be read. An old one that is still valid is given
-    /// instead: a file that is away for a minute stops no calls.
+    /// When the secret cannot be read and no UserSig is valid any more. As long as one is, a file that is
+    /// away stops no calls.
     pub(super) fn user_sig_at(&self, now: u64) -> Result<SecretString, SecretError> {
         let mut held = self.held();
-        // A clock that was set back leaves a UserSig from the future behind: it is not fresh either.
-        if let Some(held) = held.as_ref().filter(|held| held.fresh.contains(&now)) {
+        if let Some(held) = held.as_ref().filter(|held| held.is_known_good(now)) {
             return Ok(held.user_sig.clone());
         }
-        match self.make(now) {
-            Ok(new) => Ok(held.insert(new).user_sig.clone()),
-            Err(error) => held
-                .as_ref()
-                .filter(|old| now < old.expires)
-                .map(|old| old.user_sig.clone())
-                .ok_or(error),
+        match load_nonempty(self.credential.load()) {
+            Ok(secret) => {
+                let same = |old: &&mut Held| {
+                    let (old, new) = (old.secret.expose_secret(), secret.expose_secret());
+                    old == new
+                };
+                match held.as_mut().filter(same) {
+                    Some(old) if old.fresh.contains(&now) => old.read = now,
+                    _ => *held = Some(self.make(secret, now)),
+                }
+            }
+            Err(error) => {
+                held.as_ref().filter(|old| now < old.expires).ok_or(error)?;
+            }
         }
+        held.as_ref()
+            .map(|held| held.user_sig.clone())
+            .ok_or(SecretError::Empty)
     }
 
     /// Lets the next call read the secret again.
@@ -104,22 +136,32 @@ impl Signer {
         *self.held() = None;
     }
 
-    fn make(&self, now: u64) -> Result<Held, SecretError> {
+    /// Lets the next call see whether the secret was replaced; else the UserSig stays.
+    pub(super) fn reread(&self) {
+        if let Some(held) = self.held().as_mut() {
+            held.read = 0;
+        }
+    }
+
+    fn make(&self, secret: SecretString, now: u64) -> Held {
         match &self.credential {
-            Credential::SecretKey { load, lifetime } => {
+            Credential::SecretKey { lifetime, .. } => {
                 let lifetime = lifetime.as_secs();
-                let key = load_nonempty(load)?;
-                Ok(Held {
-                    user_sig: sign_at(now, &key, self.sdk_app_id, &self.identifier, lifetime),
+                Held {
+                    user_sig: sign_at(now, &secret, self.sdk_app_id, &self.identifier, lifetime),
+                    secret,
+                    read: now,
                     fresh: now..now.saturating_add(lifetime - lifetime / 5),
                     expires: now.saturating_add(lifetime),
-                })
+                }
             }
-            Credential::UserSig { load } => Ok(Held {
-                user_sig: load_nonempty(load)?,
+            Credential::UserSig { .. } => Held {
+                user_sig: secret.clone(),
+                secret,
+                read: now,
                 fresh: 0..u64::MAX,
                 expires: u64::MAX,
-            }),
+            },
         }
     }
 
@@ -344,10 +386,27 @@ mod tests {
         let (load, reads, _) = source(KEY);
         let signer = signer(load);
         assert_eq!(made_at(&signer, 5_000), 5_000);
-        assert_eq!(made_at(&signer, 5_799), 5_000);
+        assert_eq!(made_at(&signer, 5_059), 5_000);
         assert_eq!(reads.load(Ordering::Relaxed), 1);
+        assert_eq!(made_at(&signer, 5_799), 5_000);
         assert_eq!(made_at(&signer, 5_800), 5_800);
-        assert_eq!(reads.load(Ordering::Relaxed), 2);
+    }
+
+    #[test]
+    fn a_key_that_was_replaced_is_used_within_a_minute() {
+        let key = Arc::new(Mutex::new("old"));
+        let load: SecretSource = {
+            let key = key.clone();
+            Arc::new(move || Ok((*key.lock().unwrap()).into()))
+        };
+        let signer = signer(load);
+        assert_eq!(made_at(&signer, 5_000), 5_000);
+        *key.lock().unwrap() = "new";
+        assert_eq!(made_at(&signer, 5_059), 5_000);
+        assert_eq!(made_at(&signer, 5_060), 5_060);
+        // And half a rotation, an empty file for a moment, changes nothing.
+        *key.lock().unwrap() = "";
+        assert_eq!(made_at(&signer, 5_120), 5_060);
     }
 
     #[test]
@@ -392,13 +451,13 @@ mod tests {
     fn a_ready_made_user_sig_is_used_as_it_is_until_it_is_renewed() {
         let (load, reads, _) = source("eJ-made-elsewhere_");
         let signer = Signer::new(Credential::UserSig { load }, APP, "administrator".into());
-        for now in [0, 5_000, u64::MAX - 1] {
+        for now in [0, 5_000, 5_030, u64::MAX - 1] {
             let user_sig = signer.user_sig_at(now).unwrap();
             assert_eq!(user_sig.expose_secret(), "eJ-made-elsewhere_");
         }
-        assert_eq!(reads.load(Ordering::Relaxed), 1);
+        assert_eq!(reads.load(Ordering::Relaxed), 3);
         signer.renew();
-        assert!(signer.user_sig_at(5_000).is_ok());
-        assert_eq!(reads.load(Ordering::Relaxed), 2);
+        assert!(signer.user_sig_at(u64::MAX - 1).is_ok());
+        assert_eq!(reads.load(Ordering::Relaxed), 4);
     }
 }

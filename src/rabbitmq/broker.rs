@@ -133,7 +133,7 @@ impl Broker {
                 Phase::Over => return Poll::Pending,
                 Phase::Waiting(pause) => {
                     ready!(pause.as_mut().poll(cx));
-                    self.renew_urls();
+                    self.renew_access();
                     self.phase = Phase::Opening(Box::pin(open_any(
                         self.sessions + 1,
                         Arc::clone(&self.options),
@@ -159,12 +159,15 @@ impl Broker {
         }
     }
 
-    fn renew_urls(&mut self) {
-        let newer = self.options.newer_urls.as_ref();
-        if let Some(urls) = newer.and_then(|source| (source.0)())
-            && !urls.is_empty()
+    fn renew_access(&mut self) {
+        let newer = self.options.newer.as_ref();
+        if let Some(access) = newer.and_then(|source| (source.0)())
+            && !access.urls.is_empty()
         {
-            Arc::make_mut(&mut self.options).urls = urls;
+            let options = Arc::make_mut(&mut self.options);
+            options.urls = access.urls;
+            options.ca_pem = access.ca_pem;
+            options.identity = access.identity;
         }
     }
 

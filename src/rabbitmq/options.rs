@@ -13,8 +13,8 @@ use super::link;
 pub struct Options {
     /// `amqp://` or `amqps://`, tried in turn. At least one.
     pub urls: Vec<SecretString>,
-    /// Asked before each session, as passwords change.
-    pub newer_urls: Option<UrlSource>,
+    /// Asked before each session, as passwords and certificates change.
+    pub newer: Option<AccessSource>,
     /// Trust roots for `amqps://` as PEM, instead of the system's.
     pub ca_pem: Option<String>,
     pub identity: Option<Identity>,
@@ -41,13 +41,21 @@ impl Options {
     }
 }
 
-/// Where URLs come from that may be others by now. None: those that were given last still hold.
-#[derive(Clone)]
-pub struct UrlSource(pub Arc<dyn Fn() -> Option<Vec<SecretString>> + Send + Sync>);
+/// The part of the options that may be replaced while a worker runs.
+#[derive(Clone, Debug)]
+pub struct Access {
+    pub urls: Vec<SecretString>,
+    pub ca_pem: Option<String>,
+    pub identity: Option<Identity>,
+}
 
-impl fmt::Debug for UrlSource {
+/// Where access comes from that may be another by now. None: what was given last still holds.
+#[derive(Clone)]
+pub struct AccessSource(pub Arc<dyn Fn() -> Option<Access> + Send + Sync>);
+
+impl fmt::Debug for AccessSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("UrlSource")
+        f.write_str("AccessSource")
     }
 }
 
@@ -71,7 +79,7 @@ pub struct Timing {
     pub close: Duration,
     /// Between two looks at the state of connections and channels.
     pub poll: Duration,
-    /// Between two counts of the consumers of a queue without a single active consumer.
+    /// Between two counts of the queue's messages and consumers.
     pub count: Duration,
     pub backoff_min: Duration,
     /// A broker that is back is found within this, however long it was away.

@@ -19,14 +19,14 @@ use lapin::{
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use super::{
-    Delivery, Event, Letter, LetterRefusal, Loss, Options, Part, Settlement, Warning,
+    Delivery, Event, Letter, LetterRefusal, Loss, Options, QueueCount, Settlement, Warning,
     contact::Contact,
     lanes::Lanes,
     link::{Link, LinkEvents},
     loss::{CallError, within},
     message::delivery,
     settlements::{Frame, Settlements},
-    topology::{Scratch, Sharing, prepare},
+    topology::{Scratch, Sharing, count, prepare},
 };
 
 /// Letters between publish and confirm at the same time.
@@ -48,12 +48,13 @@ pub(super) struct Session {
     publish_events: LinkEvents,
     poll: Interval,
     sharing: Sharing,
+    /// When the session was opened.
     share: u32,
     contact: Contact,
     /// No delivery is given any more.
     draining: bool,
     count: Interval,
-    counting: Option<Check<u32>>,
+    counting: Option<Check<QueueCount>>,
     mending: Option<Check<()>>,
     /// Found while somebody asked for a delivery only; told by the next poll.
     loss: Option<Loss>,
@@ -78,7 +79,10 @@ impl Session {
         let (channel, consumer) = start_consuming(&consume, &options).await?;
         let share = match topology.sharing {
             Sharing::SingleActiveConsumer => 1,
-            Sharing::ByCount => count_consumers(&consume, &options).await?,
+            Sharing::ByCount => {
+                let counted = count(consume.connection(), Arc::clone(&options), topology.sharing);
+                counted.await?.share
+            }
         };
         let session = Self {
             number,
@@ -289,7 +293,7 @@ impl Session {
         if let Poll::Ready(answer) = self.contact.poll(cx) {
             return Poll::Ready(answer.map(Event::InTouch).map_err(Loss::from));
         }
-        self.poll_share(cx)
+        self.poll_count(cx)
     }
 
     /// Some ends of a connection give no other sign.
@@ -322,30 +326,28 @@ impl Session {
         }
     }
 
-    fn poll_share(&mut self, cx: &mut Context<'_>) -> Poll<Result<Event, Loss>> {
-        if self.sharing == Sharing::SingleActiveConsumer {
-            return Poll::Pending;
-        }
+    fn poll_count(&mut self, cx: &mut Context<'_>) -> Poll<Result<Event, Loss>> {
         if self.counting.is_none() {
             ready!(self.count.poll_tick(cx));
-            let mut scratch = Scratch::new(self.consume.connection(), self.options.timing.call);
-            let queue = self.options.queue.clone();
-            self.counting = Some(Box::pin(async move {
-                scratch.check_queue(Part::Queue, &queue).await
-            }));
+            let connection = self.consume.connection();
+            let counting = count(connection, Arc::clone(&self.options), self.sharing);
+            self.counting = Some(Box::pin(counting));
         }
         let Some(counting) = &mut self.counting else {
             return Poll::Pending;
         };
-        let counted = ready!(counting.as_mut().poll(cx))?.max(1);
+        let counted = ready!(counting.as_mut().poll(cx));
         self.counting = None;
         self.count.reset();
-        if counted == self.share {
-            cx.waker().wake_by_ref();
-            return Poll::Pending;
+        match (counted, self.sharing) {
+            (Ok(counted), _) => Poll::Ready(Ok(Event::Counted(counted))),
+            // Only told, and worth no session: consuming shows by itself whether the queue is there.
+            (Err(_), Sharing::SingleActiveConsumer) => {
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
+            (Err(loss), Sharing::ByCount) => Poll::Ready(Err(loss)),
         }
-        self.share = counted;
-        Poll::Ready(Ok(Event::ShareChanged(counted)))
     }
 
     /// Lets go of a lost session: what still answers is told goodbye, nothing is waited for
@@ -408,12 +410,6 @@ async fn start_consuming(link: &Link, options: &Options) -> Result<(Channel, Con
     );
     let consumer = within(limit, "basic.consume", consume).await?;
     Ok((channel, consumer))
-}
-
-async fn count_consumers(link: &Link, options: &Options) -> Result<u32, Loss> {
-    let mut scratch = Scratch::new(link.connection(), options.timing.call);
-    let counted = scratch.check_queue(Part::Queue, &options.queue).await?;
-    Ok(counted.max(1))
 }
 
 /// Resolves when the frame is written. Unlike an acker's, the channel's own methods fail on a

@@ -12,7 +12,7 @@ use lapin::{
 };
 
 use super::{
-    Loss, Options, Part,
+    Loss, Options, Part, QueueCount,
     loss::{ACCESS_REFUSED, CallError, NOT_FOUND, PRECONDITION_FAILED, within},
 };
 
@@ -55,6 +55,16 @@ pub(super) enum Sharing {
     ByCount,
 }
 
+impl Sharing {
+    /// By how many the quota is to be divided.
+    pub(super) fn among(self, consumers: u32) -> u32 {
+        match self {
+            Sharing::SingleActiveConsumer => 1,
+            Sharing::ByCount => consumers.max(1),
+        }
+    }
+}
+
 #[derive(Debug)]
 pub(super) struct Topology {
     pub(super) sharing: Sharing,
@@ -78,6 +88,22 @@ pub(super) async fn prepare(
             }],
         })
     }
+}
+
+/// Asks what the queue holds, and how many consume from it.
+pub(super) async fn count(
+    connection: Arc<Connection>,
+    options: Arc<Options>,
+    sharing: Sharing,
+) -> Result<QueueCount, Loss> {
+    let mut scratch = Scratch::new(connection, options.timing.call);
+    let queue = scratch.check_queue(Part::Queue, &options.queue).await?;
+    let consumers = queue.consumer_count();
+    Ok(QueueCount {
+        ready: queue.message_count(),
+        consumers,
+        share: sharing.among(consumers),
+    })
 }
 
 /// Declarations and checks on channels that may be closed by a refusal.
@@ -278,8 +304,12 @@ impl Scratch {
         .map_err(|error| refused(error, part, queue))
     }
 
-    /// The number of consumers of a queue that must be there.
-    pub(super) async fn check_queue(&mut self, part: Part, name: &str) -> Result<u32, Loss> {
+    /// A queue that must be there.
+    pub(super) async fn check_queue(
+        &mut self,
+        part: Part,
+        name: &str,
+    ) -> Result<lapin::Queue, Loss> {
         let options = QueueDeclareOptions {
             passive: true,
             ..QueueDeclareOptions::default()
@@ -290,7 +320,6 @@ impl Scratch {
                 .await
         })
         .await
-        .map(|queue| queue.consumer_count())
         .map_err(|error| refused(error, part, name))
     }
 

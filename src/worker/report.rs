@@ -121,11 +121,17 @@ pub(super) fn broker_event(event: &rabbitmq::Event) {
             tracing::warn!("the broker takes no messages for now (an alarm): dead letters wait");
         }
         Event::Unblocked => tracing::info!("the broker takes messages again"),
-        Event::ShareChanged(share) => {
-            tracing::info!(quota_shared_by = share, "the number of workers changed");
+        Event::Delivered(_) | Event::InTouch(_) | Event::Counted(_) | Event::LetterConfirmed(_) => {
         }
-        Event::Delivered(_) | Event::InTouch(_) | Event::LetterConfirmed(_) => {}
     }
+}
+
+pub(super) fn rereading() {
+    tracing::info!("reading the secrets again");
+}
+
+pub(super) fn share_changed(share: u32) {
+    tracing::info!(quota_shared_by = share, "the number of workers changed");
 }
 
 /// One call. Success is the rule and said at debug level only.

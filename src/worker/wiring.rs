@@ -13,7 +13,7 @@ use crate::config::{
 use crate::engine::{self, MissingAccount};
 use crate::event::{self, Format, Rules};
 use crate::im::{self, BuildError, Credential};
-use crate::rabbitmq::{self, HeaderValue, Identity, Message, Timing, UrlSource};
+use crate::rabbitmq::{self, Access, AccessSource, HeaderValue, Identity, Message, Timing};
 
 /// How much the way to the API may jitter before a second there could hold too many calls. At 20 ms,
 /// 98 calls a second are left of 100; a fast API gives most of them back.
@@ -116,19 +116,18 @@ fn source(secret: Secret) -> im::SecretSource {
 /// When a file cannot be read any more, or the settings were not checked.
 pub fn broker_options(settings: &Settings) -> Result<rabbitmq::Options, SetupError> {
     let broker = &settings.rabbitmq;
-    let identity = match (&broker.cert_file, &broker.key_file) {
-        (Some(cert), Some(key)) => Some(Identity {
-            cert_pem: read_pem(cert)?.to_string(),
-            key_pem: SecretString::from(read_pem(key)?.as_str()),
-        }),
-        _ => None,
-    };
-    let urls = broker.urls()?;
-    let tls = urls.iter().all(AmqpUrl::is_tls);
+    let tls = broker.urls()?.iter().all(AmqpUrl::is_tls);
+    let files = [&broker.url_file, &broker.ca_file, &broker.cert_file];
+    let from_files = files.into_iter().any(Option::is_some);
+    let Access {
+        urls,
+        ca_pem,
+        identity,
+    } = access(broker)?;
     Ok(rabbitmq::Options {
-        urls: secrets(&urls),
-        newer_urls: broker.url_file.is_some().then(|| newer_urls(broker, tls)),
-        ca_pem: certificates(broker.ca_file.as_deref())?,
+        urls,
+        newer: from_files.then(|| newer_access(broker, tls)),
+        ca_pem,
         identity,
         exchange: broker.exchange.clone(),
         routing_keys: broker.routing_keys.clone(),
@@ -141,14 +140,29 @@ pub fn broker_options(settings: &Settings) -> Result<rabbitmq::Options, SetupErr
     })
 }
 
-/// The file of URLs, as it is when a session is opened. One that cannot be used, or that would take the
-/// worker from TLS to a connection in the clear, changes nothing.
-fn newer_urls(broker: &config::RabbitMq, tls: bool) -> UrlSource {
+/// URLs, trust roots and client certificate, as their files have them now.
+fn access(broker: &config::RabbitMq) -> Result<Access, SetupError> {
+    let identity = match (&broker.cert_file, &broker.key_file) {
+        (Some(cert), Some(key)) => Some(Identity {
+            cert_pem: read_pem(cert)?.to_string(),
+            key_pem: SecretString::from(read_pem(key)?.as_str()),
+        }),
+        _ => None,
+    };
+    Ok(Access {
+        urls: secrets(&broker.urls()?),
+        ca_pem: certificates(broker.ca_file.as_deref())?,
+        identity,
+    })
+}
+
+/// The files as they are when a session is opened. What cannot be used, or would take the worker from TLS
+/// to a connection in the clear, changes nothing.
+fn newer_access(broker: &config::RabbitMq, tls: bool) -> AccessSource {
     let broker = broker.clone();
-    UrlSource(Arc::new(move || {
-        let urls = broker.urls().ok()?;
-        let in_the_clear = tls && !urls.iter().all(AmqpUrl::is_tls);
-        (!in_the_clear).then(|| secrets(&urls))
+    AccessSource(Arc::new(move || {
+        let in_the_clear = tls && !broker.urls().ok()?.iter().all(AmqpUrl::is_tls);
+        access(&broker).ok().filter(|_| !in_the_clear)
     }))
 }
 
@@ -206,9 +220,9 @@ mod tests {
             .map(|(key, value)| (format!("TAGSWEEP__{key}"), value.to_owned())),
         );
         let settings = config::load(&[], settings).unwrap();
-        let newer = broker_options(&settings).unwrap().newer_urls.unwrap();
+        let newer = broker_options(&settings).unwrap().newer.unwrap();
         let newer = || {
-            let urls = (newer.0)()?;
+            let urls = (newer.0)()?.urls;
             Some(urls[0].expose_secret().to_owned())
         };
         write("amqps://u:pa55word-2@h/v");

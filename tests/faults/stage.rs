@@ -145,6 +145,7 @@ impl Stage {
             format!("http://{}", self.api_link.address()),
         );
         self.set("IM__SDK_APP_ID", "1400000000");
+        self.set("ADMIN__LISTEN", "127.0.0.1:0");
         self.set("IM__SECRET_KEY", SECRET_KEY);
         self.set("IM__CALLS_PER_SECOND", CALLS_PER_SECOND.to_string());
         self.set("IM__CONNECT_TIMEOUT", "1s");

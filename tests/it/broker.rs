@@ -218,10 +218,6 @@ async fn what_is_held_for_too_long_is_handed_back_and_done_later() {
     assert_eq!(account.count("events_dead_lettered"), 0);
 }
 
-fn malformed() -> Outgoing {
-    Outgoing::json("user.deleted", "no JSON")
-}
-
 #[tokio::test]
 async fn connections_that_are_cut_under_load_lose_nothing() {
     let vhost = shared().await.vhost().await.expect("a virtual host");

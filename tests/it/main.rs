@@ -11,3 +11,4 @@ mod secrets;
 mod stage;
 mod unreadable;
 mod verdicts;
+mod watched;

@@ -107,8 +107,13 @@ impl Stage {
         let settings = config::load(&[], self.settings.clone()).expect("the settings are in order");
         let shutdown = Shutdown::default();
         let steps = shutdown.clone();
-        let task = tokio::spawn(async move { worker::run(&settings, steps).await });
-        Worker { shutdown, task }
+        let (inquirer, inquiries) = worker::inquiries();
+        let task = tokio::spawn(async move { worker::run(&settings, inquiries, steps).await });
+        Worker {
+            shutdown,
+            task,
+            inquirer,
+        }
     }
 
     pub async fn publish(&self, messages: impl IntoIterator<Item = Outgoing>) {
@@ -243,6 +248,7 @@ impl Account {
 pub struct Worker {
     pub shutdown: Shutdown,
     pub task: JoinHandle<Result<(), worker::Error>>,
+    pub inquirer: worker::Inquirer,
 }
 
 impl Worker {
@@ -278,4 +284,9 @@ pub fn deleted(users: &[usize]) -> Outgoing {
         users => json!({ "type": kind, "user_ids": users, "id": id }),
     };
     Outgoing::json(kind, body)
+}
+
+/// An event that cannot be read.
+pub fn malformed() -> Outgoing {
+    Outgoing::json("user.deleted", "no JSON")
 }

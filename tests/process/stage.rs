@@ -121,6 +121,7 @@ pub fn sound(arguments: &str) -> Program {
         .set("im.base_url", "http://127.0.0.1:1")
         .set("im.sdk_app_id", 1_400_000_000)
         .set("im.secret_key", SECRET_KEY)
+        .set("admin.listen", "127.0.0.1:0")
 }
 
 pub fn deleted(number: usize) -> Outgoing {

@@ -6,7 +6,7 @@ use lapin::{
     BasicProperties, Channel, Connection, ConnectionProperties,
     options::{BasicPublishOptions, ConfirmSelectOptions},
 };
-use tagsweep::rabbitmq::{Broker, Delivery, Event, Loss, Options, Timing, Warning};
+use tagsweep::rabbitmq::{Broker, Delivery, Event, Loss, Options, QueueCount, Timing, Warning};
 use testkit::rabbitmq::Vhost;
 use tokio::time::timeout;
 
@@ -21,7 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) fn options(url: String) -> Options {
     Options {
         urls: vec![url.into()],
-        newer_urls: None,
+        newer: None,
         ca_pem: None,
         identity: None,
         exchange: EXCHANGE.to_owned(),
@@ -81,17 +81,26 @@ pub(crate) async fn publish(channel: &Channel, body: &str, properties: BasicProp
         .expect("confirmed");
 }
 
-/// Polls the broker until `wanted` finds what it looks for among the events.
-/// The next event that tells more than that the broker is there.
+/// The next event that tells more than that the broker is there and what it holds.
 pub(crate) async fn next(broker: &mut Broker) -> Event {
     loop {
         match broker.next().await {
-            Event::InTouch(_) => {}
+            Event::InTouch(_) | Event::Counted(_) => {}
             event => return event,
         }
     }
 }
 
+/// Polls the broker until it counts the queue so.
+pub(crate) async fn counted(broker: &mut Broker, wanted: QueueCount) {
+    let search =
+        async { while !matches!(broker.next().await, Event::Counted(it) if it == wanted) {} };
+    timeout(PATIENCE, search)
+        .await
+        .unwrap_or_else(|_| panic!("no {wanted:?} within {PATIENCE:?}"));
+}
+
+/// Polls the broker until `wanted` finds what it looks for among the events.
 pub(crate) async fn until<T>(
     broker: &mut Broker,
     what: &str,

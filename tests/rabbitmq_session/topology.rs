@@ -3,7 +3,7 @@ use lapin::{
     options::{ExchangeDeclareOptions, QueueDeclareOptions},
     types::{AMQPValue, FieldTable},
 };
-use tagsweep::rabbitmq::{Broker, Event, Loss, Outcome, Part, Warning, inspect};
+use tagsweep::rabbitmq::{Broker, Loss, Outcome, Part, QueueCount, Warning, inspect};
 use testkit::rabbitmq::Vhost;
 
 use crate::harness::*;
@@ -23,12 +23,13 @@ async fn set_default_queue_type(vhost: &Vhost<'_>, kind: &str) {
     vhost.node().eval(&code).await.expect("another default");
 }
 
-async fn share_changed(broker: &mut Broker) -> u32 {
-    until(broker, "other share", |event| match event {
-        Event::ShareChanged(share) => Some(share),
-        other => panic!("{other:?} instead of another share"),
-    })
-    .await
+/// An empty queue that this many consumers share.
+fn shared_by(share: u32) -> QueueCount {
+    QueueCount {
+        ready: 0,
+        consumers: share,
+        share,
+    }
 }
 
 #[tokio::test]
@@ -76,9 +77,9 @@ async fn an_existing_queue_without_single_active_consumer_is_used_and_shared_by_
     );
     let mut second = Broker::new(options(vhost.url()));
     assert_eq!(opened(&mut second).await.share, 2);
-    assert_eq!(share_changed(&mut first).await, 2);
+    counted(&mut first, shared_by(2)).await;
     second.close().await.expect("an orderly close");
-    assert_eq!(share_changed(&mut first).await, 1);
+    counted(&mut first, shared_by(1)).await;
 }
 
 #[tokio::test]

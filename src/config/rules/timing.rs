@@ -14,6 +14,7 @@ pub(super) fn check(settings: &Settings) -> Vec<Finding> {
         window,
         rabbitmq,
         retry,
+        admin,
         shutdown,
         ..
     } = settings;
@@ -24,6 +25,7 @@ pub(super) fn check(settings: &Settings) -> Vec<Finding> {
     let hold_limit = ("rabbitmq.hold_limit", rabbitmq.hold_limit);
     let backoff_min = ("retry.backoff_min", retry.backoff_min);
     let backoff_max = ("retry.backoff_max", retry.backoff_max);
+    let stall_limit = ("admin.stall_limit", admin.stall_limit);
     let grace_period = ("shutdown.grace_period", shutdown.grace_period);
 
     let mut found = Vec::new();
@@ -34,6 +36,9 @@ pub(super) fn check(settings: &Settings) -> Vec<Finding> {
     found.extend(above(hold_limit, request_timeout));
     found.extend(below(max_wait, hold_limit));
     found.extend(below(backoff_max, hold_limit));
+    // Else a slow call, or the pause before the next one, would pass for a stall.
+    found.extend(above(stall_limit, request_timeout));
+    found.extend(above(stall_limit, backoff_max));
     // Else a call that is out at the first signal could not end in peace.
     found.extend(above(grace_period, request_timeout));
     found.extend(above_zero(backoff_min.0, backoff_min.1));

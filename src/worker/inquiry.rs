@@ -1,0 +1,141 @@
+//! Questions to a worker that works. Its own loop answers them, so that an answer shows that it turns.
+
+use std::time::{Duration, Instant};
+
+use tokio::sync::{mpsc, oneshot};
+
+use super::Worker;
+use super::condition::{Stall, State};
+use crate::engine::Status;
+use crate::rabbitmq::QueueCount;
+
+/// Longer than a turn of the loop takes on the busiest machine.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// Questions that wait; more than that are refused.
+const WAITING: usize = 16;
+
+/// What the worker tells of itself.
+#[derive(Clone, Debug)]
+pub struct View {
+    pub state: State,
+    pub stall: Option<Stall>,
+    pub engine: Status,
+    /// Age of the oldest event in hand; zero when nothing is.
+    pub oldest_event: Duration,
+    /// Since the last sign of progress; zero when nothing is in hand.
+    pub since_progress: Duration,
+    /// This worker's share of the quota.
+    pub limit_calls_per_second: f64,
+    /// As the broker counted it last, in this session.
+    pub queue: Option<QueueCount>,
+}
+
+pub(super) enum Question {
+    View(oneshot::Sender<View>),
+    Metrics(oneshot::Sender<String>),
+}
+
+/// Asks a worker. Clones ask the same one.
+#[derive(Clone, Debug)]
+pub struct Inquirer(mpsc::Sender<Question>);
+
+/// The worker's end.
+#[derive(Debug)]
+pub struct Inquiries(mpsc::Receiver<Question>);
+
+/// The worker does not answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the worker does not answer")]
+pub struct NoAnswer;
+
+/// The two ends of the line between a worker and whoever wants to know of it.
+pub fn inquiries() -> (Inquirer, Inquiries) {
+    let (sender, receiver) = mpsc::channel(WAITING);
+    (Inquirer(sender), Inquiries(receiver))
+}
+
+impl Inquirer {
+    /// What the worker is doing.
+    ///
+    /// # Errors
+    /// When it does not answer within two seconds.
+    pub async fn view(&self) -> Result<View, NoAnswer> {
+        self.ask(Question::View).await
+    }
+
+    /// All metrics in Prometheus' text format.
+    ///
+    /// # Errors
+    /// When it does not answer within two seconds.
+    pub async fn metrics(&self) -> Result<String, NoAnswer> {
+        self.ask(Question::Metrics).await
+    }
+
+    async fn ask<T>(&self, question: fn(oneshot::Sender<T>) -> Question) -> Result<T, NoAnswer> {
+        let (reply, answer) = oneshot::channel();
+        self.0.try_send(question(reply)).map_err(|_| NoAnswer)?;
+        match tokio::time::timeout(PATIENCE, answer).await {
+            Ok(Ok(answer)) => Ok(answer),
+            _ => Err(NoAnswer),
+        }
+    }
+}
+
+impl Inquiries {
+    /// The next question. Never ready when nobody is left to ask one.
+    pub(super) async fn next(&mut self) -> Question {
+        match self.0.recv().await {
+            Some(question) => question,
+            None => std::future::pending().await,
+        }
+    }
+}
+
+impl Worker {
+    pub(super) fn reply_to(&mut self, question: Question) {
+        // Whoever asked may have gone away.
+        match question {
+            Question::View(reply) => drop(reply.send(self.view())),
+            Question::Metrics(reply) => {
+                let view = self.view();
+                drop(reply.send(self.meters.written(&view)));
+            }
+        }
+    }
+
+    fn view(&self) -> View {
+        let now = Instant::now();
+        let engine = self.engine.status(now);
+        let in_hand = engine.unsettled_deliveries;
+        let since_progress = now.saturating_duration_since(self.progress.last_sign());
+        let oldest = self.held.oldest().map(|time| time.elapsed());
+        View {
+            state: self.state(&engine),
+            stall: self.progress.stall(in_hand, engine.paused.is_some(), now),
+            oldest_event: oldest.and_then(Result::ok).unwrap_or_default(),
+            since_progress: if in_hand > 0 {
+                since_progress
+            } else {
+                Duration::ZERO
+            },
+            limit_calls_per_second: f64::from(self.quota) / f64::from(self.share.max(1)),
+            queue: self.queue,
+            engine,
+        }
+    }
+
+    fn state(&self, engine: &Status) -> State {
+        match engine.paused {
+            _ if engine.draining => State::Draining,
+            _ if self.progress.is_connecting() => State::Connecting,
+            Some(reason) => State::Paused(reason),
+            None if self.stands_by() => State::Standby,
+            None => State::Consuming,
+        }
+    }
+
+    /// Whether another worker may be the one that the broker gives the queue to.
+    pub(super) fn stands_by(&self) -> bool {
+        self.share == 1 && self.consuming.is_none()
+    }
+}

@@ -1,0 +1,410 @@
+//! The worker's metrics, under the names that dashboards and alerts know. No label holds anything of a
+//! message: codes that the table does not know share one value.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use prometheus::core::Collector;
+use prometheus::process_collector::ProcessCollector;
+use prometheus::{
+    Gauge, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry, TextEncoder,
+};
+
+use super::condition::State;
+use super::inquiry::View;
+use crate::engine::{Class, Reason, Tally, Trigger, error_code};
+use crate::im::{Fault, Reply};
+
+/// Seconds. The API answers in some tens of milliseconds and is given up on after `im.request_timeout`.
+const CALL_SECONDS: &[f64] = &[
+    0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
+];
+/// Seconds. A second in a trickle, hours behind a backlog or after an outage.
+const AGE_SECONDS: &[f64] = &[
+    0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3_600.0, 14_400.0, 86_400.0,
+    604_800.0,
+];
+const WINDOW_IDS: &[f64] = &[1.0, 2.0, 5.0, 10.0, 25.0, 50.0, 75.0, 99.0, 100.0];
+
+pub(super) struct Meters {
+    registry: Registry,
+    /// What the counters of totals say already.
+    told: Tally,
+    events: IntCounterVec,
+    users: IntCounterVec,
+    dead_letters: IntCounterVec,
+    windows: IntCounterVec,
+    window_ids: Histogram,
+    api_calls: IntCounterVec,
+    api_call_seconds: Histogram,
+    event_age_seconds: Histogram,
+    throttled: IntCounter,
+    sessions: IntCounter,
+    state: IntGaugeVec,
+    pause_reason: IntGaugeVec,
+    live: IntGauge,
+    in_flight_calls: IntGauge,
+    pending_ids: IntGauge,
+    unsettled_deliveries: IntGauge,
+    oldest_event_seconds: Gauge,
+    last_progress: Gauge,
+    calls_per_second: Gauge,
+    limit_calls_per_second: Gauge,
+    /// Both without a value before the first count of a session.
+    queue_ready_messages: IntGaugeVec,
+    queue_consumers: IntGaugeVec,
+}
+
+impl Meters {
+    pub(super) fn new() -> Meters {
+        let registry = Registry::new();
+        let of = &registry;
+        let meters = Meters {
+            told: Tally::default(),
+            events: counters(
+                of,
+                "tagsweep_events_total",
+                "Events by what became of them: accepted, ignored (another type), acknowledged, dead_lettered, remembered (redelivered, and finished before), handed_back (given back to the queue).",
+                "result",
+            ),
+            users: counters(
+                of,
+                "tagsweep_users_total",
+                "User IDs that are through: cleared, missing (unknown to the API), dead_lettered.",
+                "outcome",
+            ),
+            dead_letters: counters(
+                of,
+                "tagsweep_dead_letters_total",
+                "Dead letters that the broker has confirmed, by reason.",
+                "reason",
+            ),
+            windows: counters(
+                of,
+                "tagsweep_windows_total",
+                "Windows that were called, by what made them due.",
+                "trigger",
+            ),
+            window_ids: histogram(of, "tagsweep_window_ids", "User IDs in a call.", WINDOW_IDS),
+            api_calls: counters(
+                of,
+                "tagsweep_api_calls_total",
+                "Calls that are over, by the API's error code; where no answer came, by what was in its way.",
+                "code",
+            ),
+            api_call_seconds: histogram(
+                of,
+                "tagsweep_api_call_seconds",
+                "Time from the start of a call to its answer.",
+                CALL_SECONDS,
+            ),
+            event_age_seconds: histogram(
+                of,
+                "tagsweep_event_age_seconds",
+                "Age of an event, by its own time, when it was acknowledged. Events without a time are left out.",
+                AGE_SECONDS,
+            ),
+            throttled: register(
+                of,
+                IntCounter::new(
+                    "tagsweep_quota_throttled_total",
+                    "How often the API said that calls come too often.",
+                ),
+            ),
+            sessions: register(
+                of,
+                IntCounter::new(
+                    "tagsweep_broker_sessions_total",
+                    "Broker sessions that were opened.",
+                ),
+            ),
+            state: register(
+                of,
+                IntGaugeVec::new(
+                    Opts::new(
+                        "tagsweep_state",
+                        "1 for what the worker is doing, 0 for the rest.",
+                    ),
+                    &["state"],
+                ),
+            ),
+            pause_reason: register(
+                of,
+                IntGaugeVec::new(
+                    Opts::new(
+                        "tagsweep_pause_reason",
+                        "1 for the class of error codes that the worker pauses for.",
+                    ),
+                    &["class"],
+                ),
+            ),
+            live: gauge(
+                of,
+                "tagsweep_live",
+                "1 while /livez says that the worker gets on.",
+            ),
+            in_flight_calls: gauge(of, "tagsweep_in_flight_calls", "Calls that are out."),
+            pending_ids: gauge(of, "tagsweep_pending_ids", "User IDs that wait for a call."),
+            unsettled_deliveries: gauge(of, "tagsweep_unsettled_deliveries", "Deliveries in hand."),
+            oldest_event_seconds: register(
+                of,
+                Gauge::new(
+                    "tagsweep_oldest_event_seconds",
+                    "Age of the oldest event in hand: by its own time where it has one, else since it came. 0 when nothing is in hand.",
+                ),
+            ),
+            last_progress: register(
+                of,
+                Gauge::new(
+                    "tagsweep_last_progress_timestamp_seconds",
+                    "Unix time of the last sign of progress: an acknowledgement, or nothing in hand.",
+                ),
+            ),
+            calls_per_second: register(
+                of,
+                Gauge::new(
+                    "tagsweep_quota_calls_per_second",
+                    "Calls a second that the worker allows itself now.",
+                ),
+            ),
+            limit_calls_per_second: register(
+                of,
+                Gauge::new(
+                    "tagsweep_quota_limit_calls_per_second",
+                    "This worker's share of im.calls_per_second.",
+                ),
+            ),
+            queue_ready_messages: register(
+                of,
+                IntGaugeVec::new(
+                    Opts::new(
+                        "tagsweep_queue_ready_messages",
+                        "Messages in the queue that are not delivered to anybody, as the broker counts them every three seconds.",
+                    ),
+                    &[],
+                ),
+            ),
+            queue_consumers: register(
+                of,
+                IntGaugeVec::new(
+                    Opts::new(
+                        "tagsweep_queue_consumers",
+                        "Consumers of the queue, as the broker counts them every three seconds.",
+                    ),
+                    &[],
+                ),
+            ),
+            registry: registry.clone(),
+        };
+        register_only(of, ProcessCollector::for_self());
+        register_only(of, build_info());
+        meters.begin_with_zeros();
+        meters
+    }
+
+    /// A series that only appears with its first event has no increase that an alert could see.
+    fn begin_with_zeros(&self) {
+        for trigger in Trigger::ALL {
+            self.windows.with_label_values(&[trigger.name()]);
+        }
+        for reason in Reason::ALL {
+            self.dead_letters.with_label_values(&[reason.name()]);
+        }
+        self.api_calls.with_label_values(&["0"]);
+    }
+
+    /// A call is over.
+    pub(super) fn call(&self, reply: &Reply, trigger: Trigger, ids: usize, took: Duration) {
+        self.windows.with_label_values(&[trigger.name()]).inc();
+        self.window_ids.observe(ids as f64);
+        self.api_call_seconds.observe(took.as_secs_f64());
+        let code = match reply {
+            Reply::Done { .. } => 0.to_string(),
+            Reply::Refused(code) if error_code(*code).is_some() => code.to_string(),
+            Reply::Refused(_) => "unknown".to_owned(),
+            Reply::Unclear => "unclear".to_owned(),
+            Reply::Fault(fault) => fault_name(*fault).to_owned(),
+        };
+        self.api_calls.with_label_values(&[code.as_str()]).inc();
+    }
+
+    /// An event that happened at `time` was acknowledged.
+    pub(super) fn acknowledged(&self, time: SystemTime, now: SystemTime) {
+        // One of the future is as new as can be.
+        let age = now.duration_since(time).unwrap_or_default();
+        self.event_age_seconds.observe(age.as_secs_f64());
+    }
+
+    pub(super) fn session_opened(&self) {
+        self.sessions.inc();
+    }
+
+    pub(super) fn throttled(&self) {
+        self.throttled.inc();
+    }
+
+    /// All metrics in Prometheus' text format.
+    pub(super) fn written(&mut self, view: &View) -> String {
+        self.tell_totals(&view.engine.tally);
+        self.tell_state(view);
+        let families = self.registry.gather();
+        TextEncoder::new()
+            .encode_to_string(&families)
+            .unwrap_or_default()
+    }
+
+    fn tell_totals(&mut self, tally: &Tally) {
+        let told = std::mem::replace(&mut self.told, *tally);
+        for (result, total, told) in [
+            ("accepted", tally.events_accepted, told.events_accepted),
+            ("ignored", tally.events_ignored, told.events_ignored),
+            (
+                "acknowledged",
+                tally.events_acknowledged,
+                told.events_acknowledged,
+            ),
+            (
+                "dead_lettered",
+                tally.events_dead_lettered,
+                told.events_dead_lettered,
+            ),
+            (
+                "remembered",
+                tally.events_remembered,
+                told.events_remembered,
+            ),
+            (
+                "handed_back",
+                tally.events_handed_back,
+                told.events_handed_back,
+            ),
+        ] {
+            self.events
+                .with_label_values(&[result])
+                .inc_by(total - told);
+        }
+        for (outcome, total, told) in [
+            ("cleared", tally.users_cleared, told.users_cleared),
+            ("missing", tally.users_missing, told.users_missing),
+            (
+                "dead_lettered",
+                tally.users_dead_lettered,
+                told.users_dead_lettered,
+            ),
+        ] {
+            self.users
+                .with_label_values(&[outcome])
+                .inc_by(total - told);
+        }
+        for reason in Reason::ALL {
+            let count = tally.letters.of(reason) - told.letters.of(reason);
+            self.dead_letters
+                .with_label_values(&[reason.name()])
+                .inc_by(count);
+        }
+    }
+
+    fn tell_state(&self, view: &View) {
+        for state in State::NAMES {
+            let is = view.state.name() == state;
+            self.state.with_label_values(&[state]).set(is.into());
+        }
+        let paused = match view.state {
+            State::Paused(reason) => Some(reason.class),
+            _ => None,
+        };
+        for class in Class::ALL {
+            let is = paused == Some(class);
+            self.pause_reason
+                .with_label_values(&[class.name()])
+                .set(is.into());
+        }
+        self.live.set(view.stall.is_none().into());
+        self.in_flight_calls.set(view.engine.in_flight_calls as i64);
+        self.pending_ids.set(view.engine.pending_ids as i64);
+        self.unsettled_deliveries
+            .set(view.engine.unsettled_deliveries as i64);
+        self.calls_per_second.set(view.engine.calls_per_second);
+        self.limit_calls_per_second.set(view.limit_calls_per_second);
+        self.oldest_event_seconds
+            .set(view.oldest_event.as_secs_f64());
+        let last_progress = SystemTime::now() - view.since_progress;
+        let last_progress = last_progress.duration_since(UNIX_EPOCH).unwrap_or_default();
+        self.last_progress.set(last_progress.as_secs_f64());
+        self.queue_ready_messages.reset();
+        self.queue_consumers.reset();
+        if let Some(queue) = view.queue {
+            let none: [&str; 0] = [];
+            self.queue_ready_messages
+                .with_label_values(&none)
+                .set(queue.ready.into());
+            self.queue_consumers
+                .with_label_values(&none)
+                .set(queue.consumers.into());
+        }
+    }
+}
+
+fn fault_name(fault: Fault) -> &'static str {
+    match fault {
+        Fault::Secret(_) => "no-credential",
+        Fault::Dns => "dns",
+        Fault::Connect => "connect",
+        Fault::Tls(_) => "tls",
+        Fault::Timeout => "timeout",
+        Fault::Interrupted => "interrupted",
+        Fault::Status(_) => "http-status",
+        Fault::TooLarge => "too-large",
+        Fault::NotJson => "not-json",
+    }
+}
+
+fn build_info() -> IntGaugeVec {
+    let options = Opts::new(
+        "tagsweep_build_info",
+        "1, with what is running in its labels.",
+    );
+    let info = IntGaugeVec::new(options, &["version", "commit"]);
+    let info = info.unwrap_or_else(never);
+    let version = env!("CARGO_PKG_VERSION");
+    info.with_label_values(&[version, env!("TAGSWEEP_COMMIT")])
+        .set(1);
+    info
+}
+
+fn counters(registry: &Registry, name: &str, help: &str, label: &str) -> IntCounterVec {
+    register(
+        registry,
+        IntCounterVec::new(Opts::new(name, help), &[label]),
+    )
+}
+
+fn gauge(registry: &Registry, name: &str, help: &str) -> IntGauge {
+    register(registry, IntGauge::new(name, help))
+}
+
+fn histogram(registry: &Registry, name: &str, help: &str, buckets: &[f64]) -> Histogram {
+    let options = HistogramOpts::new(name, help).buckets(buckets.to_vec());
+    register(registry, Histogram::with_opts(options))
+}
+
+fn register<M>(registry: &Registry, metric: prometheus::Result<M>) -> M
+where
+    M: Collector + Clone + 'static,
+{
+    let metric = metric.unwrap_or_else(never);
+    register_only(registry, metric.clone());
+    metric
+}
+
+fn register_only(registry: &Registry, metric: impl Collector + 'static) {
+    registry.register(Box::new(metric)).unwrap_or_else(never);
+}
+
+#[expect(
+    clippy::panic,
+    reason = "names are literals, and a test makes them all"
+)]
+fn never<T>(error: prometheus::Error) -> T {
+    panic!("a metric is misnamed: {error}")
+}

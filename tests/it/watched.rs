@@ -1,0 +1,296 @@
+//! What those who watch over a worker see: health, readiness and metrics, over HTTP.
+
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr};
+
+use im_simulator::{Fault, Rule};
+use lapin::types::{AMQPValue, FieldTable};
+use tagsweep::admin::Admin;
+use tagsweep::worker::Inquirer;
+use testkit::amqp::Outgoing;
+use testkit::eventually;
+
+use crate::stage::*;
+
+/// Asks as kubelets and Prometheus do.
+struct Watcher {
+    address: SocketAddr,
+    http: reqwest::Client,
+}
+
+impl Watcher {
+    async fn new(inquirer: &Inquirer) -> Watcher {
+        let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let admin = Admin::bind(any_port).await.expect("a free port");
+        let address = admin.address().expect("it has an address");
+        tokio::spawn(admin.serve(inquirer.clone()));
+        Watcher {
+            address,
+            http: reqwest::Client::new(),
+        }
+    }
+
+    async fn ask(&self, path: &str) -> (u16, String) {
+        let answer = self
+            .http
+            .get(format!("http://{}{path}", self.address))
+            .send();
+        let answer = answer.await.expect("an answer");
+        let status = answer.status().as_u16();
+        (status, answer.text().await.expect("a text"))
+    }
+
+    /// Waits until this path answers with this status, and gives the text.
+    async fn says(&self, path: &str, status: u16) -> String {
+        eventually(PATIENCE, path, async || {
+            let (now, text) = self.ask(path).await;
+            (now == status).then_some(text)
+        })
+        .await
+    }
+
+    async fn metrics(&self) -> Metrics {
+        let (status, text) = self.ask("/metrics").await;
+        assert_eq!(status, 200, "{text}");
+        Metrics(text)
+    }
+}
+
+/// In Prometheus' text format.
+struct Metrics(String);
+
+impl Metrics {
+    fn value(&self, series: &str) -> f64 {
+        let mut values = self.0.lines().filter_map(|line| line.rsplit_once(' '));
+        let found = values.find(|(name, _)| *name == series);
+        let (_, value) = found.unwrap_or_else(|| panic!("no {series} in\n{}", self.0));
+        value.parse().expect("a number")
+    }
+
+    /// The names with their labels' names, histograms without the suffixes of their series.
+    fn names(&self) -> BTreeMap<String, Vec<String>> {
+        let mut names = BTreeMap::new();
+        for line in self.0.lines().filter(|line| !line.starts_with('#')) {
+            let (series, _) = line.rsplit_once(' ').expect("a value");
+            let (name, labels) = series.split_once('{').unwrap_or((series, ""));
+            let labels = labels.trim_end_matches('}').split(',');
+            let labels = labels.filter_map(|label| Some(label.split_once('=')?.0.to_owned()));
+            names.insert(name.to_owned(), labels.collect());
+        }
+        names
+    }
+}
+
+#[tokio::test]
+async fn metrics_count_what_was_done() {
+    let stage = Stage::new().await;
+    stage.import(0..20);
+    let worker = stage.worker().await;
+    let watcher = Watcher::new(&worker.inquirer).await;
+    stage.delete(0..20).await;
+    stage
+        .publish([
+            malformed(),
+            Outgoing::json("user.deleted", r#"{"type":"user.renamed"}"#),
+        ])
+        .await;
+    stage.cleared(20).await;
+    stage.letters(1).await;
+    eventually(PATIENCE, "all is settled", async || {
+        let metrics = watcher.metrics().await;
+        (metrics.value("tagsweep_unsettled_deliveries") == 0.0).then_some(())
+    })
+    .await;
+
+    let metrics = watcher.metrics().await;
+    for (series, expected) in [
+        (r#"tagsweep_events_total{result="accepted"}"#, 20.0),
+        (r#"tagsweep_events_total{result="ignored"}"#, 1.0),
+        (r#"tagsweep_events_total{result="acknowledged"}"#, 22.0),
+        (r#"tagsweep_events_total{result="dead_lettered"}"#, 1.0),
+        (r#"tagsweep_users_total{outcome="cleared"}"#, 20.0),
+        (
+            r#"tagsweep_dead_letters_total{reason="malformed-event"}"#,
+            1.0,
+        ),
+        (
+            r#"tagsweep_dead_letters_total{reason="rejected-by-api"}"#,
+            0.0,
+        ),
+        ("tagsweep_window_ids_sum", 20.0),
+        (r#"tagsweep_state{state="consuming"}"#, 1.0),
+        (r#"tagsweep_state{state="paused"}"#, 0.0),
+        (r#"tagsweep_pause_reason{class="config"}"#, 0.0),
+        ("tagsweep_live", 1.0),
+        ("tagsweep_oldest_event_seconds", 0.0),
+        ("tagsweep_quota_limit_calls_per_second", 100.0),
+        ("tagsweep_broker_sessions_total", 1.0),
+    ] {
+        assert_eq!(metrics.value(series), expected, "{series}");
+    }
+    let calls = metrics.value(r#"tagsweep_api_calls_total{code="0"}"#);
+    assert!(calls >= 1.0);
+    assert_eq!(metrics.value("tagsweep_api_call_seconds_count"), calls);
+    assert!(metrics.value("process_resident_memory_bytes") > 0.0);
+    stage.finish(worker).await;
+}
+
+#[tokio::test]
+async fn every_metric_that_dashboards_and_alerts_name_is_there() {
+    let stage = Stage::new().await;
+    stage.import(0..1);
+    let worker = stage.worker().await;
+    let watcher = Watcher::new(&worker.inquirer).await;
+    stage.delete([0]).await;
+    stage.cleared(1).await;
+    let counted = async || {
+        let names = watcher.metrics().await.names();
+        names
+            .contains_key("tagsweep_queue_ready_messages")
+            .then_some(names)
+    };
+    let there = eventually(PATIENCE, "the queue is counted", counted).await;
+    let listed = include_str!("../deploy/metrics.txt");
+    let listed = listed
+        .lines()
+        .filter(|line| !line.is_empty() && !line.starts_with('#'));
+    for line in listed {
+        let (name, labels) = line.split_once('{').unwrap_or((line, ""));
+        let found = there
+            .get(name)
+            .unwrap_or_else(|| panic!("{name} is not exported"));
+        let labels = labels
+            .trim_end_matches('}')
+            .split(',')
+            .filter(|label| !label.is_empty());
+        for label in labels {
+            assert!(
+                found.iter().any(|it| it == label),
+                "{name} has no label {label}"
+            );
+        }
+    }
+    stage.finish(worker).await;
+}
+
+#[tokio::test]
+async fn a_pause_is_live_and_not_ready_and_says_why() {
+    let mut stage = Stage::new().await;
+    stage.set("ADMIN__STALL_LIMIT", "1500ms");
+    stage.set("IM__REQUEST_TIMEOUT", "1s");
+    stage.set("IM__CONNECT_TIMEOUT", "1s");
+    stage.import(0..1);
+    let worker = stage.worker().await;
+    let watcher = Watcher::new(&worker.inquirer).await;
+    let (status, _) = watcher.ask("/readyz").await;
+    assert_eq!(status, 200);
+    stage.simulator.add_fault(Rule::new(Fault::Answer(60006)));
+    stage.delete([0]).await;
+    let why = watcher.says("/readyz", 503).await;
+    assert!(
+        why.contains("paused for class config, error code 60006: "),
+        "{why}"
+    );
+    let metrics = watcher.metrics().await;
+    assert_eq!(
+        metrics.value(r#"tagsweep_pause_reason{class="config"}"#),
+        1.0
+    );
+    assert_eq!(metrics.value(r#"tagsweep_state{state="paused"}"#), 1.0);
+
+    // It settles nothing for longer than the limit, and that is not its fault.
+    eventually(
+        PATIENCE,
+        "the oldest event is older than the limit",
+        async || {
+            let metrics = watcher.metrics().await;
+            (metrics.value("tagsweep_oldest_event_seconds") > 2.5).then_some(())
+        },
+    )
+    .await;
+    assert_eq!(watcher.ask("/livez").await, (200, "live\n".to_owned()));
+
+    stage.simulator.clear_faults();
+    stage.cleared(1).await;
+    watcher.says("/readyz", 200).await;
+    stage.finish(worker).await;
+}
+
+#[tokio::test]
+async fn a_worker_that_holds_events_and_settles_none_is_not_live() {
+    let mut stage = Stage::new().await;
+    stage.set("ADMIN__STALL_LIMIT", "1500ms");
+    stage.set("IM__REQUEST_TIMEOUT", "1s");
+    stage.set("IM__CONNECT_TIMEOUT", "1s");
+    // A dead-letter queue that takes nothing: letters are refused again and again, and no call fails.
+    let mut full = FieldTable::default();
+    full.insert("x-max-length".into(), AMQPValue::LongLongInt(1));
+    full.insert(
+        "x-overflow".into(),
+        AMQPValue::LongString("reject-publish".into()),
+    );
+    stage
+        .amqp
+        .declare(DEAD_LETTERS, full)
+        .await
+        .expect("a small queue");
+    let older = Outgoing::json(DEAD_LETTERS, "{}");
+    stage.amqp.publish("", [older]).await.expect("it takes one");
+
+    let worker = stage.worker().await;
+    let watcher = Watcher::new(&worker.inquirer).await;
+    assert_eq!(watcher.ask("/livez").await, (200, "live\n".to_owned()));
+    stage.publish([malformed()]).await;
+    let why = watcher.says("/livez", 503).await;
+    assert!(
+        why.starts_with("not live: events are in hand and nothing was acknowledged for "),
+        "{why}"
+    );
+    assert_eq!(watcher.metrics().await.value("tagsweep_live"), 0.0);
+
+    let older = stage.amqp.take_all(DEAD_LETTERS).await;
+    assert_eq!(older.expect("the older one").len(), 1);
+    stage.letters(1).await;
+    watcher.says("/livez", 200).await;
+    stage.finish(worker).await;
+}
+
+#[tokio::test]
+async fn a_standby_is_ready_and_takes_over() {
+    let stage = Stage::new().await;
+    stage.import(0..2);
+    let first = stage.worker().await;
+    let second = stage.worker().await;
+    let watcher = Watcher::new(&second.inquirer).await;
+    stage.delete([0]).await;
+    stage.cleared(1).await;
+    let standby = (
+        200,
+        "ready: standing by, nothing was delivered yet\n".to_owned(),
+    );
+    assert_eq!(watcher.ask("/readyz").await, standby);
+    first.drain().await.expect("it ends in good order");
+    stage.delete([1]).await;
+    stage.cleared(2).await;
+    eventually(PATIENCE, "it consumes", async || {
+        let (_, text) = watcher.ask("/readyz").await;
+        (text == "ready: consuming\n").then_some(())
+    })
+    .await;
+    stage.finish(second).await;
+}
+
+#[tokio::test]
+async fn without_a_broker_a_worker_is_live_and_not_ready() {
+    let mut stage = Stage::new().await;
+    stage.set("RABBITMQ__URL", "amqp://guest:pa55word@127.0.0.1:1/%2f");
+    let worker = stage.start_worker();
+    let watcher = Watcher::new(&worker.inquirer).await;
+    let not_ready = (503, "not ready: no broker session\n".to_owned());
+    assert_eq!(watcher.ask("/readyz").await, not_ready);
+    assert_eq!(watcher.ask("/livez").await, (200, "live\n".to_owned()));
+    worker.crash().await;
+    // Whoever asks is told, though nobody is left to answer.
+    let nobody = (503, "not live: the worker does not answer\n".to_owned());
+    assert_eq!(watcher.ask("/livez").await, nobody);
+}
