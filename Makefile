@@ -17,9 +17,9 @@ help: ## this list
 
 demo: ## broker, simulator and worker on this machine: 20,000 events, trouble, and the account
 	@test -n "$$TAGSWEEP__RABBITMQ__URL" || scripts/install-rabbitmq.sh
-	cargo build --profile demo --locked --bin tagsweep --example demo
+	cargo build --locked --bin tagsweep --example demo
 	@echo
-	@$(BUILT)/demo/examples/demo
+	@$(BUILT)/debug/examples/demo
 
 test: rabbitmq ## all tests, on real brokers
 	@rm -rf target/tmp/logs
