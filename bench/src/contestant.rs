@@ -86,14 +86,14 @@ impl Contestant {
         self != Contestant::MqBridge
     }
 
-    /// Users for a run of ten seconds or so; the slow would take minutes for what the fast need.
+    /// Users for a run of some seconds; the slow would take minutes for what the fast need.
     pub fn backlog(self) -> u32 {
         match self {
-            Contestant::Tagsweep | Contestant::BareLapin => 500_000,
-            Contestant::NodeUndici => 300_000,
-            Contestant::MqBridge => 200_000,
-            Contestant::AioPikaHttpx => 80_000,
-            Contestant::CeleryBatches => 30_000,
+            Contestant::Tagsweep | Contestant::BareLapin => 300_000,
+            Contestant::NodeUndici => 150_000,
+            Contestant::MqBridge => 100_000,
+            Contestant::AioPikaHttpx => 50_000,
+            Contestant::CeleryBatches => 20_000,
         }
     }
 

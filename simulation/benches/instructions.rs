@@ -23,8 +23,8 @@ struct Work(&'static str, fn(usize), f64);
 
 const WORKS: [Work; 5] = [
     Work("reference", reference, 1.0),
-    Work("decode", decode, 1.25),
-    Work("engine", engine::<1>, 0.45),
+    Work("decode", decode, 1.1),
+    Work("engine", engine::<1>, 0.4),
     Work("engine, 10 users an event", engine::<10>, 0.3),
     Work("engine, 1,000 users an event", engine::<1_000>, 0.3),
 ];

@@ -4,6 +4,8 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::LazyLock;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use siphasher::sip128::{Hasher128, SipHasher13};
+
 use super::ids::Ids;
 
 /// Names one event, so that its redelivery can be told from a new event of the same user.
@@ -24,15 +26,15 @@ impl EventKey {
         time: Option<SystemTime>,
         ids: &Ids,
     ) -> EventKey {
-        static KEYS: LazyLock<[RandomState; 2]> =
-            LazyLock::new(|| [(); 2].map(|()| RandomState::new()));
-        let mut halves = KEYS.each_ref().map(BuildHasher::build_hasher);
+        static KEYED: LazyLock<SipHasher13> = LazyLock::new(|| {
+            let [first, second] = [(); 2].map(|()| RandomState::new().hash_one(()));
+            SipHasher13::new_with_keys(first, second)
+        });
+        let mut hasher = *KEYED;
         // Each part goes in behind its length, so that no two lists of parts read the same.
         let mut add = |part: &[u8]| {
-            for half in &mut halves {
-                half.write_usize(part.len());
-                half.write(part);
-            }
+            hasher.write_usize(part.len());
+            hasher.write(part);
         };
         add(source.as_bytes());
         add(id.as_bytes());
@@ -49,7 +51,6 @@ impl EventKey {
         for text in &ids.invalid {
             add(text.as_bytes());
         }
-        let [low, high] = halves.map(|half| half.finish());
-        EventKey(u128::from(high) << 64 | u128::from(low))
+        EventKey(hasher.finish128().as_u128())
     }
 }

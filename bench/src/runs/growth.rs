@@ -11,8 +11,8 @@ use crate::runs::contestants::in_flight;
 use crate::stage::{Stage, Trial};
 
 const LATENCY_MS: u64 = 20;
-/// A round takes five minutes; three show what there is to see.
-const ROUNDS: u32 = 3;
+/// A round takes ten minutes, most of them to fill the queue.
+const ROUNDS: u32 = 2;
 
 pub async fn run(stage: &Stage, scale: Scale) -> anyhow::Result<Vec<GrowthRun>> {
     let mut runs = Vec::new();
