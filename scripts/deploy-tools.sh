@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what `make check-deploy` needs into the folder that is named (a Python environment, helm and
-# kubectl), and from Debian's packages what has no other source (promtool, docker-compose). Does nothing
-# when all is there.
+# kubectl), and from Debian's packages what has no other source (promtool, docker-compose,
+# systemd-analyze). Does nothing when all is there.
 set -euo pipefail
 folder=$1
 cd "$(dirname "$0")/.."
@@ -10,6 +10,7 @@ wanted=$(cat scripts/deploy-tools.sh tests/deploy/requirements.txt | sha256sum)
 packages=()
 command -v promtool >/dev/null || packages+=(prometheus)
 command -v docker-compose >/dev/null || packages+=(docker-compose)
+command -v systemd-analyze >/dev/null || packages+=(systemd)
 python3 -c 'import ensurepip, venv' 2>/dev/null || packages+=(python3-venv)
 if [ ${#packages[@]} -gt 0 ]; then
     sudo=$([ "$(id -u)" = 0 ] || echo sudo)
