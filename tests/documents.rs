@@ -359,7 +359,11 @@ fn headings(text: &str) -> impl Iterator<Item = &str> {
 fn slug(heading: &str) -> String {
     let kept = |next: &char| next.is_alphanumeric() || " -_".contains(*next);
     let lower = heading.to_lowercase();
-    lower.chars().filter(kept).collect::<String>().replace(' ', "-")
+    lower
+        .chars()
+        .filter(kept)
+        .collect::<String>()
+        .replace(' ', "-")
 }
 
 /// Links to places in this repository.
