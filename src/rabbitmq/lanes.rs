@@ -22,7 +22,7 @@ use lapin::{
 use super::{
     LetterRefusal, Loss,
     link::Link,
-    loss::{CallError, NOT_FOUND, within},
+    loss::{ACCESS_REFUSED, CallError, NOT_FOUND, within},
 };
 
 /// A message on its way out. Always mandatory: a message that no queue takes is a failure.
@@ -194,9 +194,13 @@ fn outcome(confirmation: lapin::Result<Confirmation>) -> Result<Outcome, Loss> {
         Ok(Confirmation::NotRequested) => Err(Loss::Broken {
             cause: "a publish channel is not in confirm mode".to_owned(),
         }),
-        Err(error) => match CallError::Failed(error) {
-            gone if gone.reply_code() == Some(NOT_FOUND) => Err(Loss::ExchangeGone),
-            error => Err(error.into()),
-        },
+        Err(error) => {
+            let error = CallError::Failed(error);
+            Err(match error.reply_code() {
+                Some(NOT_FOUND) => Loss::ExchangeGone,
+                Some(ACCESS_REFUSED) => Loss::PublishDenied,
+                _ => error.into(),
+            })
+        }
     }
 }

@@ -22,7 +22,7 @@ pub enum Loss {
     #[error("{part} {name:?} does not exist: create it, or set rabbitmq.declare = true")]
     Missing { part: Part, name: String },
     #[error(
-        "the broker's user lacks permissions on {part} {name:?}: grant them, or create it by hand and set rabbitmq.declare = false"
+        "the broker's user lacks permissions on {part} {name:?}: grant them; with rabbitmq.declare = false it needs fewer"
     )]
     Denied { part: Part, name: String },
     #[error("the broker did not answer {operation} within {limit:?}")]
@@ -36,6 +36,10 @@ pub enum Loss {
     Cancelled,
     #[error("the exchange published to does not exist any more")]
     ExchangeGone,
+    #[error(
+        "the broker's user lacks permissions on the exchange published to: grant it to write there"
+    )]
+    PublishDenied,
     #[error("the broker closed the {scope} with AMQP reply {code}")]
     Closed { scope: &'static str, code: u16 },
     #[error("the connection broke: {cause}")]

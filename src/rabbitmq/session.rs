@@ -408,7 +408,9 @@ async fn start_consuming(link: &Link, options: &Options) -> Result<(Channel, Con
         BasicConsumeOptions::default(),
         FieldTable::default(),
     );
-    let consumer = within(limit, "basic.consume", consume).await?;
+    let consumer = within(limit, "basic.consume", consume)
+        .await
+        .map_err(|error| super::topology::refused(error, super::Part::Queue, &options.queue))?;
     Ok((channel, consumer))
 }
 

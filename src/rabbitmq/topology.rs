@@ -406,7 +406,8 @@ fn delivery_limit(refusal: &str) -> Option<i64> {
     current.strip_suffix('\'')?.parse().ok()
 }
 
-fn refused(error: CallError, part: Part, name: &str) -> Loss {
+/// The loss when the broker refuses something that is done to `part`.
+pub(super) fn refused(error: CallError, part: Part, name: &str) -> Loss {
     let name = name.to_owned();
     match error.reply_code() {
         Some(NOT_FOUND) => Loss::Missing { part, name },

@@ -9,6 +9,7 @@ mod commands;
 mod config;
 mod exposure;
 mod large_messages;
+mod permissions;
 mod program;
 mod run;
 #[path = "../shared/secrets.rs"]

@@ -4,6 +4,9 @@ use anyhow::Context;
 
 use super::Node;
 
+/// Of the users that are made here.
+const PASSWORD: &str = "pa55word";
+
 /// A virtual host of a node. It is as private as its name is random, costs
 /// milliseconds to make and goes with its node.
 #[derive(Clone, Debug)]
@@ -34,6 +37,31 @@ impl<'node> Vhost<'node> {
     pub fn url_through(&self, port: u16) -> String {
         let name = self.name.replace('/', "%2f");
         format!("amqp://guest:guest@127.0.0.1:{port}/{name}")
+    }
+
+    /// AMQP URL for a new user who may do here what these regular expressions allow, and nothing elsewhere.
+    pub async fn url_with_permissions(
+        &self,
+        configure: &str,
+        write: &str,
+        read: &str,
+    ) -> anyhow::Result<String> {
+        let user = super::unique("user");
+        self.node
+            .eval(&format!(
+                "User = {user}, By = <<\"test\">>, \
+                 ok = rabbit_auth_backend_internal:add_user(User, {password}, By), \
+                 ok = rabbit_auth_backend_internal:set_permissions(User, {}, {}, {}, {}, By)",
+                binary(&self.name),
+                binary(configure),
+                binary(write),
+                binary(read),
+                user = binary(&user),
+                password = binary(PASSWORD),
+            ))
+            .await?;
+        let login = format!("{user}:{PASSWORD}");
+        Ok(self.url().replace("guest:guest", &login))
     }
 
     /// Messages of `queue` that are ready for delivery, right now; those out

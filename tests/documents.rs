@@ -1,0 +1,397 @@
+//! Keeps the documents true, by reading the sources: the log lines in docs/LOGGING.md, what
+//! docs/OPERATIONS.md names, and where links lead.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use tagsweep::engine::Class;
+
+const LEVELS: [&str; 5] = ["error", "warn", "info", "debug", "trace"];
+
+/// A line of the log. Ordered by target, as the document is.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct LogLine {
+    target: String,
+    message: String,
+    level: String,
+    fields: BTreeSet<String>,
+}
+
+#[test]
+fn every_log_line_of_the_sources_is_in_the_document_and_no_other() {
+    let said = said_lines();
+    let documented = documented_lines();
+    assert!(said.len() > 20, "{} lines are not all", said.len());
+    let missing: Vec<_> = said.difference(&documented).collect();
+    let gone: Vec<_> = documented.difference(&said).collect();
+    assert!(
+        missing.is_empty() && gone.is_empty(),
+        "docs/LOGGING.md lacks {missing:#?}\nand has, though no source says it, {gone:#?}"
+    );
+}
+
+#[test]
+fn every_field_of_a_log_line_is_explained_and_no_other() {
+    let used: BTreeSet<String> = said_lines()
+        .into_iter()
+        .flat_map(|line| line.fields)
+        .collect();
+    let fields = section(&read("docs/LOGGING.md"), "## Fields");
+    let explained = rows(&fields).flat_map(|row| quoted(&row[0]));
+    assert_eq!(used, explained.collect());
+}
+
+#[test]
+fn a_log_line_is_understood_however_it_is_written() {
+    let source = r#"
+        fn f() { my_info!("not one"); }
+        tracing::warn!("{warning}");
+        tracing::info!(%address, reason = ?why(a, "b, (c)"), "said, (so)");
+        tracing::debug!(
+            ids,
+            class = class.name(),
+            "call done",
+        );
+        #[cfg(test)]
+        mod tests { fn g() { tracing::error!("in a test"); } }
+    "#;
+    let line = |level: &str, message: &str, fields: &[&str]| LogLine {
+        target: "t".to_owned(),
+        message: message.to_owned(),
+        level: level.to_owned(),
+        fields: fields.iter().copied().map(str::to_owned).collect(),
+    };
+    assert_eq!(
+        log_lines("t", source),
+        [
+            line("warn", "{warning}", &[]),
+            line("info", "said, (so)", &["address", "reason"]),
+            line("debug", "call done", &["ids", "class"]),
+        ]
+    );
+    // A line without its path, or with a target of its own, would be missed or misplaced.
+    for unclear in [
+        r#"info!("said")"#,
+        r#"tracing::info!(target: "other", "said")"#,
+        "tracing::info!(field = 1)",
+    ] {
+        let read = std::panic::catch_unwind(|| log_lines("t", unclear));
+        assert!(read.is_err(), "{unclear}: {read:?}");
+    }
+}
+
+#[test]
+fn the_runbook_explains_every_class_of_error_codes() {
+    let codes = section(&read("docs/OPERATIONS.md"), "## Error codes");
+    let explained: Vec<String> = rows(&codes).flat_map(|row| quoted(&row[0])).collect();
+    assert_eq!(explained, Class::ALL.map(Class::name));
+}
+
+#[test]
+fn the_runbook_has_a_section_for_every_alert_and_for_no_other() {
+    let rules = read("deploy/prometheus/alerts.yaml");
+    let alerts: BTreeSet<&str> = rules
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("- alert: "))
+        .collect();
+    assert!(alerts.len() > 5, "{alerts:?} are not all");
+    let runbook = read("docs/OPERATIONS.md");
+    let sections = headings(&runbook).filter(|heading| heading.starts_with("Tagsweep"));
+    assert_eq!(alerts, sections.collect());
+}
+
+#[test]
+fn the_metrics_and_keys_that_the_runbook_names_exist() {
+    let runbook = read("docs/OPERATIONS.md");
+    let meters = read("src/worker/meters.rs");
+    let name = |character: char| !(character.is_ascii_alphanumeric() || character == '_');
+    let metrics = runbook
+        .split(name)
+        .filter(|word| word.starts_with("tagsweep_"));
+    for metric in metrics {
+        // A histogram is exported as several.
+        let parts = ["_bucket", "_sum", "_count"];
+        let family = parts.iter().find_map(|part| metric.strip_suffix(part));
+        let family = family.unwrap_or(metric);
+        assert!(meters.contains(&format!("\"{family}\"")), "{metric}");
+    }
+    let keys = keys();
+    let mut named = 0;
+    for word in quoted(&runbook) {
+        // `im.ca_file` and `im.ca_file = "…"` are keys, and so is what begins like one.
+        let key = word.split([' ', '=']).next().unwrap_or_default();
+        let section = key.split('.').next().unwrap_or_default();
+        let plain = key
+            .chars()
+            .all(|next| next.is_ascii_lowercase() || "._".contains(next));
+        if plain && key.contains('.') && keys.iter().any(|(known, _)| known == section) {
+            named += 1;
+            let known = keys.iter().any(|(of, name)| format!("{of}.{name}") == key);
+            assert!(known, "{key} is no key of the configuration");
+        }
+    }
+    assert!(named > 10, "{named} keys are not all");
+}
+
+#[test]
+fn every_link_of_the_documents_leads_somewhere() {
+    let documents = documents();
+    assert!(documents.len() > 6, "{documents:?} are not all");
+    let mut links = 0;
+    let mut broken = Vec::new();
+    for document in &documents {
+        let text = std::fs::read_to_string(document).expect("a document");
+        for link in local_links(&text) {
+            links += 1;
+            let (path, anchor) = link.split_once('#').unwrap_or((link, ""));
+            let there = match path {
+                "" => document.clone(),
+                path => document.with_file_name("").join(path),
+            };
+            let found = match anchor {
+                "" => there.exists(),
+                anchor => std::fs::read_to_string(&there)
+                    .is_ok_and(|text| headings(&text).any(|heading| slug(heading) == anchor)),
+            };
+            if !found {
+                broken.push(format!("{}: {link}", document.display()));
+            }
+        }
+    }
+    assert!(links > 10, "{links} links are not all");
+    assert!(broken.is_empty(), "\n{}", broken.join("\n"));
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn read(path: &str) -> String {
+    let text = std::fs::read_to_string(root().join(path));
+    text.unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// Files below `folder` whose names end so; not those that a build or a tool has made.
+fn files(folder: &Path, ending: &str, found: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(folder).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        let name = path.file_name().map(|name| name.to_string_lossy());
+        let name = name.unwrap_or_default();
+        if path.is_dir() {
+            if !name.starts_with('.') && !["target", "node_modules"].contains(&&*name) {
+                files(&path, ending, found);
+            }
+        } else if name.ends_with(ending) {
+            found.push(path);
+        }
+    }
+}
+
+fn documents() -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    files(root(), ".md", &mut found);
+    found
+}
+
+/// What the sources say, but for their tests.
+fn said_lines() -> BTreeSet<LogLine> {
+    let mut sources = Vec::new();
+    files(&root().join("src"), ".rs", &mut sources);
+    let mut said = BTreeSet::new();
+    for source in sources {
+        let module = source.strip_prefix(root().join("src")).expect("below");
+        let module = module.with_extension("");
+        let parts: Vec<_> = module.iter().map(|part| part.to_string_lossy()).collect();
+        if parts.iter().any(|part| part == "tests") {
+            continue;
+        }
+        let text = std::fs::read_to_string(&source).expect("a source file");
+        let target = format!("tagsweep::{}", parts.join("::"));
+        said.extend(log_lines(&target, &text));
+    }
+    said
+}
+
+/// The log lines of one source file, before its tests.
+fn log_lines(target: &str, source: &str) -> Vec<LogLine> {
+    let source = source.split("#[cfg(test)]\n").next().unwrap_or_default();
+    let mut lines = Vec::new();
+    for level in LEVELS {
+        let start = format!("{level}!(");
+        for (place, _) in source.match_indices(&start) {
+            let before = &source[..place];
+            if before.ends_with(|last: char| last.is_alphanumeric() || last == '_') {
+                continue;
+            }
+            assert!(before.ends_with("tracing::"), "{target}: {level}! is bare");
+            let arguments = arguments(&source[place + start.len()..]);
+            lines.push((place, log_line(target, level, &arguments)));
+        }
+    }
+    lines.sort_by_key(|(place, _)| *place);
+    lines.into_iter().map(|(_, line)| line).collect()
+}
+
+fn log_line(target: &str, level: &str, arguments: &[&str]) -> LogLine {
+    let (message, fields) = arguments.split_last().expect("a line says something");
+    let message = message
+        .strip_prefix('"')
+        .and_then(|text| text.strip_suffix('"'));
+    let message = message.expect("a message is a plain text, and comes last");
+    let field = |argument: &&str| {
+        let (name, _) = argument.split_once('=').unwrap_or((argument, ""));
+        let name = name.trim().trim_start_matches(['%', '?']);
+        let plain = |next: char| next.is_ascii_alphanumeric() || next == '_';
+        assert!(
+            name.chars().all(plain),
+            "{target}: {argument:?} is no field"
+        );
+        name.to_owned()
+    };
+    LogLine {
+        target: target.to_owned(),
+        message: message.to_owned(),
+        level: level.to_owned(),
+        fields: fields.iter().map(field).collect(),
+    }
+}
+
+/// The arguments of a macro, from behind its opening bracket.
+fn arguments(text: &str) -> Vec<&str> {
+    let mut arguments = Vec::new();
+    let (mut begin, mut depth, mut in_text, mut escaped) = (0, 0, false, false);
+    for (place, next) in text.char_indices() {
+        match next {
+            _ if escaped => {}
+            '"' => in_text = !in_text,
+            _ if in_text => {}
+            ')' | ',' if depth == 0 => {
+                arguments.push(text[begin..place].trim());
+                begin = place + 1;
+                if next == ')' {
+                    arguments.retain(|argument| !argument.is_empty());
+                    return arguments;
+                }
+            }
+            '(' | '[' | '{' => depth += 1,
+            ')' | ']' | '}' => depth -= 1,
+            _ => {}
+        }
+        escaped = next == '\\' && !escaped;
+    }
+    panic!("a macro has no end");
+}
+
+/// What docs/LOGGING.md lists: below a heading for each target, a table.
+fn documented_lines() -> BTreeSet<LogLine> {
+    let document = section(&read("docs/LOGGING.md"), "## Events");
+    let mut lines = BTreeSet::new();
+    for part in document.split("\n### `").skip(1) {
+        let (target, table) = part.split_once('`').expect("a target in backticks");
+        for row in rows(table) {
+            let [level, message, fields, _when] = row.as_slice() else {
+                panic!("not four cells: {row:?}");
+            };
+            let line = LogLine {
+                target: target.to_owned(),
+                message: message.trim_matches('`').to_owned(),
+                level: level.clone(),
+                fields: quoted(fields).into_iter().collect(),
+            };
+            assert!(lines.insert(line), "twice: {row:?}");
+        }
+    }
+    lines
+}
+
+/// From the heading to the next one of its rank.
+fn section(document: &str, heading: &str) -> String {
+    let marks = heading.split(' ').next().unwrap_or_default();
+    let start = document
+        .find(&format!("\n{heading}\n"))
+        .unwrap_or_else(|| panic!("no section {heading:?}"));
+    let rest = &document[start + 1..];
+    let end = rest[1..].find(&format!("\n{marks} "));
+    rest[..end.map_or(rest.len(), |end| end + 1)].to_owned()
+}
+
+/// The cells of the rows of all tables in `text`, without their heads.
+fn rows(text: &str) -> impl Iterator<Item = Vec<String>> {
+    let is_row = |line: &&str| line.starts_with('|');
+    let is_rule = |line: &str| line.starts_with("|---");
+    let lines: Vec<&str> = text.lines().collect();
+    let bodies = lines
+        .windows(2)
+        .filter(move |pair| !is_rule(pair[0]) && !is_rule(pair[1]));
+    let rows: Vec<Vec<String>> = bodies
+        .map(|pair| pair[0])
+        .chain(lines.last().copied())
+        .filter(is_row)
+        .map(|row| {
+            let cells = row.trim_matches('|').split(" | ");
+            cells.map(|cell| cell.trim().to_owned()).collect()
+        })
+        .collect();
+    rows.into_iter()
+}
+
+/// Everything in backticks on one line; fences are left out.
+fn quoted(text: &str) -> Vec<String> {
+    let lines = without_fences(text);
+    let words = lines.flat_map(|line| line.split('`').skip(1).step_by(2));
+    words.map(str::to_owned).collect()
+}
+
+fn without_fences(text: &str) -> impl Iterator<Item = &str> {
+    let mut fenced = false;
+    text.lines().filter(move |line| {
+        let is_fence = line.trim_start().starts_with("```");
+        fenced ^= is_fence;
+        !fenced && !is_fence
+    })
+}
+
+fn headings(text: &str) -> impl Iterator<Item = &str> {
+    let heading = |line: &&str| line.starts_with('#');
+    without_fences(text)
+        .filter(heading)
+        .map(|line| line.trim_start_matches('#').trim())
+}
+
+/// The anchor that GitHub gives a heading.
+fn slug(heading: &str) -> String {
+    let kept = |next: &char| next.is_alphanumeric() || " -_".contains(*next);
+    let lower = heading.to_lowercase();
+    lower
+        .chars()
+        .filter(kept)
+        .collect::<String>()
+        .replace(' ', "-")
+}
+
+/// Links to places in this repository.
+fn local_links(text: &str) -> Vec<&str> {
+    let mut links = Vec::new();
+    for line in without_fences(text) {
+        let ends = line.split("](").skip(1);
+        let targets = ends.filter_map(|rest| rest.split([')', ' ']).next());
+        links.extend(targets.filter(|link| !link.contains("://") && !link.starts_with("mailto:")));
+    }
+    links
+}
+
+/// Sections and names of the configuration's keys, those that are commented out among them.
+fn keys() -> Vec<(String, String)> {
+    let mut section = "";
+    let mut keys = Vec::new();
+    let defaults = read("config/default.toml");
+    for line in defaults.lines() {
+        let line = line.trim_start_matches("# ");
+        if let Some(name) = line.strip_prefix('[') {
+            section = name.trim_end_matches(']');
+        } else if let Some((name, _)) = line.split_once(" = ") {
+            keys.push((section.to_owned(), name.to_owned()));
+        }
+    }
+    keys
+}
