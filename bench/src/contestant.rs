@@ -89,11 +89,11 @@ impl Contestant {
     /// Users for a run of some seconds; the slow would take minutes for what the fast need.
     pub fn backlog(self) -> u32 {
         match self {
-            Contestant::Tagsweep | Contestant::BareLapin => 300_000,
-            Contestant::NodeUndici => 150_000,
-            Contestant::MqBridge => 100_000,
-            Contestant::AioPikaHttpx => 50_000,
-            Contestant::CeleryBatches => 20_000,
+            Contestant::Tagsweep | Contestant::BareLapin => 250_000,
+            Contestant::NodeUndici => 100_000,
+            Contestant::MqBridge => 60_000,
+            Contestant::AioPikaHttpx => 30_000,
+            Contestant::CeleryBatches => 10_000,
         }
     }
 
