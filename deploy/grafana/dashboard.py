@@ -122,8 +122,8 @@ def dashed(name):
 NOW = [
     stat(
         "What it does",
-        "Normal: one replica is consuming, the others stand by. Paused: the API refuses or fails, see beside. "
-        "Connecting: no broker session, see the log.",
+        "Normal: one replica is consuming, the others stand by; before the first event all do. Paused: the API "
+        "refuses or fails, see beside. Connecting: no broker session, see the log.",
         "none",
         ("tagsweep_state{@} == 1", "{{instance}} {{state}}"),
         width=6,
@@ -354,7 +354,8 @@ IN_HAND = [
     ),
     lines(
         "Consumers of the queue",
-        "Normal: the number of replicas. Fewer: there is no standby.",
+        "Normal: 1, as the broker counts the active one only where the queue has a single active consumer; else "
+        "the number of replicas. 0: nobody is there.",
         "short",
         ("max(tagsweep_queue_consumers{@})", "consumers"),
     ),
