@@ -8,7 +8,7 @@
 //!
 //! In reading order:
 //! - [`Simulator`], [`Options`]: a running one, its switches and what it saw
-//! - `server`, `wire`, `control`: sockets, faults on them, and the `/_sim` paths
+//! - `server`, `wire`, `tls`, `control`: sockets, faults on them, and the `/_sim` paths
 //! - `service`, from `call` to `answer`: what becomes of one call, without any socket
 //! - `checks`, `usersig`, `lockout`, `quota`: why a call is refused
 //! - `users`: accounts and their tags
@@ -30,6 +30,7 @@ mod quota;
 mod server;
 mod service;
 mod simulator;
+mod tls;
 mod users;
 pub mod usersig;
 mod wire;
@@ -39,4 +40,5 @@ pub use interface::Interface;
 pub use journal::{Entry, Journal, Second, Stats};
 pub use options::Options;
 pub use simulator::{NotSeen, Simulator};
+pub use tls::Tls;
 pub use users::{Clears, UnknownAccounts};

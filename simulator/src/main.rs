@@ -1,14 +1,17 @@
-//! The simulator as a program of its own. Prints `listening on http://…` when it is ready, and ends
-//! with 0 on SIGTERM or SIGINT.
+//! The simulator as a program of its own. Prints `listening on http://…` (`https` with TLS) when it is
+//! ready, and ends with 0 on SIGTERM or SIGINT.
 
 use std::io::Write;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context;
 use clap::{ArgAction, Parser};
-use im_simulator::{Options, Rule, Simulator, UnknownAccounts, duration};
+use im_simulator::{Options, Rule, Simulator, Tls, UnknownAccounts, duration};
 use tokio::signal::unix::{SignalKind, signal};
+
+const HEALTHY_WITHIN: Duration = Duration::from_secs(2);
 
 /// A stand-in for the tag interface of Tencent Cloud Chat.
 ///
@@ -20,6 +23,15 @@ struct Arguments {
     /// Address, or a port of 127.0.0.1; port 0 takes a free one
     #[arg(long, default_value = "127.0.0.1:0", value_parser = address)]
     listen: SocketAddr,
+    /// Serve HTTPS, with an authority made for this run; its certificate is written to DIR/ca.pem
+    #[arg(long, value_name = "DIR")]
+    tls_dir: Option<PathBuf>,
+    /// A host name or address that the certificate is for; may be given several times
+    #[arg(long, value_name = "NAME", default_values = ["localhost", "127.0.0.1"], requires = "tls_dir")]
+    tls_name: Vec<String>,
+    /// Only see whether something listens at that address, and end with 0 or 1
+    #[arg(long)]
+    healthy: bool,
     #[arg(long, default_value_t = Options::default().sdk_app_id)]
     sdk_app_id: u64,
     /// Signs UserSigs; Tencent's public demo key unless given
@@ -68,6 +80,10 @@ impl From<Arguments> for Options {
     fn from(arguments: Arguments) -> Options {
         Options {
             listen: arguments.listen,
+            tls: arguments.tls_dir.map(|folder| Tls {
+                folder,
+                names: arguments.tls_name,
+            }),
             sdk_app_id: arguments.sdk_app_id,
             secret_key: arguments
                 .secret_key
@@ -97,12 +113,15 @@ fn address(text: &str) -> Result<SocketAddr, std::net::AddrParseError> {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
-    let options = Options::from(Arguments::parse());
+    let arguments = Arguments::parse();
+    if arguments.healthy {
+        TcpStream::connect_timeout(&arguments.listen, HEALTHY_WITHIN).context("nobody listens")?;
+        return Ok(());
+    }
+    let options = Options::from(arguments);
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let simulator = Simulator::start(options)
-        .await
-        .context("failed to open the port")?;
+    let simulator = Simulator::start(options).await.context("failed to start")?;
     writeln!(std::io::stdout(), "listening on {}", simulator.url())?;
     tokio::select! {
         _ = terminate.recv() => {}

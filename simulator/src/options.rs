@@ -4,12 +4,15 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use crate::faults::Rule;
+use crate::tls::Tls;
 use crate::users::UnknownAccounts;
 
 /// How to start a [`Simulator`](crate::Simulator). It has no `Debug`: it holds a key, and rules may name users.
 #[derive(Clone)]
 pub struct Options {
     pub listen: SocketAddr,
+    /// `None`: plain HTTP.
+    pub tls: Option<Tls>,
     pub sdk_app_id: u64,
     /// As the console shows it; never hex-decoded.
     pub secret_key: String,
@@ -43,6 +46,7 @@ impl Default for Options {
     fn default() -> Options {
         Options {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            tls: None,
             sdk_app_id: 1_400_000_000,
             secret_key: "5bd2850fff3ecb11d7c805251c51ee463a25727bddc2385f3fa8bfee1bb93b5e"
                 .to_owned(),

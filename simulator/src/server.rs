@@ -13,7 +13,6 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use jiff::fmt::rfc2822::DateTimePrinter;
-use tokio::net::TcpListener;
 
 use crate::call::Call;
 use crate::control;
@@ -26,13 +25,13 @@ use crate::wire::{Cut, CuttableListener};
 const MAX_BODY_BYTES: usize = 1024 * 1024;
 
 /// Serves until dropped.
-pub(crate) async fn serve(listener: TcpListener, shared: Shared) -> io::Result<()> {
+pub(crate) async fn serve(listener: CuttableListener, shared: Shared) -> io::Result<()> {
     let app = Router::new()
         .nest("/_sim", control::router())
         .fallback(call)
         .with_state(shared)
         .into_make_service_with_connect_info::<Cut>();
-    axum::serve(CuttableListener(listener), app).await
+    axum::serve(listener, app).await
 }
 
 async fn call(

@@ -9,14 +9,17 @@ use std::time::{Duration, Instant, SystemTime};
 
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, oneshot};
+use tokio_rustls::TlsAcceptor;
 
 use crate::faults::{Rule, RuleId};
 use crate::journal::{Entry, Journal, Second, Stats};
 use crate::options::Options;
 use crate::server;
 use crate::service::{Rejection, Service};
+use crate::tls;
 use crate::users::{Clears, UnknownAccounts};
 use crate::usersig;
+use crate::wire::CuttableListener;
 
 /// The service and the news that something happened to it, shared by server and handle.
 #[derive(Clone)]
@@ -54,18 +57,22 @@ pub struct NotSeen {
 /// runtime, and several at once. Dropping it closes all connections and frees the port.
 pub struct Simulator {
     shared: Shared,
+    scheme: &'static str,
     address: SocketAddr,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Simulator {
-    /// Returns when the port is open.
+    /// Returns when the port is open, and the file of the authority written if there is one.
     ///
     /// # Errors
-    /// When the address cannot be bound.
+    /// When the address cannot be bound, the file cannot be written, or a name of the certificate is none.
     pub async fn start(options: Options) -> io::Result<Simulator> {
         let listen = options.listen;
+        let tls = options.tls.as_ref().map(tls::acceptor).transpose();
+        let tls = tls.map_err(io::Error::other)?;
+        let scheme = if tls.is_some() { "https" } else { "http" };
         let shared = Shared(Arc::new(Inner {
             service: Mutex::new(Service::new(options, Instant::now())),
             changed: Notify::new(),
@@ -76,22 +83,23 @@ impl Simulator {
             .name("im-simulator".to_owned())
             .spawn({
                 let shared = shared.clone();
-                move || run(listen, shared, ready, stopped)
+                move || run(listen, tls, shared, ready, stopped)
             })?;
         let address = bound
             .await
             .unwrap_or_else(|_| Err(io::Error::other("the simulator's thread has ended")))?;
         Ok(Simulator {
             shared,
+            scheme,
             address,
             stop: Some(stop),
             thread: Some(thread),
         })
     }
 
-    /// `http://127.0.0.1:PORT`, without a slash at the end.
+    /// `http://127.0.0.1:PORT`, or `https` with TLS, without a slash at the end.
     pub fn url(&self) -> String {
-        format!("http://{}", self.address)
+        format!("{}://{}", self.scheme, self.address)
     }
 
     pub fn address(&self) -> SocketAddr {
@@ -271,6 +279,7 @@ impl Drop for Simulator {
 /// The simulator's thread. Returning drops the runtime, and with it every connection.
 fn run(
     listen: SocketAddr,
+    tls: Option<TlsAcceptor>,
     shared: Shared,
     ready: oneshot::Sender<io::Result<SocketAddr>>,
     stopped: oneshot::Receiver<()>,
@@ -296,7 +305,7 @@ fn run(
     };
     runtime.block_on(async {
         tokio::select! {
-            _ = server::serve(listener, shared) => {}
+            _ = server::serve(CuttableListener::new(listener, tls), shared) => {}
             _ = stopped => {}
         }
     });

@@ -1,4 +1,4 @@
-//! Connections that can be cut on purpose.
+//! Connections that can be cut on purpose, with and without TLS.
 
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
@@ -11,23 +11,64 @@ use axum::extract::connect_info::Connected;
 use axum::serve::{IncomingStream, Listener};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+use tokio_util::either::Either;
 
-pub(crate) struct CuttableListener(pub(crate) TcpListener);
+/// A cut is below TLS: what is cut sends no record any more.
+type Connection = Either<CuttableStream, TlsStream<CuttableStream>>;
+
+pub(crate) struct CuttableListener {
+    tcp: TcpListener,
+    tls: Option<TlsAcceptor>,
+    /// A client that takes its time, or does not like the certificate, holds up no other.
+    handshakes: JoinSet<Option<(Connection, SocketAddr)>>,
+}
+
+impl CuttableListener {
+    /// Plain HTTP without an acceptor.
+    pub(crate) fn new(tcp: TcpListener, tls: Option<TlsAcceptor>) -> CuttableListener {
+        CuttableListener {
+            tcp,
+            tls,
+            handshakes: JoinSet::new(),
+        }
+    }
+}
 
 impl Listener for CuttableListener {
-    type Io = CuttableStream;
+    type Io = Connection;
     type Addr = SocketAddr;
 
-    async fn accept(&mut self) -> (CuttableStream, SocketAddr) {
-        let (stream, address) = Listener::accept(&mut self.0).await;
-        // Only a delay of small answers is lost if this fails.
-        let _ = stream.set_nodelay(true);
-        let cut = Cut::default();
-        (CuttableStream { stream, cut }, address)
+    async fn accept(&mut self) -> (Connection, SocketAddr) {
+        loop {
+            let (stream, address) = tokio::select! {
+                accepted = Listener::accept(&mut self.tcp) => accepted,
+                Some(ended) = self.handshakes.join_next() => match ended {
+                    Ok(Some(connection)) => return connection,
+                    _ => continue,
+                },
+            };
+            // Only a delay of small answers is lost if this fails.
+            let _ = stream.set_nodelay(true);
+            let stream = CuttableStream {
+                stream,
+                cut: Cut::default(),
+            };
+            let Some(tls) = &self.tls else {
+                return (Either::Left(stream), address);
+            };
+            let handshake = tls.accept(stream);
+            self.handshakes.spawn(async move {
+                let stream = handshake.await.ok()?;
+                Some((Either::Right(stream), address))
+            });
+        }
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.0.local_addr()
+        self.tcp.local_addr()
     }
 }
 
@@ -43,7 +84,10 @@ impl Cut {
 
 impl Connected<IncomingStream<'_, CuttableListener>> for Cut {
     fn connect_info(stream: IncomingStream<'_, CuttableListener>) -> Cut {
-        stream.io().cut.clone()
+        match stream.io() {
+            Either::Left(plain) => plain.cut.clone(),
+            Either::Right(tls) => tls.get_ref().0.cut.clone(),
+        }
     }
 }
 

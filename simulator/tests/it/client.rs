@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use im_simulator::{Interface, Options, Simulator};
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 pub(crate) const DEADLINE: Duration = Duration::from_secs(10);
@@ -76,15 +76,38 @@ pub(crate) async fn send(
     target: &str,
     body: &str,
 ) -> io::Result<Reply> {
-    let mut stream = TcpStream::connect(simulator.address()).await?;
+    exchange(
+        TcpStream::connect(simulator.address()).await?,
+        method,
+        target,
+        body,
+    )
+    .await
+}
+
+/// As [`send`], on a connection that stands already.
+pub(crate) async fn exchange(
+    mut stream: impl AsyncRead + AsyncWrite + Unpin,
+    method: &str,
+    target: &str,
+    body: &str,
+) -> io::Result<Reply> {
     let length = body.len();
     let request = format!(
         "{method} {target} HTTP/1.1\r\nHost: simulator\r\nContent-Type: application/json\r\n\
          Content-Length: {length}\r\nConnection: close\r\n\r\n{body}"
     );
     stream.write_all(request.as_bytes()).await?;
-    let mut received = String::new();
-    tokio::time::timeout(DEADLINE, stream.read_to_string(&mut received)).await??;
+    let mut received = Vec::new();
+    let all = tokio::time::timeout(DEADLINE, stream.read_to_end(&mut received)).await?;
+    match all {
+        // What TLS says of an end that was not announced; what came before it is in the buffer.
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {}
+        all => {
+            all?;
+        }
+    }
+    let received = String::from_utf8(received).map_err(io::Error::other)?;
     let (head, body) = received.split_once("\r\n\r\n").unwrap_or((&received, ""));
     Ok(Reply {
         head: head.to_lowercase(),

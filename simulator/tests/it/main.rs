@@ -5,4 +5,5 @@ mod client;
 mod faults;
 mod observation;
 mod program;
+mod tls;
 mod users;

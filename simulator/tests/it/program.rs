@@ -61,6 +61,30 @@ fn it_says_where_it_listens_and_ends_with_0_when_asked_to() {
 }
 
 #[test]
+fn with_a_folder_it_serves_https_and_can_be_asked_whether_it_is_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut program = Program::start(&["--tls-dir", folder.path().to_str().unwrap()]);
+    let mut stdout = BufReader::new(program.0.stdout.take().unwrap());
+    let mut line = String::new();
+    stdout.read_line(&mut line).unwrap();
+    let address = line.strip_prefix("listening on https://").unwrap();
+    let address = address.trim_end();
+    assert!(folder.path().join("ca.pem").exists());
+
+    // Nobody has port 1, whereas that of the program may be another's as soon as it has ended.
+    for (listen, code) in [(address, 0), ("127.0.0.1:1", 1)] {
+        let mut asks = Program::start(&["--listen", listen, "--healthy"]);
+        assert_eq!(asks.0.wait().unwrap().code(), Some(code), "{listen}");
+    }
+}
+
+#[test]
+fn names_for_a_certificate_that_nobody_gets_are_refused() {
+    let mut program = Program::start(&["--tls-name", "im-simulator"]);
+    assert_eq!(program.0.wait().unwrap().code(), Some(2));
+}
+
+#[test]
 fn a_wrong_flag_is_refused_without_repeating_the_secret() {
     let mut program = Program::start(&["--secret-key", "s3cret", "--latency", "20"]);
     assert_eq!(program.0.wait().unwrap().code(), Some(2));
