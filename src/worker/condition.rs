@@ -33,14 +33,13 @@ impl State {
 
     /// Its name in metrics.
     pub fn name(self) -> &'static str {
-        let place = match self {
-            State::Connecting => 0,
-            State::Standby => 1,
-            State::Consuming => 2,
-            State::Paused(_) => 3,
-            State::Draining => 4,
-        };
-        State::NAMES[place]
+        match self {
+            State::Connecting => "connecting",
+            State::Standby => "standby",
+            State::Consuming => "consuming",
+            State::Paused(_) => "paused",
+            State::Draining => "draining",
+        }
     }
 }
 

@@ -26,7 +26,10 @@ impl Watcher {
         tokio::spawn(admin.serve(inquirer.clone()));
         Watcher {
             address,
-            http: reqwest::Client::new(),
+            http: reqwest::Client::builder()
+                .no_proxy()
+                .build()
+                .expect("a client"),
         }
     }
 
