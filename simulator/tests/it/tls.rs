@@ -28,9 +28,13 @@ fn target(simulator: &Simulator) -> String {
     format!("/v4/all_member_push/im_remove_all_tags?{query}")
 }
 
+fn a_folder() -> TempDir {
+    tempfile::tempdir().expect("there is room for a folder")
+}
+
 /// The folder holds `ca.pem`.
 async fn with_tls(names: &[&str]) -> (Simulator, TempDir) {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = a_folder();
     let tls = Tls {
         folder: folder.path().to_owned(),
         names: names.iter().map(|&name| name.to_owned()).collect(),
@@ -47,14 +51,15 @@ async fn with_tls(names: &[&str]) -> (Simulator, TempDir) {
 fn client(folder: &Path, name: &str, address: SocketAddr) -> reqwest::Client {
     // Another test may have been first.
     let _ = ring::default_provider().install_default();
-    let root = Certificate::from_pem(&fs::read(folder.join("ca.pem")).unwrap()).unwrap();
+    let pem = fs::read(folder.join("ca.pem")).expect("it was written at the start");
+    let root = Certificate::from_pem(&pem).expect("it is a certificate");
     reqwest::Client::builder()
         .tls_certs_only([root])
         .resolve(name, address)
         .no_proxy()
         .timeout(DEADLINE)
         .build()
-        .unwrap()
+        .expect("a client needs nothing else")
 }
 
 /// One call to `https://NAME:PORT`, by a client that trusts the authority in the folder.
@@ -165,16 +170,14 @@ async fn struck_by(fault: Fault, tls: bool) -> (Result<(String, String), io::Err
     let (simulator, folder) = if tls {
         with_tls(&["localhost"]).await
     } else {
-        (
-            start(Options::default()).await,
-            tempfile::tempdir().unwrap(),
-        )
+        (start(Options::default()).await, a_folder())
     };
     simulator.set_tags("alice", &["vip"]);
     simulator.add_fault(Rule::new(fault).next_calls(1));
     let target = target(&simulator);
     let reply = if tls {
-        let stream = connect(&simulator, folder.path()).await.unwrap();
+        let stream = connect(&simulator, folder.path()).await;
+        let stream = stream.expect("the authority is trusted");
         exchange(stream, "POST", &target, CLEAR_ALICE).await
     } else {
         send(&simulator, "POST", &target, CLEAR_ALICE).await
