@@ -15,3 +15,4 @@ mod run;
 mod secrets;
 mod stage;
 mod tls;
+mod traces;
