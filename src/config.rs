@@ -24,6 +24,7 @@ mod rabbitmq;
 mod rules;
 mod secret;
 mod sections;
+mod traces;
 mod warnings;
 
 pub use amqp_url::{AmqpUrl, AmqpUrls, InvalidAmqpUrl};
@@ -33,6 +34,7 @@ pub use problem::{Problem, Problems};
 pub use rabbitmq::{RabbitMq, UrlsError};
 pub use secret::{Secret, SecretError, SecretText};
 pub use sections::{Admin, EventFormat, Events, Log, LogFormat, Receipts, Retry, Shutdown, Window};
+pub use traces::{Traces, TracesError};
 
 /// The commented default file: the only place where defaults are written.
 pub const DEFAULT_FILE: &str = include_str!("../config/default.toml");
@@ -71,6 +73,14 @@ pub fn load(
 /// As [`load()`]; also when a variable of ours is not UTF-8.
 pub fn load_from_process(files: &[PathBuf]) -> Result<Settings, Problems> {
     load(files, load::process_environment()?)
+}
+
+/// Where traces are sent, by the standard variables of OpenTelemetry; nothing where they are off.
+///
+/// # Errors
+/// When the variables ask for what cannot be done.
+pub fn traces_from_process() -> Result<Option<Traces>, TracesError> {
+    traces::from(|name| std::env::var(name).ok())
 }
 
 /// The JSON Schema of a configuration file. No key is required in it, because a file may hold a part only.

@@ -10,6 +10,7 @@
 //! - [`rabbitmq`]: the broker, one session after the other;
 //! - [`worker`]: the shell that drives the engine between these two;
 //! - [`admin`]: health and metrics over HTTP;
+//! - [`traces`]: what it did, as spans, to whoever collects them;
 //! - [`cli`], [`telemetry`], [`shutdown`]: the rim.
 //!
 //! Who may use whom is in ARCHITECTURE.md, and a test keeps it true.
@@ -49,4 +50,5 @@ pub mod im;
 pub mod rabbitmq;
 pub mod shutdown;
 pub mod telemetry;
+pub mod traces;
 pub mod worker;

@@ -11,7 +11,9 @@ mod held;
 mod inquiry;
 mod letter;
 mod meters;
+mod origins;
 mod report;
+mod traced;
 mod wiring;
 
 use std::time::{Duration, Instant, SystemTime};
@@ -27,11 +29,13 @@ use crate::event::{Decoded, Rules, UserId};
 use crate::im::{self, Client, Reply};
 use crate::rabbitmq::{self, Broker, DeliveryTag, QueueCount};
 use crate::shutdown::Shutdown;
+use crate::traces::{OpenWindow, Traces};
 use condition::Progress;
 pub use condition::{Stall, State};
 use held::Held;
 pub use inquiry::{Inquirer, Inquiries, NoAnswer, View, inquiries};
 use meters::Meters;
+use traced::{Traced, outcome};
 pub use wiring::{SetupError, broker_options, client_options};
 
 /// Deliveries taken in one turn of the loop, before calls and answers get theirs.
@@ -55,17 +59,18 @@ pub enum Error {
 }
 
 /// Works until `shutdown` asks for an end, and returns when all in hand is settled. Answers `inquiries`
-/// on the way.
+/// on the way, and tells `traces` what it does.
 ///
 /// # Errors
 /// When it could not start, or had to stop before everything was settled. Nothing is lost then: what
 /// was not acknowledged is delivered again.
 pub async fn run(
     settings: &Settings,
+    traces: Option<&Traces>,
     inquiries: Inquiries,
     shutdown: Shutdown,
 ) -> Result<(), Error> {
-    let mut worker = Worker::new(settings)?;
+    let mut worker = Worker::new(settings, traces)?;
     report::started(settings);
     let end = tokio::select! {
         () = worker.work(inquiries, &shutdown) => Ok(()),
@@ -97,6 +102,7 @@ struct Worker {
     rules: Rules,
     report: report::Report,
     meters: Meters,
+    traced: Traced,
     progress: Progress,
     /// By how many workers the quota is shared, and the whole of it.
     share: u32,
@@ -111,10 +117,11 @@ struct Call {
     ids: usize,
     trigger: Trigger,
     took: Duration,
+    span: Option<OpenWindow>,
 }
 
 impl Worker {
-    fn new(settings: &Settings) -> Result<Worker, SetupError> {
+    fn new(settings: &Settings, traces: Option<&Traces>) -> Result<Worker, SetupError> {
         let broker_options = broker_options(settings)?;
         let now = Instant::now();
         Ok(Worker {
@@ -130,6 +137,7 @@ impl Worker {
             rules: wiring::rules(&settings.events),
             report: report::Report::default(),
             meters: Meters::new(),
+            traced: Traced::new(traces, settings)?,
             progress: Progress::new(settings.admin.stall_limit, now),
             share: 1,
             quota: settings.im.calls_per_second,
@@ -212,6 +220,7 @@ impl Worker {
                 self.queue = None;
                 self.consuming = None;
                 self.held.clear();
+                self.traced.lost();
                 self.engine.handle(now, Input::SessionLost { session });
             }
             rabbitmq::Event::Delivered(delivery) => {
@@ -294,6 +303,7 @@ impl Worker {
         };
         match wiring::decode(message, &self.rules) {
             Decoded::Event(event) => {
+                self.traced.event(delivery, message, &event.users);
                 let invalid = !event.invalid.is_empty();
                 let input = Input::Event {
                     delivery,
@@ -319,6 +329,7 @@ impl Worker {
 
     fn call(&mut self, window: WindowId, users: Vec<UserId>, trigger: Trigger) {
         let client = self.client.clone();
+        let span = self.traced.call(&users, trigger);
         self.calls.spawn(async move {
             let start = Instant::now();
             let reply = client.remove_all_tags(&users).await;
@@ -328,6 +339,7 @@ impl Worker {
                 ids: users.len(),
                 trigger,
                 took: start.elapsed(),
+                span,
             }
         });
     }
@@ -349,6 +361,9 @@ impl Worker {
         report::call(&call.reply, call.ids, call.trigger, call.took);
         self.meters
             .call(&call.reply, call.trigger, call.ids, call.took);
+        if let Some(span) = call.span {
+            span.end(outcome(&call.reply));
+        }
         if !matches!(call.reply, Reply::Done { .. }) {
             self.progress.sign(now);
         }
@@ -360,6 +375,7 @@ impl Worker {
     }
 
     fn settle(&mut self, now: Instant, settlement: Settlement) {
+        self.traced.settled(settlement);
         let tag = |delivery: Delivery| DeliveryTag {
             session: delivery.session,
             tag: delivery.tag,

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// Which parts of the crate may use which others. What is not in the list may use none.
-const PARTS: [(&str, &[&str]); 10] = [
+const PARTS: [(&str, &[&str]); 11] = [
     ("event", &[]),
     ("engine", &["event"]),
     ("im", &["event"]),
@@ -14,9 +14,12 @@ const PARTS: [(&str, &[&str]); 10] = [
     ("config", &[]),
     ("shutdown", &[]),
     ("telemetry", &["config"]),
+    ("traces", &["config"]),
     (
         "worker",
-        &["config", "engine", "event", "im", "rabbitmq", "shutdown"],
+        &[
+            "config", "engine", "event", "im", "rabbitmq", "shutdown", "traces",
+        ],
     ),
     ("admin", &["worker"]),
     (
@@ -30,15 +33,20 @@ const PARTS: [(&str, &[&str]); 10] = [
             "rabbitmq",
             "shutdown",
             "telemetry",
+            "traces",
             "worker",
         ],
     ),
 ];
 
 /// What only some parts may use, whoever else would like to.
-const RESERVED: [(&str, &[&str]); 10] = [
+const RESERVED: [(&str, &[&str]); 14] = [
     ("lapin", &["rabbitmq"]),
-    ("reqwest", &["im"]),
+    ("reqwest", &["im", "traces"]),
+    ("opentelemetry", &["traces"]),
+    ("opentelemetry_http", &["traces"]),
+    ("opentelemetry_otlp", &["traces"]),
+    ("opentelemetry_sdk", &["traces"]),
     ("axum", &["admin"]),
     ("prometheus", &["worker"]),
     ("tokio::signal", &["shutdown"]),
@@ -102,6 +110,11 @@ fn a_broken_rule_is_found_however_it_is_written() {
         ("worker", "use lapin::Channel;", "lapin"),
         ("worker", "fn f() -> ::lapin :: Result<()> {}", "lapin"),
         ("event", "use reqwest as http;", "reqwest"),
+        (
+            "worker",
+            "use opentelemetry_sdk::trace::Span;",
+            "opentelemetry_sdk",
+        ),
         ("engine", "use crate::{event::UserId, im};", "crate::im"),
         (
             "engine",

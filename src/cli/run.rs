@@ -7,7 +7,8 @@ use anyhow::Context;
 use super::{Failure, output};
 use crate::admin::Admin;
 use crate::shutdown::Shutdown;
-use crate::{telemetry, worker};
+use crate::traces::Traces;
+use crate::{config, telemetry, worker};
 
 #[derive(clap::Args)]
 #[command(
@@ -29,6 +30,22 @@ pub(super) fn run(files: &[PathBuf], _: &Arguments) -> Result<(), Failure> {
             })?;
             tokio::spawn(admin.serve(inquirer));
         }
-        Ok(worker::run(&settings, inquiries, shutdown).await?)
+        let traces = traces();
+        let end = worker::run(&settings, traces.as_ref(), inquiries, shutdown).await;
+        if let Some(traces) = traces {
+            traces.end().await;
+        }
+        Ok(end?)
+    })
+}
+
+/// Where traces cannot be sent, the work is done without: no user's erasure depends on them.
+fn traces() -> Option<Traces> {
+    let started = config::traces_from_process()
+        .map_err(anyhow::Error::from)
+        .and_then(|traces| Ok(traces.as_ref().map(Traces::start).transpose()?));
+    started.unwrap_or_else(|error| {
+        tracing::warn!(reason = %error, "no traces are sent");
+        None
     })
 }

@@ -1,6 +1,7 @@
 //! The worker's metrics, under the names that dashboards and alerts know. No label holds anything of a
 //! message: codes that the table does not know share one value.
 
+use std::borrow::Cow;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use prometheus::core::Collector;
@@ -218,14 +219,7 @@ impl Meters {
         self.windows.with_label_values(&[trigger.name()]).inc();
         self.window_ids.observe(ids as f64);
         self.api_call_seconds.observe(took.as_secs_f64());
-        let code = match reply {
-            Reply::Done { .. } => 0.to_string(),
-            Reply::Refused(code) if error_code(*code).is_some() => code.to_string(),
-            Reply::Refused(_) => "unknown".to_owned(),
-            Reply::Unclear => "unclear".to_owned(),
-            Reply::Fault(fault) => fault_name(*fault).to_owned(),
-        };
-        self.api_calls.with_label_values(&[code.as_str()]).inc();
+        self.api_calls.with_label_values(&[reply_name(reply)]).inc();
     }
 
     /// An event that happened at `time` was acknowledged.
@@ -342,6 +336,17 @@ impl Meters {
                 .with_label_values(&none)
                 .set(queue.consumers.into());
         }
+    }
+}
+
+/// The API's error code; where no answer came, what was in its way.
+pub(super) fn reply_name(reply: &Reply) -> Cow<'static, str> {
+    match reply {
+        Reply::Done { .. } => "0".into(),
+        Reply::Refused(code) if error_code(*code).is_some() => code.to_string().into(),
+        Reply::Refused(_) => "unknown".into(),
+        Reply::Unclear => "unclear".into(),
+        Reply::Fault(fault) => fault_name(*fault).into(),
     }
 }
 

@@ -108,7 +108,8 @@ impl Stage {
         let shutdown = Shutdown::default();
         let steps = shutdown.clone();
         let (inquirer, inquiries) = worker::inquiries();
-        let task = tokio::spawn(async move { worker::run(&settings, inquiries, steps).await });
+        let task =
+            tokio::spawn(async move { worker::run(&settings, None, inquiries, steps).await });
         Worker {
             shutdown,
             task,

@@ -16,3 +16,4 @@ mod run;
 mod secrets;
 mod stage;
 mod tls;
+mod traces;
