@@ -22,8 +22,8 @@ pub(super) struct Remembered {
 struct Placed(u64);
 
 impl Hasher for Placed {
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
+    fn write(&mut self, part: &[u8]) {
+        for byte in part {
             self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
         }
     }
