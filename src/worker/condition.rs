@@ -32,14 +32,14 @@ impl State {
 
     /// Its name in metrics.
     pub fn name(self) -> &'static str {
-        let place = match self {
-            State::Connecting => 0,
-            State::Standby => 1,
-            State::Consuming => 2,
-            State::Paused(_) => 3,
-            State::Draining => 4,
-        };
-        State::NAMES[place]
+        let [connecting, standby, consuming, paused, draining] = State::NAMES;
+        match self {
+            State::Connecting => connecting,
+            State::Standby => standby,
+            State::Consuming => consuming,
+            State::Paused(_) => paused,
+            State::Draining => draining,
+        }
     }
 }
 
