@@ -97,9 +97,10 @@ async fn without_any_one_of_them_the_worker_names_what_it_lacks_and_loses_nothin
             let check = allowed(&stage, "check", declare, &permissions).await;
             let ended = check.run().await;
             let refused = ended.code == Some(1) && ended.stdout.contains(REFUSED);
-            // To try whether it may consume, it would have to take events from the worker.
-            let cannot_see = !declare && right == "read";
-            assert_eq!(refused, !cannot_see, "{declare}, {right}: {ended:?}");
+            // To try whether it may consume, it would have to take events from the worker. Only from 4.3 on
+            // does the broker hide a queue from whoever may do nothing with it.
+            let may_miss = !declare && right == "read";
+            assert!(refused || may_miss, "{declare}, {right}: {ended:?}");
         }
     }
     assert_eq!(stage.letters().await.len(), 0);
