@@ -14,7 +14,7 @@ use flate2::write::ZlibEncoder;
 use hmac::{Hmac, KeyInit, Mac};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
-use sha2::Sha256;
+use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
 /// Seconds after which the secret is read again, to see whether it was replaced.
@@ -75,8 +75,8 @@ pub(super) struct Signer {
 /// A UserSig with its times, in seconds since 1970.
 struct Held {
     user_sig: SecretString,
-    /// What it was made from, to see whether that has changed.
-    secret: SecretString,
+    /// Of what it was made from, to see whether that has changed. The secret itself is not kept.
+    fingerprint: [u8; 32],
     /// When the secret was read last.
     read: u64,
     fresh: Range<u64>,
@@ -113,13 +113,10 @@ impl Signer {
         }
         match load_nonempty(self.credential.load()) {
             Ok(secret) => {
-                let same = |old: &&mut Held| {
-                    let (old, new) = (old.secret.expose_secret(), secret.expose_secret());
-                    old == new
-                };
+                let same = |old: &&mut Held| old.fingerprint == fingerprint(&secret);
                 match held.as_mut().filter(same) {
                     Some(old) if old.fresh.contains(&now) => old.read = now,
-                    _ => *held = Some(self.make(secret, now)),
+                    _ => *held = Some(self.make(&secret, now)),
                 }
             }
             Err(error) => {
@@ -143,13 +140,14 @@ impl Signer {
         }
     }
 
-    fn make(&self, secret: SecretString, now: u64) -> Held {
+    fn make(&self, secret: &SecretString, now: u64) -> Held {
+        let fingerprint = fingerprint(secret);
         match &self.credential {
             Credential::SecretKey { lifetime, .. } => {
                 let lifetime = lifetime.as_secs();
                 Held {
-                    user_sig: sign_at(now, &secret, self.sdk_app_id, &self.identifier, lifetime),
-                    secret,
+                    user_sig: sign_at(now, secret, self.sdk_app_id, &self.identifier, lifetime),
+                    fingerprint,
                     read: now,
                     fresh: now..now.saturating_add(lifetime - lifetime / 5),
                     expires: now.saturating_add(lifetime),
@@ -157,7 +155,7 @@ impl Signer {
             }
             Credential::UserSig { .. } => Held {
                 user_sig: secret.clone(),
-                secret,
+                fingerprint,
                 read: now,
                 fresh: 0..u64::MAX,
                 expires: u64::MAX,
@@ -178,6 +176,10 @@ fn load_nonempty(load: &SecretSource) -> Result<SecretString, SecretError> {
             Ok(secret)
         }
     })
+}
+
+fn fingerprint(secret: &SecretString) -> [u8; 32] {
+    Sha256::digest(secret.expose_secret()).into()
 }
 
 /// Makes a UserSig that is valid from `now`, in seconds since 1970, for `lifetime` seconds.

@@ -164,6 +164,7 @@ async fn a_worker_with_the_longest_durations_of_all_works() {
         .set("retry.backoff_max", "875998h")
         .set("im.connect_timeout", "875997h")
         .set("im.request_timeout", "875998h")
+        .set("admin.stall_limit", "876000h")
         .set("shutdown.grace_period", "876000h")
         .start();
     worker.says("broker session open").await;
