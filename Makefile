@@ -1,6 +1,6 @@
 # The commands of this project; `make` lists them.
 
-.PHONY: help demo test test-cluster test-rabbitmq4 check-deploy torture simulate planted-bugs bench instructions fuzz check fmt lint doc deny rabbitmq
+.PHONY: help demo test test-cluster test-rabbitmq4 check-deploy soak torture simulate planted-bugs bench instructions fuzz check fmt lint doc deny rabbitmq
 
 # The Debian release whose RabbitMQ test-rabbitmq4 takes.
 DEBIAN ?= trixie
@@ -39,6 +39,11 @@ check-deploy: ## container, compose, Helm chart, dashboards and alerts, with the
 	scripts/deploy-tools.sh $(BUILT)/deploy-tools
 	PATH="$(abspath $(BUILT))/deploy-tools/bin:$$PATH" TAGSWEEP=$(abspath $(BUILT))/debug/tagsweep \
 		pytest -q -p no:cacheprovider tests/deploy
+
+soak: rabbitmq ## ten minutes with trouble under a real Prometheus, then docs/METRICS.md
+	cargo build --locked --workspace --bins
+	scripts/deploy-tools.sh $(BUILT)/deploy-tools
+	TAGSWEEP=$(abspath $(BUILT))/debug/tagsweep $(BUILT)/deploy-tools/bin/python tests/deploy/soak.py
 
 torture: rabbitmq ## every fault 20 times, then docs/RELIABILITY.md; ROWS="api_ disk_" for some of them
 	@status=0; \

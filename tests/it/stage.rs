@@ -223,7 +223,8 @@ impl Stage {
             (consumers == 0).then_some(())
         })
         .await;
-        assert_eq!(self.ready(QUEUE).await, 0, "events left");
+        let left = self.ready(QUEUE).await;
+        assert_eq!(left, 0, "events left:\n{}", self.log.text());
         assert_eq!(
             self.ready(DEAD_LETTERS).await,
             0,
