@@ -1,5 +1,5 @@
-//! Keeps the documents true, by reading the sources: the log lines in docs/LOGGING.md, what
-//! docs/OPERATIONS.md names, and where links lead.
+//! Keeps the documents true, by reading the sources: the log lines in docs/LOGGING.md, the metrics in
+//! docs/METRICS.md, what docs/OPERATIONS.md names, and where links lead.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -133,6 +133,18 @@ fn the_metrics_and_keys_that_the_runbook_names_exist() {
         }
     }
     assert!(named > 10, "{named} keys are not all");
+}
+
+/// Which ones there are, a test that scrapes a running worker holds true.
+#[test]
+fn every_metric_that_the_worker_exports_is_in_the_document_and_no_other() {
+    let list = read("tests/deploy/metrics.txt");
+    let samples = list.lines().filter(|line| !line.starts_with('#'));
+    let exported: Vec<&str> = samples
+        .filter_map(|sample| sample.split('{').next())
+        .collect();
+    let shown = section(&read("docs/METRICS.md"), "## What a soak showed");
+    assert_eq!(exported, first_column(&shown));
 }
 
 #[test]

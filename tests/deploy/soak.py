@@ -28,7 +28,6 @@ PATIENCE = 60
 STEADY = {"tagsweep_broker_sessions_total", "tagsweep_build_info", "tagsweep_live", "tagsweep_queue_consumers",
           "tagsweep_quota_limit_calls_per_second"}
 
-
 HEAD = """# Metrics
 
 Written by `make soak`. All of `/metrics` at `admin.listen`, in the worker's own words; labels and their values are bounded,
@@ -44,7 +43,7 @@ the working replica ended, and came back as the standby. Least and most of all s
 DASHBOARD = """
 ## What the dashboard showed
 
-Each of its queries, asked at the end of the same ten minutes.
+Each of its queries, asked at the end of the same ten minutes. *Why it pauses* is empty, as nothing paused by then.
 """
 
 
@@ -201,8 +200,8 @@ def families(text):
 
 
 def table(head, rows):
-    lines = [head, ["--"] * len(head), *rows]
-    return ["| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines]
+    lines = ["| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in [head, *rows]]
+    return [lines[0], "|" + "---|" * len(head), *lines[1:]]
 
 
 def written(stage):
