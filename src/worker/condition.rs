@@ -33,12 +33,13 @@ impl State {
 
     /// Its name in metrics.
     pub fn name(self) -> &'static str {
+        let [connecting, standby, consuming, paused, draining] = State::NAMES;
         match self {
-            State::Connecting => "connecting",
-            State::Standby => "standby",
-            State::Consuming => "consuming",
-            State::Paused(_) => "paused",
-            State::Draining => "draining",
+            State::Connecting => connecting,
+            State::Standby => standby,
+            State::Consuming => consuming,
+            State::Paused(_) => paused,
+            State::Draining => draining,
         }
     }
 }
