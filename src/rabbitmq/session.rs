@@ -369,12 +369,20 @@ impl Session {
     }
 
     /// Sends what is to be settled and closes both connections. Ok means that the broker has
-    /// taken every settlement: it answers the close of a channel after all that came before.
+    /// taken every settlement: it answers the close of a channel after all that came before, and how the
+    /// connections end after that changes nothing.
     pub(super) async fn close(mut self) -> Result<(), Loss> {
         let limit = self.options.timing.call;
         std::future::poll_fn(|cx| self.poll_settlements(cx)).await?;
         if let Some(cancelling) = self.cancelling.take() {
             cancelling.await?;
+        }
+        // lapin takes a connection for broken that closes while a channel on it opens.
+        if let Some(counting) = self.counting.take() {
+            let _ = counting.await;
+        }
+        if let Some(mending) = self.mending.take() {
+            let _ = mending.await;
         }
         within(
             limit,
@@ -382,8 +390,8 @@ impl Session {
             self.channel.close(200, "bye".into()),
         )
         .await?;
-        let (consume, publish) = tokio::join!(self.consume.close(), self.publish.close());
-        consume.and(publish)
+        let _ = tokio::join!(self.consume.close(), self.publish.close());
+        Ok(())
     }
 }
 

@@ -210,8 +210,12 @@ impl Stage {
     /// Ends the worker in good order. Then every event must be acknowledged, and there must be no dead
     /// letter that the test did not take. Returns the worker's own account of its run.
     pub async fn finish(self, worker: Worker) -> Account {
-        let ended = worker.drain().await;
-        ended.expect("the drain ends in good order");
+        if let Err(error) = worker.drain().await {
+            panic!(
+                "the drain ends in good order, not with: {error}\n{}",
+                self.log.text()
+            );
+        }
         self.close().await
     }
 

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use tagsweep::rabbitmq::{Broker, Event, HeaderValue, Settlement};
 
 use lapin::{
@@ -123,4 +125,26 @@ async fn a_loss_while_draining_is_told_and_nothing_is_reconnected() {
     .await;
     assert_eq!(retry_in, None);
     broker.close().await.expect("nothing was left to settle");
+}
+
+#[tokio::test]
+async fn a_close_is_orderly_at_whatever_moment_of_a_count_it_comes() {
+    let vhost = shared_vhost().await;
+    let mut options = options(vhost.url());
+    options.timing.count = Duration::from_millis(1);
+    for _ in 0..25 {
+        let sessions = (0..8).map(async |_| {
+            let mut broker = Broker::new(options.clone());
+            opened(&mut broker).await;
+            let moment = Duration::from_micros(fastrand::u64(..4_000));
+            let counts = until(&mut broker, "anything but counts", |_| None::<()>);
+            tokio::time::timeout(moment, counts)
+                .await
+                .expect_err("the queue is counted, and nothing else happens");
+            broker.close().await
+        });
+        for closed in futures_util::future::join_all(sessions).await {
+            closed.expect("an orderly close");
+        }
+    }
 }
