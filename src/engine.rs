@@ -84,8 +84,9 @@ impl Engine {
             retries: 0,
             letters: Letters::default(),
             remembered: Remembered::new(
-                settings.prefetch.saturating_mul(4),
+                settings.prefetch.saturating_mul(2),
                 settings.hold_limit * 2,
+                now,
             ),
             in_touch: None,
             last_turn: now,

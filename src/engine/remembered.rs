@@ -3,19 +3,26 @@
 //! An acknowledgement can be lost after it was written; the broker then delivers the event again.
 //! Entries are keyed by the event and not by the user: a *new* reset of the same user needs a new call.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashSet;
 use std::hash::{BuildHasherDefault, Hasher};
+use std::mem::swap;
 use std::time::{Duration, Instant};
 
 use crate::event::EventKey;
 
+/// Two generations: one is filled, the one before is forgotten as a whole, so no event needs a time or a place
+/// in an order of its own.
 #[derive(Debug)]
 pub(super) struct Remembered {
     capacity: usize,
     lifetime: Duration,
-    order: VecDeque<EventKey>,
-    finished: HashMap<EventKey, Instant, BuildHasherDefault<Placed>>,
+    current: Generation,
+    previous: Generation,
+    /// When the current generation began.
+    began: Instant,
 }
+
+type Generation = HashSet<EventKey, BuildHasherDefault<Placed>>;
 
 /// Places an event by its key as it is: that is a keyed hash already, which nobody outside can aim.
 #[derive(Default)]
@@ -38,30 +45,45 @@ impl Hasher for Placed {
 }
 
 impl Remembered {
-    pub(super) fn new(capacity: usize, lifetime: Duration) -> Remembered {
+    /// Remembers each event for one to two lifetimes, and of more than `capacity` events in that time the
+    /// latest: at least so many, at most twice.
+    pub(super) fn new(capacity: usize, lifetime: Duration, now: Instant) -> Remembered {
         Remembered {
             capacity,
             lifetime,
-            order: VecDeque::new(),
-            finished: HashMap::default(),
+            current: Generation::default(),
+            previous: Generation::default(),
+            began: now,
         }
     }
 
     pub(super) fn insert(&mut self, event: EventKey, now: Instant) {
-        if self.finished.insert(event, now).is_none() {
-            self.order.push_back(event);
+        self.grow_old(now);
+        if self.current.len() >= self.capacity {
+            self.next_generation(now);
         }
-        if self.order.len() > self.capacity
-            && let Some(oldest) = self.order.pop_front()
-        {
-            self.finished.remove(&oldest);
+        self.current.insert(event);
+    }
+
+    pub(super) fn contains(&mut self, event: EventKey, now: Instant) -> bool {
+        self.grow_old(now);
+        self.current.contains(&event) || self.previous.contains(&event)
+    }
+
+    fn grow_old(&mut self, now: Instant) {
+        let age = now.saturating_duration_since(self.began);
+        if age >= self.lifetime {
+            self.next_generation(now);
+        }
+        if age >= self.lifetime * 2 {
+            self.previous.clear();
         }
     }
 
-    pub(super) fn contains(&self, event: EventKey, now: Instant) -> bool {
-        self.finished
-            .get(&event)
-            .is_some_and(|at| now < *at + self.lifetime)
+    fn next_generation(&mut self, now: Instant) {
+        swap(&mut self.current, &mut self.previous);
+        self.current.clear();
+        self.began = now;
     }
 }
 
@@ -69,17 +91,37 @@ impl Remembered {
 mod tests {
     use super::*;
 
+    const LIFETIME: Duration = Duration::from_secs(60);
+
     #[test]
-    fn an_event_is_remembered_for_its_lifetime_and_within_the_capacity() {
+    fn as_many_events_as_the_capacity_are_remembered_and_at_most_twice_that() {
         let now = Instant::now();
-        let lifetime = Duration::from_secs(60);
-        let mut remembered = Remembered::new(2, lifetime);
-        for event in [1, 1, 2, 3] {
+        let mut remembered = Remembered::new(3, LIFETIME, now);
+        for event in 1..=100 {
             remembered.insert(EventKey(event), now);
+            let known = (1..=100).filter(|event| remembered.contains(EventKey(*event), now));
+            let known: Vec<u128> = known.collect();
+            assert!(known.len() <= 6, "{known:?}");
+            let latest: Vec<u128> = (1..=event).rev().take(3).collect();
+            assert!(
+                latest.iter().all(|event| known.contains(event)),
+                "{known:?}"
+            );
         }
-        assert!(!remembered.contains(EventKey(1), now));
-        assert!(remembered.contains(EventKey(2), now));
-        assert!(remembered.contains(EventKey(3), now + Duration::from_secs(59)));
-        assert!(!remembered.contains(EventKey(3), now + lifetime));
+    }
+
+    #[test]
+    fn an_event_is_remembered_for_its_lifetime_and_at_most_twice_that() {
+        let start = Instant::now();
+        for second in 0..180 {
+            let inserted = start + Duration::from_secs(second);
+            for looked in [0, 30, 59] {
+                let mut remembered = Remembered::new(100, LIFETIME, start);
+                remembered.insert(EventKey(1), inserted);
+                assert!(remembered.contains(EventKey(1), inserted + Duration::from_secs(looked)));
+                remembered.insert(EventKey(2), inserted + Duration::from_secs(looked));
+                assert!(!remembered.contains(EventKey(1), inserted + LIFETIME * 2));
+            }
+        }
     }
 }
