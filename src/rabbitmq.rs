@@ -42,10 +42,6 @@ use std::time::{Duration, Instant};
 
 /// What [`Broker::next`] tells.
 #[derive(Debug)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "nearly all events are deliveries; a box for each would be paid a hundred thousand times a second"
-)]
 pub enum Event {
     /// A session is open and consuming. `share` is by how many consumers the API quota of the
     /// queue must be divided: 1 with a single active consumer, else the queue's consumer count.

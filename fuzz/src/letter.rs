@@ -2,7 +2,6 @@
 //!
 //! The input is what the broker sends of a message's properties, and then its body.
 
-use std::sync::Arc;
 use std::time::Instant;
 
 use amq_protocol::protocol::basic::{gen_properties, parse_properties};
@@ -50,7 +49,6 @@ pub fn letter(input: &[u8]) {
         return;
     }
     let message = rabbitmq::fuzzing::message("user.deleted", original.clone(), body);
-    let message = Arc::new(message);
     let (users, invalid, malformed) = match decode(&message) {
         Decoded::Event(event) => (event.users, event.invalid, None),
         Decoded::Malformed(why) => (Vec::new(), Vec::new(), Some(why)),
@@ -64,8 +62,7 @@ pub fn letter(input: &[u8]) {
         .flat_map(|reason| FRAMES.map(|max| (*reason, max)))
     {
         let due = due(reason, &users);
-        let letter =
-            worker::fuzzing::letter(&due, Arc::clone(&message), invalid.clone(), malformed);
+        let letter = worker::fuzzing::letter(&due, message.clone(), invalid.clone(), malformed);
         let (properties, published) = rabbitmq::fuzzing::published(letter, frame_max);
         assert_eq!(published, body, "the body is another");
         is_original(&original, &properties);

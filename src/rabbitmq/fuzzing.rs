@@ -38,18 +38,19 @@ pub fn mended(stream: impl Read + Unpin) -> Vec<u8> {
 
 /// A message as a delivery brings it.
 pub fn message(routing_key: &str, properties: BasicProperties, body: &[u8]) -> Message {
-    Message {
-        body: body.to_vec().into(),
-        exchange: "account.events".to_owned(),
-        routing_key: routing_key.to_owned(),
+    Message::new(
+        "account.events".into(),
+        routing_key.into(),
         properties,
-    }
+        body.to_vec().into(),
+        &mut None,
+    )
 }
 
 /// The properties and the body that a letter is published with, on a connection that takes frames of up
 /// to `frame_max` bytes.
 pub fn published(letter: Letter, frame_max: u32) -> (BasicProperties, Vec<u8>) {
     let outgoing = letter.into_outgoing("tagsweep.dead-letters", frame_max);
-    let body = outgoing.body.bytes().to_vec();
+    let body = outgoing.body.to_vec();
     (outgoing.properties, body)
 }

@@ -2,6 +2,7 @@
 
 use std::future::poll_fn;
 
+use bytes::Bytes;
 use lapin::{
     BasicProperties,
     types::{AMQPValue, FieldTable},
@@ -9,7 +10,7 @@ use lapin::{
 
 use super::{
     Loss, Options,
-    lanes::{Body, Lanes, Outgoing},
+    lanes::{Lanes, Outgoing},
     link::Link,
     topology::prepare,
 };
@@ -100,7 +101,7 @@ async fn try_dead_letter_route(link: &Link, options: &Options) -> Result<(), Str
         Outgoing {
             exchange: options.dead_letter_exchange.as_str().into(),
             routing_key: "tagsweep.check".into(),
-            body: Body::Owned(Vec::new()),
+            body: Bytes::new(),
             properties: BasicProperties::default()
                 .with_expiration("0".into())
                 .with_headers(headers),

@@ -12,6 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use bytes::Bytes;
 use futures_util::future::try_join_all;
 use lapin::{
     BasicProperties, Channel, Confirmation,
@@ -29,23 +30,8 @@ use super::{
 pub(super) struct Outgoing {
     pub(super) exchange: ShortString,
     pub(super) routing_key: ShortString,
-    pub(super) body: Body,
+    pub(super) body: Bytes,
     pub(super) properties: BasicProperties,
-}
-
-/// Owned by us or shared with the delivery it came from.
-pub(super) enum Body {
-    Owned(Vec<u8>),
-    OfMessage(std::sync::Arc<super::Message>),
-}
-
-impl Body {
-    pub(super) fn bytes(&self) -> &[u8] {
-        match self {
-            Self::Owned(bytes) => bytes,
-            Self::OfMessage(message) => &message.body,
-        }
-    }
 }
 
 pub(super) type Outcome = Result<(), LetterRefusal>;
@@ -171,7 +157,7 @@ impl Lane {
                     outgoing.exchange,
                     outgoing.routing_key,
                     options,
-                    outgoing.body.bytes(),
+                    &outgoing.body,
                     outgoing.properties,
                 )
                 .await?

@@ -1,7 +1,5 @@
 //! Dead letters: the original message, with the reason in headers under `tagsweep-`.
 
-use std::sync::Arc;
-
 use lapin::{
     BasicProperties,
     types::{AMQPValue, FieldArray, FieldTable, LongString},
@@ -10,7 +8,7 @@ use lapin::{
 use super::{
     Message,
     headers::{fitting, size},
-    lanes::{Body, Outgoing},
+    lanes::Outgoing,
 };
 
 /// A delivery that cannot be done, on its way to the dead-letter exchange.
@@ -21,7 +19,7 @@ pub struct Letter {
     /// The session its delivery came from. A letter of an older session is dropped unsent: its
     /// delivery is the broker's again and will come back.
     pub session: u32,
-    pub message: Arc<Message>,
+    pub message: Message,
     /// Headers to add. Names begin with `tagsweep-`.
     pub marks: Vec<(&'static str, Mark)>,
 }
@@ -67,9 +65,9 @@ impl Letter {
         Outgoing {
             exchange: dead_letter_exchange.into(),
             // At most 255 bytes: it came over the same protocol.
-            routing_key: self.message.routing_key.as_str().into(),
-            properties: letter_properties(&self.message.properties, self.marks, room),
-            body: Body::OfMessage(self.message),
+            routing_key: self.message.routing_key().into(),
+            properties: letter_properties(&self.message, self.marks, room),
+            body: self.message.body,
         }
     }
 }
@@ -78,10 +76,11 @@ impl Letter {
 /// `expiration` (a letter waits for a person), `user_id` (must be the publishing user, which it
 /// no longer is), and `delivery_mode`, which is always persistent.
 fn letter_properties(
-    original: &BasicProperties,
+    message: &Message,
     marks: Vec<(&'static str, Mark)>,
     room: usize,
 ) -> BasicProperties {
+    let original = message.properties();
     let headers = letter_headers(original.headers().as_ref(), marks, room);
     let mut letter = BasicProperties::default()
         .with_delivery_mode(PERSISTENT)
@@ -101,11 +100,11 @@ fn letter_properties(
     if let Some(value) = original.reply_to() {
         letter = letter.with_reply_to(value.clone());
     }
-    if let Some(value) = original.message_id() {
-        letter = letter.with_message_id(value.clone());
+    if let Some(value) = message.message_id() {
+        letter = letter.with_message_id(value.into());
     }
-    if let Some(value) = original.timestamp() {
-        letter = letter.with_timestamp(*value);
+    if let Some(value) = message.timestamp() {
+        letter = letter.with_timestamp(value);
     }
     if let Some(value) = original.kind() {
         letter = letter.with_type(value.clone());
@@ -182,9 +181,15 @@ impl From<Mark> for AMQPValue {
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
     use lapin::types::ShortString;
 
     use super::*;
+
+    fn message(properties: BasicProperties) -> Message {
+        let (exchange, routing_key) = ("account.events".into(), "user.deleted".into());
+        Message::new(exchange, routing_key, properties, Bytes::new(), &mut None)
+    }
 
     fn text(value: &str) -> AMQPValue {
         AMQPValue::LongString(value.into())
@@ -218,7 +223,7 @@ mod tests {
                 ("tagsweep-failed-users", "of an earlier letter"),
             ]));
         let letter = letter_properties(
-            &original,
+            &message(original),
             vec![
                 ("tagsweep-reason", Mark::Text("malformed-event".into())),
                 ("tagsweep-attempts", Mark::Integer(3)),
@@ -249,6 +254,7 @@ mod tests {
             ("c", &large),
             ("d", &"x".repeat(30_000)),
         ]));
+        let original = message(original);
         let users = vec!["pii-1".to_owned(); 500];
         let marks = vec![("tagsweep-failed-users", Mark::Texts(users.clone()))];
         let letter = letter_properties(&original, marks.clone(), 100_000);

@@ -1,6 +1,6 @@
 //! A delivery as the rest of the program sees it.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use bytes::Bytes;
 use lapin::{
@@ -25,12 +25,20 @@ pub struct Delivery {
 }
 
 /// What was published. `Debug` shows no content. Clones share the body.
-#[derive(Clone, PartialEq)]
+#[derive(Clone)]
 pub struct Message {
     pub body: Bytes,
-    pub exchange: String,
-    pub routing_key: String,
-    pub(super) properties: BasicProperties,
+    message_id: Option<ShortString>,
+    timestamp: Option<u64>,
+    envelope: Arc<Envelope>,
+}
+
+/// All else that a publisher writes on a message. It mostly writes the same on all, and thousands of messages
+/// are held at a time: so those in a row share one. The ID and the time in its properties are the first one's.
+pub(super) struct Envelope {
+    exchange: ShortString,
+    routing_key: ShortString,
+    properties: BasicProperties,
 }
 
 /// A header's value, as far as anyone here can use it.
@@ -44,40 +52,100 @@ pub enum HeaderValue<'a> {
     Other,
 }
 
+impl Envelope {
+    fn is_like(&self, other: &Self) -> bool {
+        let (ours, theirs) = (&self.properties, &other.properties);
+        self.routing_key == other.routing_key
+            && self.exchange == other.exchange
+            && ours.kind() == theirs.kind()
+            && ours.content_type() == theirs.content_type()
+            && ours.content_encoding() == theirs.content_encoding()
+            && ours.headers() == theirs.headers()
+            && ours.delivery_mode() == theirs.delivery_mode()
+            && ours.priority() == theirs.priority()
+            && ours.correlation_id() == theirs.correlation_id()
+            && ours.reply_to() == theirs.reply_to()
+            && ours.expiration() == theirs.expiration()
+            && ours.user_id() == theirs.user_id()
+            && ours.app_id() == theirs.app_id()
+    }
+}
+
 impl Message {
+    /// `last` is the envelope of the message before this one, and becomes this one's.
+    pub(super) fn new(
+        exchange: ShortString,
+        routing_key: ShortString,
+        properties: BasicProperties,
+        body: Bytes,
+        last: &mut Option<Arc<Envelope>>,
+    ) -> Self {
+        let message_id = properties.message_id().clone();
+        let timestamp = *properties.timestamp();
+        let envelope = Envelope {
+            exchange,
+            routing_key,
+            properties,
+        };
+        let envelope = match last {
+            Some(last) if last.is_like(&envelope) => last,
+            last => last.insert(Arc::new(envelope)),
+        };
+        Self {
+            body,
+            message_id,
+            timestamp,
+            envelope: Arc::clone(envelope),
+        }
+    }
+
+    pub fn exchange(&self) -> &str {
+        self.envelope.exchange.as_str()
+    }
+
+    pub fn routing_key(&self) -> &str {
+        self.envelope.routing_key.as_str()
+    }
+
+    /// But for the message's ID and time, which may be another one's.
+    pub(super) fn properties(&self) -> &BasicProperties {
+        &self.envelope.properties
+    }
+
     pub fn content_type(&self) -> Option<&str> {
-        text(self.properties.content_type())
+        text(self.envelope.properties.content_type())
     }
 
     pub fn content_encoding(&self) -> Option<&str> {
-        text(self.properties.content_encoding())
+        text(self.envelope.properties.content_encoding())
     }
 
     pub fn message_id(&self) -> Option<&str> {
-        text(self.properties.message_id())
+        text(&self.message_id)
     }
 
     /// The AMQP property `type`.
     pub fn kind(&self) -> Option<&str> {
-        text(self.properties.kind())
+        text(self.envelope.properties.kind())
     }
 
     pub fn app_id(&self) -> Option<&str> {
-        text(self.properties.app_id())
+        text(self.envelope.properties.app_id())
     }
 
     /// Seconds since the Unix epoch.
     pub fn timestamp(&self) -> Option<u64> {
-        *self.properties.timestamp()
+        self.timestamp
     }
 
     pub fn header(&self, name: &str) -> Option<HeaderValue<'_>> {
-        let headers = self.properties.headers().as_ref()?;
+        let headers = self.envelope.properties.headers().as_ref()?;
         headers.inner().get(name).map(header_value)
     }
 
     pub fn headers(&self) -> impl Iterator<Item = (&str, HeaderValue<'_>)> {
-        self.properties
+        self.envelope
+            .properties
             .headers()
             .iter()
             .flat_map(FieldTable::inner)
@@ -89,8 +157,8 @@ impl fmt::Debug for Message {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Message")
             .field("bytes", &self.body.len())
-            .field("exchange", &self.exchange)
-            .field("routing_key", &self.routing_key)
+            .field("exchange", &self.exchange())
+            .field("routing_key", &self.routing_key())
             .finish_non_exhaustive()
     }
 }
@@ -118,18 +186,89 @@ fn header_value(value: &AMQPValue) -> HeaderValue<'_> {
     }
 }
 
-pub(super) fn delivery(session: u32, delivery: lapin::message::Delivery) -> Delivery {
+pub(super) fn delivery(
+    session: u32,
+    delivery: lapin::message::Delivery,
+    last: &mut Option<Arc<Envelope>>,
+) -> Delivery {
     Delivery {
         tag: DeliveryTag {
             session,
             tag: delivery.delivery_tag,
         },
         redelivered: delivery.redelivered,
-        message: Message {
-            body: delivery.data.into(),
-            exchange: delivery.exchange.into(),
-            routing_key: delivery.routing_key.into(),
-            properties: delivery.properties,
-        },
+        message: Message::new(
+            delivery.exchange,
+            delivery.routing_key,
+            delivery.properties,
+            delivery.data.into(),
+            last,
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Messages as they arrive one after the other.
+    fn in_a_row(arriving: impl IntoIterator<Item = BasicProperties>) -> Vec<Message> {
+        let mut last = None;
+        let mut message = |properties| {
+            let (exchange, key) = ("account.events".into(), "user.deleted".into());
+            Message::new(exchange, key, properties, Bytes::new(), &mut last)
+        };
+        arriving.into_iter().map(&mut message).collect()
+    }
+
+    #[test]
+    fn messages_in_a_row_share_an_envelope_and_each_has_its_own_id_and_time() {
+        let numbered = |number: u64| {
+            let properties = BasicProperties::default().with_type("user.deleted".into());
+            let id = format!("evt-{number}");
+            properties.with_message_id(id.into()).with_timestamp(number)
+        };
+        let plain = BasicProperties::default().with_type("user.deleted".into());
+        let messages = in_a_row([numbered(1), numbered(2), plain]);
+        assert!(Arc::ptr_eq(&messages[0].envelope, &messages[2].envelope));
+        let ids: Vec<_> = messages.iter().map(Message::message_id).collect();
+        assert_eq!(ids, [Some("evt-1"), Some("evt-2"), None]);
+        let times: Vec<_> = messages.iter().map(Message::timestamp).collect();
+        assert_eq!(times, [Some(1), Some(2), None]);
+    }
+
+    #[test]
+    fn no_message_gets_what_a_publisher_wrote_on_another() {
+        let plain = BasicProperties::default;
+        let mut headers = FieldTable::default();
+        headers.insert("x-tenant".into(), AMQPValue::LongInt(7));
+        let all = [
+            plain(),
+            plain().with_content_type("a".into()),
+            plain().with_content_encoding("a".into()),
+            plain().with_headers(headers),
+            plain().with_delivery_mode(2),
+            plain().with_priority(1),
+            plain().with_correlation_id("a".into()),
+            plain().with_reply_to("a".into()),
+            plain().with_expiration("a".into()),
+            plain().with_type("a".into()),
+            plain().with_user_id("a".into()),
+            plain().with_app_id("a".into()),
+            plain(),
+        ];
+        for (message, expected) in in_a_row(all.clone()).iter().zip(&all) {
+            assert_eq!(message.properties(), expected);
+        }
+        let mut last = None;
+        let mut sent = |exchange: &str, key: &str| {
+            let (exchange, key) = (exchange.into(), key.into());
+            Message::new(exchange, key, plain(), Bytes::new(), &mut last)
+        };
+        let messages = [sent("a", "b"), sent("a", "c"), sent("d", "c")];
+        let routes = messages
+            .each_ref()
+            .map(|it| (it.exchange(), it.routing_key()));
+        assert_eq!(routes, [("a", "b"), ("a", "c"), ("d", "c")]);
     }
 }

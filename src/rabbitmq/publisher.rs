@@ -2,11 +2,12 @@
 
 use std::future::poll_fn;
 
+use bytes::Bytes;
 use lapin::{BasicProperties, types::ShortString};
 
 use super::{
     LetterRefusal, Loss, Options,
-    lanes::{Body, Lanes, Outgoing},
+    lanes::{Lanes, Outgoing},
     link::Link,
 };
 
@@ -114,7 +115,7 @@ impl Publisher {
         Some(Outgoing {
             exchange: self.exchange.clone(),
             routing_key: short(event.routing_key)?,
-            body: Body::Owned(event.body.to_vec()),
+            body: Bytes::copy_from_slice(event.body),
             properties: BasicProperties::default()
                 .with_delivery_mode(2)
                 .with_content_type(short(event.content_type)?)

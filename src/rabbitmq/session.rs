@@ -24,7 +24,7 @@ use super::{
     lanes::Lanes,
     link::{Link, LinkEvents},
     loss::{CallError, within},
-    message::delivery,
+    message::{Envelope, delivery},
     settlements::{Frame, Settlements},
     topology::{Scratch, Sharing, count, prepare},
 };
@@ -51,6 +51,8 @@ pub(super) struct Session {
     /// When the session was opened.
     share: u32,
     contact: Contact,
+    /// Of the latest delivery.
+    envelope: Option<Arc<Envelope>>,
     /// No delivery is given any more.
     draining: bool,
     count: Interval,
@@ -97,6 +99,7 @@ impl Session {
             sharing: topology.sharing,
             share,
             contact: Contact::new(channel.clone(), &options),
+            envelope: None,
             draining: false,
             count: every(timing.count),
             counting: None,
@@ -199,7 +202,7 @@ impl Session {
             return Poll::Pending;
         };
         Poll::Ready(match ready!(Pin::new(consumer).poll_next(cx)) {
-            Some(Ok(arrived)) => Ok(delivery(self.number, arrived)),
+            Some(Ok(arrived)) => Ok(delivery(self.number, arrived, &mut self.envelope)),
             Some(Err(error)) => Err(error.into()),
             None => Err(Loss::Cancelled),
         })

@@ -1,6 +1,5 @@
 //! Doors for the fuzz targets, which are no part of the worker.
 
-use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::held::Fault;
@@ -17,7 +16,7 @@ pub fn decode(message: &Message, rules: &Rules) -> Decoded {
 /// The dead letter of a message in which decoding found `invalid` or `malformed`.
 pub fn letter(
     due: &engine::Letter,
-    message: Arc<Message>,
+    message: Message,
     invalid: Vec<String>,
     malformed: Option<Malformed>,
 ) -> Letter {

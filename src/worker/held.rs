@@ -1,7 +1,6 @@
 //! The messages in our hands, until they are settled: a dead letter needs the original.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::Arc;
 use std::time::SystemTime;
 
 use crate::engine::Delivery;
@@ -88,8 +87,8 @@ impl Held {
     }
 
     /// The original of a letter, and what was found wrong with it.
-    pub(super) fn letter_parts(&self, delivery: Delivery) -> Option<(Arc<Message>, Fault)> {
-        let message = Arc::new(self.message(delivery)?.clone());
+    pub(super) fn letter_parts(&self, delivery: Delivery) -> Option<(Message, Fault)> {
+        let message = self.message(delivery)?.clone();
         Some((
             message,
             self.faults.get(&delivery).cloned().unwrap_or_default(),

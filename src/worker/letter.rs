@@ -1,6 +1,5 @@
 //! A dead letter as it goes to the broker: the original, and why it could not be done.
 
-use std::sync::Arc;
 use std::time::SystemTime;
 
 use jiff::Timestamp;
@@ -17,7 +16,7 @@ const INVALID_BYTES: usize = 200;
 /// Writes the headers of the contract.
 pub(super) fn letter(
     due: &Letter,
-    (message, fault): (Arc<Message>, Fault),
+    (message, fault): (Message, Fault),
     first_seen: SystemTime,
 ) -> rabbitmq::Letter {
     let mut marks = vec![
@@ -26,8 +25,8 @@ pub(super) fn letter(
         ("tagsweep-attempts", Mark::Integer(i64::from(due.attempts))),
         ("tagsweep-first-seen", time(first_seen)),
         ("tagsweep-dead-lettered-at", time(SystemTime::now())),
-        ("tagsweep-exchange", text(&message.exchange)),
-        ("tagsweep-routing-key", text(&message.routing_key)),
+        ("tagsweep-exchange", text(message.exchange())),
+        ("tagsweep-routing-key", text(message.routing_key())),
         ("tagsweep-version", text(env!("CARGO_PKG_VERSION"))),
     ];
     if let Some(code) = due.code {

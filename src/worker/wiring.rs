@@ -182,7 +182,7 @@ pub(super) fn decode(message: &Message, rules: &Rules) -> event::Decoded {
         kind: message.kind(),
         message_id: message.message_id(),
         timestamp: message.timestamp(),
-        routing_key: &message.routing_key,
+        routing_key: message.routing_key(),
         header: &header,
     };
     event::decode(&message, rules)

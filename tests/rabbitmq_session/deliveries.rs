@@ -47,8 +47,8 @@ async fn a_delivery_carries_all_that_was_published() {
     assert!(!delivery.redelivered);
     let message = delivery.message;
     assert_eq!(message.body, b"body"[..]);
-    assert_eq!(message.exchange, EXCHANGE);
-    assert_eq!(message.routing_key, KEY);
+    assert_eq!(message.exchange(), EXCHANGE);
+    assert_eq!(message.routing_key(), KEY);
     assert_eq!(message.content_type(), Some("application/json"));
     assert_eq!(message.message_id(), Some("evt-1"));
     assert_eq!(message.kind(), Some("user.deleted"));

@@ -67,10 +67,19 @@ pub(crate) async fn publish_events(channel: &Channel, count: usize) {
 }
 
 pub(crate) async fn publish(channel: &Channel, body: &str, properties: BasicProperties) {
+    publish_with_key(channel, KEY, body, properties).await;
+}
+
+pub(crate) async fn publish_with_key(
+    channel: &Channel,
+    key: &str,
+    body: &str,
+    properties: BasicProperties,
+) {
     channel
         .basic_publish(
             EXCHANGE.into(),
-            KEY.into(),
+            key.into(),
             BasicPublishOptions::default(),
             body.as_bytes(),
             properties,
