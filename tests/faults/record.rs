@@ -1,5 +1,6 @@
 //! What a run measured, as JSON, and the table in `docs/RELIABILITY.md` that is made of it.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,6 +14,8 @@ use crate::table::{ROWS, Row};
 const TORTURE: &str = "TAGSWEEP_TORTURE";
 const DOCUMENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/RELIABILITY.md");
 const BEGIN: &str = "<!-- written by `make torture`: begin -->\n";
+const TABLE: &str = "\n### RabbitMQ ";
+const MEANINGS: &str = "\n### What the rows mean\n\n";
 const END: &str = "<!-- written by `make torture`: end -->";
 
 #[derive(Serialize, Deserialize)]
@@ -72,17 +75,41 @@ fn file(name: &str, version: &str) -> PathBuf {
 #[test]
 #[ignore = "make torture runs it when all rows are through"]
 fn the_document_is_written() {
-    let mut versions: Vec<String> = fs::read_dir(folder())
-        .expect("make torture has run some rows")
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .collect();
-    versions.sort();
-    let tables: String = versions.iter().map(|version| table(version)).collect();
     let document = fs::read_to_string(DOCUMENT).unwrap();
     let (before, rest) = document.split_once(BEGIN).expect("the first marker");
-    let (_, after) = rest.split_once(END).expect("the second marker");
+    let (written, after) = rest.split_once(END).expect("the second marker");
+    let mut tables = tables(written);
+    for entry in fs::read_dir(folder()).expect("make torture has run some rows") {
+        let version = entry.unwrap().file_name().into_string().unwrap();
+        let table = table(&version);
+        tables.insert(version, table);
+    }
+    let tables: String = tables.into_values().collect();
     let document = format!("{before}{BEGIN}{tables}{}\n{END}{after}", meanings());
     fs::write(DOCUMENT, document).unwrap();
+}
+
+/// The tables that stand in the document, by version: those of a version that this clone has never
+/// run stay as they are.
+fn tables(written: &str) -> BTreeMap<String, String> {
+    let (tables, _) = written.split_once(MEANINGS).expect("the rows' meanings");
+    tables
+        .split(TABLE)
+        .skip(1)
+        .map(|table| {
+            let (version, _) = table.split_once('\n').expect("a heading is a line");
+            (version.to_owned(), format!("{TABLE}{table}"))
+        })
+        .collect()
+}
+
+#[test]
+fn the_table_of_a_version_that_was_not_run_stays() {
+    let written = format!("{}{}{}", table("3.0.0"), table("4.0.0"), meanings());
+    let kept = tables(&written);
+    assert_eq!(kept["3.0.0"], table("3.0.0"));
+    assert_eq!(kept["4.0.0"], table("4.0.0"));
+    assert_eq!(kept.len(), 2);
 }
 
 #[test]
@@ -95,7 +122,7 @@ fn every_fault_of_the_table_stands_in_the_document() {
 }
 
 fn table(version: &str) -> String {
-    let mut text = format!("\n### RabbitMQ {version}\n\n");
+    let mut text = format!("{TABLE}{version}\n\n");
     text += "| fault | strikes | events | users accounted for | lost | double calls | goes on after: median | worst |\n";
     text += "|---|--:|--:|--:|--:|--:|--:|--:|\n";
     for row in ROWS {
@@ -133,7 +160,7 @@ fn line(row: &Row, measured: Option<Measured>) -> String {
 }
 
 fn meanings() -> String {
-    let mut text = "\n### What the rows mean\n\n".to_owned();
+    let mut text = MEANINGS.to_owned();
     for Row { title, meaning, .. } in ROWS.iter().filter(|row| !row.meaning.is_empty()) {
         writeln!(text, "- *{title}*: {meaning}").unwrap();
     }
