@@ -193,6 +193,7 @@ impl Plan {
                     MissingAccount::DeadLetter,
                 ],
             ),
+            control_user: crate::promises::user(0),
             seed: rng.u64(..),
         };
         let latency = ms(*pick(&mut rng, &[1, 20, 20, 90, 400]));

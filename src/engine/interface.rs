@@ -36,6 +36,8 @@ pub struct Settings {
     pub backoff_min: Duration,
     pub backoff_max: Duration,
     pub missing_account: MissingAccount,
+    /// A user ID that is nobody's: a call for it shows whether the API takes calls at all.
+    pub control_user: UserId,
     /// Seeds the jitter of the backoff.
     pub seed: u64,
 }
@@ -99,6 +101,8 @@ pub enum Action {
     /// Use a new UserSig from the next call on.
     RenewUserSig,
     Settle(Settlement),
+    /// Take at most so many deliveries at a time from now on; zero: stop consuming.
+    Consume { prefetch: usize },
     /// Publish this letter and answer with `LetterConfirmed` or `LetterRefused`.
     DeadLetter(Letter),
     /// Nothing to do but to tell.
@@ -126,17 +130,20 @@ pub enum Trigger {
     Drain,
     /// The window had failed before.
     Retry,
-    /// A rejected window was split.
+    /// A window that failed was split.
     Split,
+    /// A call for the control user.
+    Control,
 }
 
 impl Trigger {
-    pub const ALL: [Trigger; 5] = [
+    pub const ALL: [Trigger; 6] = [
         Trigger::Full,
         Trigger::Expired,
         Trigger::Drain,
         Trigger::Retry,
         Trigger::Split,
+        Trigger::Control,
     ];
 
     /// Its name in metrics and logs.
@@ -147,6 +154,7 @@ impl Trigger {
             Trigger::Drain => "drain",
             Trigger::Retry => "retry",
             Trigger::Split => "split",
+            Trigger::Control => "control",
         }
     }
 }
@@ -191,6 +199,13 @@ pub enum Notice {
     Resumed { after: Duration },
     /// The API said that calls come too often; this many a second are made from now on.
     Throttled { calls_per_second: f64 },
+    /// The pause outlasts the hold limit: so many events go back to the queue, and consuming stops.
+    Suspended { returned: usize },
+    /// The API refuses the control user while it takes others, so it is no measure any more.
+    ControlRefused { code: Option<i64> },
+    /// For ten seconds work has waited for a call to end, and not for the quota; so many calls a second
+    /// were made.
+    InFlightFull { calls_per_second: f64 },
 }
 
 /// Running totals.

@@ -28,6 +28,7 @@ fn settings() -> Settings {
         backoff_min: Duration::from_millis(500),
         backoff_max: Duration::from_secs(30),
         missing_account: MissingAccount::Done,
+        control_user: UserId::parse("control").unwrap(),
         seed: 7,
     }
 }
@@ -269,6 +270,7 @@ impl World {
                     }
                     self.engine.handle(self.now, answer);
                 }
+                Action::Consume { .. } => {}
                 Action::Notice(notice) => self.notices.push(notice),
             }
         }

@@ -17,6 +17,7 @@ impl World<'_> {
             Action::Settle(Settlement::HandBack(delivery)) => delivery.tag << 3 | 5,
             Action::DeadLetter(letter) => letter.id.0 << 3 | 6,
             Action::Notice(_) => 7,
+            Action::Consume { prefetch } => (*prefetch as u64) << 8 | 255,
         };
         for part in [self.now.as_nanos() as u64, worker as u64, kind] {
             self.summary.digest = (self.summary.digest ^ part)
@@ -25,6 +26,7 @@ impl World<'_> {
         }
         match action {
             Action::Decode(_) => {}
+            Action::Consume { prefetch } => self.trace.line(self.now, || format!("worker {worker} consumes with prefetch {prefetch}")),
             Action::Call {
                 window,
                 users,

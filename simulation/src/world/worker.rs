@@ -165,7 +165,7 @@ impl World<'_> {
             Action::RenewUserSig => self.workers[worker].user_sig = self.api.user_sigs,
             Action::Settle(settlement) => self.settle(worker, settlement)?,
             Action::DeadLetter(letter) => self.dead_letter(worker, letter)?,
-            Action::Notice(_) => {}
+            Action::Consume { .. } | Action::Notice(_) => {}
         }
         Ok(())
     }
