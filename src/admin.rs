@@ -14,7 +14,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use tokio::net::TcpListener;
 
-use crate::worker::{self, Inquirer, View};
+use crate::shell::{self, Inquirer, View};
 
 /// Prometheus' text format.
 const METRICS: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -66,7 +66,7 @@ async fn livez(State(inquirer): State<Inquirer>) -> Response {
 
 /// Whether it could work off an event now.
 async fn readyz(State(inquirer): State<Inquirer>) -> Response {
-    use worker::State as Is;
+    use shell::State as Is;
     match inquirer.view().await.map(|view| view.state) {
         Ok(Is::Consuming) => health(StatusCode::OK, "ready: consuming"),
         Ok(Is::Standby) => health(

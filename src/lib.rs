@@ -8,7 +8,8 @@
 //! - [`engine`]: every decision, as a pure state machine without I/O or clock;
 //! - [`im`]: the API, one call at a time;
 //! - [`rabbitmq`]: the broker, one session after the other;
-//! - [`worker`]: the shell that drives the engine between these two;
+//! - [`shell`]: what drives the engine: calls and their answers, and who is told what happens;
+//! - [`worker`]: its source, the queue: deliveries in, settlements and dead letters out;
 //! - [`admin`]: health and metrics over HTTP;
 //! - [`traces`]: what it did, as spans, to whoever collects them;
 //! - [`cli`], [`telemetry`], [`shutdown`]: the rim.
@@ -48,6 +49,7 @@ pub mod engine;
 pub mod event;
 pub mod im;
 pub mod rabbitmq;
+pub mod shell;
 pub mod shutdown;
 pub mod telemetry;
 pub mod traces;

@@ -9,6 +9,7 @@
 //! API, reads no file or environment, and logs nothing: what happened is in the values it gives.
 
 mod broker;
+mod consuming;
 mod contact;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;

@@ -6,22 +6,26 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// Which parts of the crate may use which others. What is not in the list may use none.
-const PARTS: [(&str, &[&str]); 11] = [
+const PARTS: [(&str, &[&str]); 12] = [
     ("event", &[]),
     ("engine", &["event"]),
     ("im", &["event"]),
     ("rabbitmq", &[]),
-    ("config", &[]),
+    ("config", &["event"]),
     ("shutdown", &[]),
     ("telemetry", &["config"]),
     ("traces", &["config"]),
     (
+        "shell",
+        &["config", "engine", "event", "im", "rabbitmq", "traces"],
+    ),
+    (
         "worker",
         &[
-            "config", "engine", "event", "im", "rabbitmq", "shutdown", "traces",
+            "config", "engine", "event", "rabbitmq", "shell", "shutdown", "traces",
         ],
     ),
-    ("admin", &["worker"]),
+    ("admin", &["shell"]),
     (
         "cli",
         &[
@@ -31,6 +35,7 @@ const PARTS: [(&str, &[&str]); 11] = [
             "event",
             "im",
             "rabbitmq",
+            "shell",
             "shutdown",
             "telemetry",
             "traces",
@@ -48,7 +53,7 @@ const RESERVED: [(&str, &[&str]); 14] = [
     ("opentelemetry_otlp", &["traces"]),
     ("opentelemetry_sdk", &["traces"]),
     ("axum", &["admin"]),
-    ("prometheus", &["worker"]),
+    ("prometheus", &["shell"]),
     ("tokio::signal", &["shutdown"]),
     ("std::env", &["config", "cli"]),
     ("std::fs", &["config", "cli"]),

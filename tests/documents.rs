@@ -105,7 +105,7 @@ fn the_runbook_has_a_section_for_every_alert_and_for_no_other() {
 #[test]
 fn the_metrics_and_keys_that_the_runbook_names_exist() {
     let runbook = read("docs/OPERATIONS.md");
-    let meters = read("src/worker/meters.rs");
+    let meters = read("src/shell/watch/meters.rs");
     let name = |character: char| !(character.is_ascii_alphanumeric() || character == '_');
     let metrics = runbook
         .split(name)

@@ -10,7 +10,7 @@ use crate::config::{self, Settings};
 use crate::engine::error_code;
 use crate::im::{Client, Reply, SKEW_LIMIT};
 use crate::rabbitmq::{self, Finding, Outcome};
-use crate::worker;
+use crate::{shell, worker};
 
 const CONFIGURATION: &str = "configuration";
 const API: &str = "API and UserSig";
@@ -68,7 +68,7 @@ async fn outside(settings: &Settings, report: &mut Report) -> Result<(), Failure
     {
         report.add(what, outcome, detail)?;
     }
-    let client = Client::new(worker::client_options(&settings.im)?)?;
+    let client = Client::new(shell::client_options(&settings.im)?)?;
     let (outcome, detail) = api(&client.probe().await);
     report.add(API, outcome, detail)?;
     if let Some(skew) = client.clock_skew() {

@@ -8,7 +8,7 @@ use super::{Failure, output};
 use crate::admin::Admin;
 use crate::shutdown::Shutdown;
 use crate::traces::Traces;
-use crate::{config, telemetry, worker};
+use crate::{config, shell, telemetry, worker};
 
 #[derive(clap::Args)]
 #[command(
@@ -23,7 +23,7 @@ pub(super) fn run(files: &[PathBuf], _: &Arguments) -> Result<(), Failure> {
     telemetry::start(&settings.log, output::takes_colour(&std::io::stderr()));
     super::block_on(async {
         let shutdown = Shutdown::on_signals(settings.shutdown.grace_period)?;
-        let (inquirer, inquiries) = worker::inquiries();
+        let (inquirer, inquiries) = shell::inquiries();
         if let Some(address) = settings.admin.listen {
             let admin = Admin::bind(address).await.with_context(|| {
                 format!("admin.listen: cannot listen on {address}; name another, or \"\" for off")

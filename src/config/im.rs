@@ -48,6 +48,8 @@ pub struct Im {
     pub request_timeout: Duration,
     /// PEM file with one more root certificate to trust.
     pub ca_file: Option<PathBuf>,
+    /// User ID that belongs to nobody. A call for it shows whether the API takes calls at all.
+    pub control_user: String,
     /// What happens to a user whom the API does not know.
     pub missing_account: MissingAccount,
 }

@@ -18,7 +18,8 @@ pub struct Window {
     /// User IDs in one call at most.
     #[schemars(range(min = 1, max = 100))]
     pub max_ids: usize,
-    /// Longest time that a user ID waits for others, from the first one of its window.
+    /// Longest time that a user ID waits for others. In a quiet queue it does not wait at all: a window that is
+    /// not full may start when max_wait has passed since the last one that was not full.
     #[serde(with = "InUnits")]
     pub max_wait: Duration,
 }
@@ -89,7 +90,8 @@ pub struct Admin {
     /// IP address and port, such as 0.0.0.0:9464. Empty = off.
     #[serde(with = "Listen")]
     pub listen: Option<SocketAddr>,
-    /// How long events may be in hand without progress, and without a known reason, before /livez fails.
+    /// How long events may be held without progress (a finished call, an acknowledgement) outside of a pause
+    /// before /livez fails.
     /// Above im.request_timeout and retry.backoff_max.
     #[serde(with = "InUnits")]
     pub stall_limit: Duration,

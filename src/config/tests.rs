@@ -310,6 +310,27 @@ fn doubtful_values_are_taken_with_a_warning() {
 }
 
 #[test]
+fn a_hold_limit_that_is_too_short_for_a_large_event_is_warned_of_with_the_one_that_is_not() {
+    let warnings = |hold_limit: &str| {
+        from_environment(&[
+            ("TAGSWEEP__IM__CALLS_PER_SECOND", "2"),
+            ("TAGSWEEP__WINDOW__MAX_IDS", "10"),
+            ("TAGSWEEP__RABBITMQ__HOLD_LIMIT", hold_limit),
+        ])
+        .unwrap()
+        .warnings()
+        .concat()
+    };
+    let warning = warnings("499s");
+    assert!(
+        warning.contains("rabbitmq.hold_limit = 8m19s") && warning.contains("more than 9980 users"),
+        "{warning}"
+    );
+    assert!(warning.contains("to 8m20s or more"), "{warning}");
+    assert_eq!(warnings("8m20s"), "");
+}
+
+#[test]
 fn the_effective_configuration_is_a_configuration_file() {
     let written = from_environment(&[("TAGSWEEP__RABBITMQ__PREFETCH", "2000")]).unwrap();
     let folder = tempfile::tempdir().unwrap();

@@ -10,12 +10,16 @@ const API_TIMEOUT: Duration = Duration::from_secs(3);
 /// The documented quota of the interface.
 const DOCUMENTED_QUOTA: u32 = 100;
 
+/// Users in the largest event that is to be expected.
+const LARGEST_EVENT: u64 = 10_000;
+
 pub(super) fn of(settings: &Settings) -> Vec<String> {
     [
         impatient(settings),
         above_the_documented_quota(settings),
         user_sig_that_ends(settings),
         empty_vhost(settings),
+        hold_limit_too_short_for_large_events(settings),
     ]
     .into_iter()
     .flatten()
@@ -53,4 +57,19 @@ fn empty_vhost(settings: &Settings) -> Option<String> {
     Some(format!(
         "rabbitmq.url = {url}: a bare / at the end names the vhost with the empty name; the vhost / is written /%2f"
     ))
+}
+
+/// An event goes back to the queue at the hold limit, whatever is done of it.
+fn hold_limit_too_short_for_large_events(settings: &Settings) -> Option<String> {
+    let calls = settings.im.calls_per_second;
+    let ids = settings.window.max_ids;
+    let hold_limit = settings.rabbitmq.hold_limit;
+    let users = (f64::from(calls) * ids as f64 * hold_limit.as_secs_f64()) as u64;
+    (users < LARGEST_EVENT).then(|| {
+        format!(
+            "im.calls_per_second = {calls}, window.max_ids = {ids}, rabbitmq.hold_limit = {}: an event with more than {users} users goes back to the queue before it is done, and an event may hold {LARGEST_EVENT}: raise rabbitmq.hold_limit to {} or more",
+            in_units::print(hold_limit),
+            in_units::print(Duration::from_secs(LARGEST_EVENT.div_ceil(u64::from(calls) * ids as u64)))
+        )
+    })
 }

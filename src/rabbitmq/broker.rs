@@ -30,6 +30,8 @@ pub struct Broker {
     /// Which URL worked last.
     position: usize,
     draining: bool,
+    /// How many deliveries the broker may send ahead; 0: none are wanted. It outlives sessions.
+    prefetch: u16,
     farewells: JoinSet<()>,
 }
 
@@ -62,6 +64,7 @@ impl Broker {
         assert!(!options.urls.is_empty(), "a broker needs a URL");
         Self {
             backoff: Backoff::new(options.timing),
+            prefetch: options.prefetch,
             options: Arc::new(options),
             phase: Phase::Waiting(Box::pin(sleep(Duration::ZERO))),
             sessions: 0,
@@ -94,6 +97,16 @@ impl Broker {
     pub fn publish_letter(&mut self, letter: Letter) {
         if let Some(session) = self.session().filter(|it| it.number() == letter.session) {
             session.publish_letter(letter);
+        }
+    }
+
+    /// Consumes with at most `prefetch` unacknowledged deliveries from now on, in this session and in later
+    /// ones; with 0 not at all, so that another consumer can take the queue. What the broker has sent before
+    /// is still given, and can be settled.
+    pub fn consume(&mut self, prefetch: u16) {
+        self.prefetch = prefetch;
+        if let Some(session) = self.session() {
+            session.consume(prefetch);
         }
     }
 
@@ -138,6 +151,7 @@ impl Broker {
                         self.sessions + 1,
                         Arc::clone(&self.options),
                         self.position,
+                        self.prefetch,
                     )));
                 }
                 Phase::Opening(opening) => {
@@ -173,10 +187,12 @@ impl Broker {
 
     fn begin(&mut self, opened: Opened) -> Event {
         let Opened {
-            session,
+            mut session,
             position,
             warnings,
         } = opened;
+        // It may have changed while the session was being opened.
+        session.consume(self.prefetch);
         self.sessions = session.number();
         self.position = position;
         let share = session.share();
@@ -214,11 +230,16 @@ impl Broker {
 }
 
 /// Tries each URL once, from `first` on, and tells the last failure.
-async fn open_any(number: u32, options: Arc<Options>, first: usize) -> Result<Opened, Loss> {
+async fn open_any(
+    number: u32,
+    options: Arc<Options>,
+    first: usize,
+    prefetch: u16,
+) -> Result<Opened, Loss> {
     let mut attempt = 0;
     loop {
         let position = (first + attempt) % options.urls.len();
-        match Session::open(number, Arc::clone(&options), position).await {
+        match Session::open(number, Arc::clone(&options), position, prefetch).await {
             Ok((session, warnings)) => {
                 return Ok(Opened {
                     session,

@@ -33,16 +33,21 @@ pub(super) struct Contact {
 }
 
 impl Contact {
-    pub(super) fn new(channel: Channel, options: &Options) -> Self {
+    pub(super) fn new(channel: Channel, prefetch: u16, options: &Options) -> Self {
         let mut tick = interval(options.lease() / QUESTIONS);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Self {
             channel,
-            prefetch: options.prefetch,
+            prefetch,
             limit: options.timing.call,
             tick,
             asked: None,
         }
+    }
+
+    /// The next consumer of the channel is to have this prefetch, whatever is asked in between.
+    pub(super) fn set_prefetch(&mut self, prefetch: u16) {
+        self.prefetch = prefetch;
     }
 
     /// When a question was asked that is answered now.

@@ -8,18 +8,15 @@ use std::{
     time::Duration,
 };
 
-use futures_util::Stream;
 use lapin::{
-    Channel, Consumer,
-    options::{
-        BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions,
-    },
-    types::{FieldTable, ShortString},
+    Channel,
+    options::{BasicAckOptions, BasicNackOptions},
 };
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use super::{
     Delivery, Event, Letter, LetterRefusal, Loss, Options, QueueCount, Settlement, Warning,
+    consuming::Consuming,
     contact::Contact,
     lanes::Lanes,
     link::{Link, LinkEvents},
@@ -38,11 +35,10 @@ type Check<T> = Pin<Box<dyn Future<Output = Result<T, Loss>> + Send>>;
 pub(super) struct Session {
     number: u32,
     options: Arc<Options>,
-    consumer: Option<Consumer>,
+    consuming: Consuming,
     channel: Channel,
     settlements: Settlements,
     settling: Option<Call<()>>,
-    cancelling: Option<Call<()>>,
     letters: Lanes,
     consume_events: LinkEvents,
     publish_events: LinkEvents,
@@ -70,6 +66,7 @@ impl Session {
         number: u32,
         options: Arc<Options>,
         position: usize,
+        prefetch: u16,
     ) -> Result<(Self, Vec<Warning>), Loss> {
         let timing = options.timing;
         let ((consume, consume_events), (publish, publish_events)) = tokio::try_join!(
@@ -78,7 +75,8 @@ impl Session {
         )?;
         let topology = prepare(consume.connection(), &options).await?;
         let letters = Lanes::open(&publish, LANES, timing.call, timing.confirm).await?;
-        let (channel, consumer) = start_consuming(&consume, &options).await?;
+        let channel = consume.channel().await?;
+        let consuming = Consuming::open(&channel, &options, prefetch).await?;
         let share = match topology.sharing {
             Sharing::SingleActiveConsumer => 1,
             Sharing::ByCount => {
@@ -88,17 +86,16 @@ impl Session {
         };
         let session = Self {
             number,
-            consumer: Some(consumer),
             settlements: Settlements::default(),
             settling: None,
-            cancelling: None,
             letters,
             consume_events,
             publish_events,
             poll: every(timing.poll),
             sharing: topology.sharing,
             share,
-            contact: Contact::new(channel.clone(), &options),
+            contact: Contact::new(channel.clone(), consuming.prefetch(), &options),
+            consuming,
             envelope: None,
             draining: false,
             count: every(timing.count),
@@ -139,18 +136,17 @@ impl Session {
     /// once, while our last calls still use the quota. It hands the queue on when the channel closes.
     pub(super) fn stop_consuming(&mut self) {
         self.draining = true;
-        if self.sharing == Sharing::SingleActiveConsumer {
-            return;
+        match self.sharing {
+            Sharing::SingleActiveConsumer => self.consuming.stay(),
+            Sharing::ByCount => self.consuming.want(0),
         }
-        let Some(consumer) = self.consumer.take() else {
-            return;
-        };
-        let channel = self.channel.clone();
-        let limit = self.options.timing.call;
-        self.cancelling = Some(Box::pin(async move {
-            let cancel = channel.basic_cancel(consumer.tag(), BasicCancelOptions::default());
-            within(limit, "basic.cancel", cancel).await
-        }));
+    }
+
+    /// Consumes with this prefetch from now on, with 0 not at all.
+    pub(super) fn consume(&mut self, prefetch: u16) {
+        if !self.draining {
+            self.consuming.want(prefetch);
+        }
     }
 
     /// The next thing that happened. Deliveries come last, so that a stream of them never holds
@@ -198,14 +194,8 @@ impl Session {
     }
 
     fn poll_consumer(&mut self, cx: &mut Context<'_>) -> Poll<Result<Delivery, Loss>> {
-        let Some(consumer) = &mut self.consumer else {
-            return Poll::Pending;
-        };
-        Poll::Ready(match ready!(Pin::new(consumer).poll_next(cx)) {
-            Some(Ok(arrived)) => Ok(delivery(self.number, arrived, &mut self.envelope)),
-            Some(Err(error)) => Err(error.into()),
-            None => Err(Loss::Cancelled),
-        })
+        let arrived = ready!(self.consuming.poll_next(cx))?;
+        Poll::Ready(Ok(delivery(self.number, arrived, &mut self.envelope)))
     }
 
     /// Sends what is to be settled, one frame after the other. Ready only with a loss, or when
@@ -281,11 +271,8 @@ impl Session {
                 return Poll::Ready(Err(self.told_by_consumer().unwrap_or(loss)));
             }
         }
-        if let Some(cancelling) = &mut self.cancelling
-            && let Poll::Ready(answer) = cancelling.as_mut().poll(cx)
-        {
-            self.cancelling = None;
-            answer?;
+        if let Some(prefetch) = self.consuming.poll_change(cx)? {
+            self.contact.set_prefetch(prefetch);
         }
         if let Some(mending) = &mut self.mending
             && let Poll::Ready(answer) = mending.as_mut().poll(cx)
@@ -357,7 +344,7 @@ impl Session {
     /// longer than the close limit, and nothing unsent is sent.
     pub(super) async fn abandon(self) {
         let Self {
-            consumer,
+            consuming,
             channel,
             settling,
             letters,
@@ -368,7 +355,7 @@ impl Session {
         drop(settling);
         // The loss is known; how the goodbye goes changes nothing.
         let _ = tokio::join!(consume.close(), publish.close());
-        drop((consumer, channel, letters));
+        drop((consuming, channel, letters));
     }
 
     /// Sends what is to be settled and closes both connections. Ok means that the broker has
@@ -377,9 +364,7 @@ impl Session {
     pub(super) async fn close(mut self) -> Result<(), Loss> {
         let limit = self.options.timing.call;
         std::future::poll_fn(|cx| self.poll_settlements(cx)).await?;
-        if let Some(cancelling) = self.cancelling.take() {
-            cancelling.await?;
-        }
+        self.consuming.end().await?;
         // lapin takes a connection for broken that closes while a channel on it opens.
         if let Some(counting) = self.counting.take() {
             let _ = counting.await;
@@ -405,24 +390,6 @@ fn end_of_connection(event: lapin::Event) -> Option<Loss> {
         lapin::Event::Error(error) if !error.is_amqp_soft_error() => Some(error.into()),
         _ => None,
     }
-}
-
-async fn start_consuming(link: &Link, options: &Options) -> Result<(Channel, Consumer), Loss> {
-    let limit = options.timing.call;
-    let channel = link.channel().await?;
-    // Before the consumer: without it the whole queue would come at once.
-    let qos = channel.basic_qos(options.prefetch, BasicQosOptions::default());
-    within(limit, "basic.qos", qos).await?;
-    let consume = channel.basic_consume(
-        options.queue.as_str().into(),
-        ShortString::default(),
-        BasicConsumeOptions::default(),
-        FieldTable::default(),
-    );
-    let consumer = within(limit, "basic.consume", consume)
-        .await
-        .map_err(|error| super::topology::refused(error, super::Part::Queue, &options.queue))?;
-    Ok((channel, consumer))
 }
 
 /// Resolves when the frame is written. Unlike an acker's, the channel's own methods fail on a

@@ -7,7 +7,7 @@ use std::time::Duration;
 use im_simulator::{Options, Simulator, Stats};
 use serde_json::{Value, json};
 use tagsweep::shutdown::Shutdown;
-use tagsweep::{config, worker};
+use tagsweep::{config, shell, worker};
 use testkit::amqp::{Amqp, Incoming, Outgoing};
 use testkit::eventually;
 use testkit::rabbitmq::{Vhost, shared};
@@ -107,7 +107,7 @@ impl Stage {
         let settings = config::load(&[], self.settings.clone()).expect("the settings are in order");
         let shutdown = Shutdown::default();
         let steps = shutdown.clone();
-        let (inquirer, inquiries) = worker::inquiries();
+        let (inquirer, inquiries) = shell::inquiries();
         let task =
             tokio::spawn(async move { worker::run(&settings, None, inquiries, steps).await });
         Worker {
@@ -254,7 +254,7 @@ impl Account {
 pub struct Worker {
     pub shutdown: Shutdown,
     pub task: JoinHandle<Result<(), worker::Error>>,
-    pub inquirer: worker::Inquirer,
+    pub inquirer: shell::Inquirer,
 }
 
 impl Worker {

@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use im_simulator::{Fault, Rule};
 use lapin::types::{AMQPValue, FieldTable};
 use tagsweep::admin::Admin;
-use tagsweep::worker::Inquirer;
+use tagsweep::shell::Inquirer;
 use testkit::amqp::Outgoing;
 use testkit::eventually;
 

@@ -234,7 +234,7 @@ async fn logs_are_json_lines_without_a_terminal_and_text_where_the_configuration
         (
             [
                 ("log.format", "text"),
-                ("log.level", "tagsweep::worker=debug"),
+                ("log.level", "tagsweep::shell=debug"),
             ],
             false,
             true,

@@ -6,6 +6,7 @@ use url::{Host, Url};
 
 use super::{Finding, above_zero, both_forms, finding, pem_file, secret_mend};
 use crate::config::{Credentials, Im, in_units};
+use crate::event::UserId;
 
 const USER_SIG_LIFETIME_MIN: Duration = Duration::from_secs(60);
 /// 50 years, the longest that Tencent allows.
@@ -14,7 +15,16 @@ const USER_SIG_LIFETIME_MAX: Duration = Duration::from_secs(50 * 365 * 24 * 3600
 pub(super) fn check(im: &Im) -> Vec<Finding> {
     let mut found = Vec::new();
     found.extend(app_is_named(im));
-    found.extend(admin_is_an_account(im));
+    found.extend(user_id(
+        "im.admin",
+        &im.admin,
+        "the user ID of an App admin",
+    ));
+    found.extend(user_id(
+        "im.control_user",
+        &im.control_user,
+        "a user ID that belongs to nobody, such as tagsweep-control",
+    ));
     found.extend(one_kind_of_credentials(im));
     found.extend(credentials_can_be_read(im));
     found.extend(user_sig_lifetime(im));
@@ -34,13 +44,13 @@ fn app_is_named(im: &Im) -> Option<Finding> {
     })
 }
 
-fn admin_is_an_account(im: &Im) -> Option<Finding> {
-    let fits = (1..=32).contains(&im.admin.len())
-        && im.admin.bytes().all(|byte| (0x20..=0x7e).contains(&byte));
-    (!fits).then(|| {
+/// `what` says whose user ID the key takes.
+fn user_id(key: &'static str, id: &str, what: &str) -> Option<Finding> {
+    let broken = UserId::parse(id).is_err();
+    broken.then(|| {
         finding(
-            ["im.admin"],
-            "must be 1 to 32 bytes of printable ASCII: the user ID of an App admin",
+            [key],
+            format!("must be 1 to 32 bytes of printable ASCII: {what}"),
         )
     })
 }

@@ -39,6 +39,9 @@ rabbitmq.url = 'http://host'  ->  rabbitmq.url: amqp:// or amqps://
 rabbitmq.url = ['amqp://a', 'amqp://']  ->  rabbitmq.url: URL 2 names no host
 # im
 im.admin = ''  ->  im.admin: 1 to 32 bytes
+im.control_user = ''  ->  im.control_user: 1 to 32 bytes
+im.control_user = 'ü'  ->  im.control_user: printable ASCII
+im.control_user = 'xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx'  ->  im.control_user: belongs to nobody
 im.secret_key_file = '/none'  ->  im.secret_key: remove one
 im.user_sig = 'x'  ->  im.secret_key: im.user_sig; remove one
 im.user_sig_lifetime = '59s'  ->  im.user_sig_lifetime: from 1m

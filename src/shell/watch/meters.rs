@@ -2,7 +2,7 @@
 //! message: codes that the table does not know share one value.
 
 use std::borrow::Cow;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use prometheus::core::Collector;
 use prometheus::process_collector::ProcessCollector;
@@ -11,10 +11,11 @@ use prometheus::{
     Registry, TextEncoder,
 };
 
-use super::condition::State;
-use super::inquiry::View;
+use super::State;
 use crate::engine::{Class, Reason, Tally, Trigger, error_code};
 use crate::im::{Fault, Reply};
+use crate::shell::View;
+use crate::shell::calls::Call;
 
 /// Seconds. The API answers in some tens of milliseconds and is given up on after `im.request_timeout`.
 const CALL_SECONDS: &[f64] = &[
@@ -214,12 +215,13 @@ impl Meters {
         self.api_calls.with_label_values(&["0"]);
     }
 
-    /// A call is over.
-    pub(super) fn call(&self, reply: &Reply, trigger: Trigger, ids: usize, took: Duration) {
-        self.windows.with_label_values(&[trigger.name()]).inc();
-        self.window_ids.observe(ids as f64);
-        self.api_call_seconds.observe(took.as_secs_f64());
-        self.api_calls.with_label_values(&[reply_name(reply)]).inc();
+    pub(super) fn call(&self, call: &Call) {
+        self.windows.with_label_values(&[call.trigger.name()]).inc();
+        self.window_ids.observe(call.ids as f64);
+        self.api_call_seconds.observe(call.took.as_secs_f64());
+        self.api_calls
+            .with_label_values(&[reply_name(&call.reply)])
+            .inc();
     }
 
     /// An event that happened at `time` was acknowledged.

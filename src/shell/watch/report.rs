@@ -1,13 +1,12 @@
 //! What the worker says. Each thing is logged once, here, with fields; users only by their aliases.
 
-use std::time::Duration;
-
 use jiff::SignedDuration;
 
 use crate::config::Settings;
 use crate::engine::{Class, Letter, Notice, Status, Tally, Trigger, class, error_code};
 use crate::im::{Reply, SKEW_LIMIT};
 use crate::rabbitmq;
+use crate::shell::calls::Call;
 
 /// Users named in one line at most.
 const NAMED: usize = 5;
@@ -59,32 +58,6 @@ pub(super) fn ended(status: &Status) {
     );
 }
 
-pub(super) fn notice(notice: Notice) {
-    match notice {
-        Notice::Paused(reason) => {
-            let meaning = reason.code.and_then(error_code).map(|known| known.meaning);
-            tracing::warn!(
-                class = reason.class.name(),
-                code = reason.code,
-                meaning,
-                "paused: no calls but one probe now and then; events stay in the queue, nothing is dead-lettered"
-            );
-        }
-        Notice::Resumed { after } => {
-            tracing::info!(
-                paused_seconds = after.as_secs_f64(),
-                "the API works again, going on"
-            );
-        }
-        Notice::Throttled { calls_per_second } => {
-            tracing::warn!(
-                calls_per_second,
-                "the API says that calls come too often, slowing down"
-            );
-        }
-    }
-}
-
 pub(super) fn broker_event(event: &rabbitmq::Event) {
     use rabbitmq::Event;
     match event {
@@ -134,56 +107,6 @@ pub(super) fn share_changed(share: u32) {
     tracing::info!(quota_shared_by = share, "the number of workers changed");
 }
 
-/// One call. Success is the rule and said at debug level only.
-pub(super) fn call(reply: &Reply, ids: usize, trigger: Trigger, took: Duration) {
-    let milliseconds = took.as_millis() as u64;
-    let trigger = trigger.name();
-    match reply {
-        Reply::Done { failed, strangers } => {
-            tracing::debug!(
-                ids,
-                failed = failed.len(),
-                trigger,
-                milliseconds,
-                "call done"
-            );
-            if *strangers > 0 {
-                tracing::warn!(
-                    strangers,
-                    "the answer names users that were not in the call"
-                );
-            }
-        }
-        Reply::Refused(code) => {
-            let class = class(*code);
-            // A split of a window says the same thing up to 15 times; once is enough at this level.
-            if class == Class::Missing || trigger == Trigger::Split.name() {
-                tracing::debug!(
-                    code,
-                    class = class.name(),
-                    ids,
-                    trigger,
-                    milliseconds,
-                    "call refused"
-                );
-            } else {
-                tracing::warn!(
-                    code,
-                    class = class.name(),
-                    ids,
-                    trigger,
-                    milliseconds,
-                    "call refused"
-                );
-            }
-        }
-        Reply::Unclear => {
-            tracing::warn!(ids, trigger, milliseconds, "the answer contradicts itself");
-        }
-        Reply::Fault(fault) => tracing::warn!(%fault, ids, trigger, milliseconds, "call failed"),
-    }
-}
-
 pub(super) fn dead_letter(letter: &Letter) {
     let named = letter.users.iter().take(NAMED);
     tracing::warn!(
@@ -201,9 +124,120 @@ pub(super) fn dead_letter(letter: &Letter) {
 pub(super) struct Report {
     tally: Tally,
     skewed: bool,
+    /// A control call was refused since the API last recovered.
+    control_refused: bool,
 }
 
 impl Report {
+    /// One call. Success is the rule and said at debug level only.
+    pub(super) fn call(&mut self, call: &Call) {
+        let ids = call.ids;
+        let trigger = call.trigger.name();
+        let milliseconds = call.took.as_millis() as u64;
+        match &call.reply {
+            Reply::Done { failed, strangers } => {
+                tracing::debug!(
+                    ids,
+                    failed = failed.len(),
+                    trigger,
+                    milliseconds,
+                    "call done"
+                );
+                if *strangers > 0 {
+                    tracing::warn!(
+                        strangers,
+                        "the answer names users that were not in the call"
+                    );
+                }
+            }
+            Reply::Refused(code) => {
+                let class = class(*code);
+                if self.is_repetition(class, call.trigger) {
+                    tracing::debug!(
+                        code,
+                        class = class.name(),
+                        ids,
+                        trigger,
+                        milliseconds,
+                        "call refused"
+                    );
+                } else {
+                    tracing::warn!(
+                        code,
+                        class = class.name(),
+                        ids,
+                        trigger,
+                        milliseconds,
+                        "call refused"
+                    );
+                }
+            }
+            Reply::Unclear => {
+                tracing::warn!(ids, trigger, milliseconds, "the answer contradicts itself");
+            }
+            Reply::Fault(fault) => {
+                tracing::warn!(%fault, ids, trigger, milliseconds, "call failed");
+            }
+        }
+    }
+
+    /// Whether a refused call says what others have said, or what is no news.
+    fn is_repetition(&mut self, class: Class, trigger: Trigger) -> bool {
+        match trigger {
+            // A split of a window says the same thing up to 15 times; once is enough at this level.
+            Trigger::Split => true,
+            Trigger::Control => {
+                class == Class::Missing || std::mem::replace(&mut self.control_refused, true)
+            }
+            _ => class == Class::Missing,
+        }
+    }
+
+    pub(super) fn notice(&mut self, notice: Notice) {
+        match notice {
+            Notice::Paused(reason) => {
+                tracing::warn!(
+                    class = reason.class.name(),
+                    code = reason.code,
+                    meaning = meaning(reason.code),
+                    "paused: no calls but one probe now and then; events stay in the queue, nothing is dead-lettered"
+                );
+            }
+            Notice::Resumed { after } => {
+                self.control_refused = false;
+                tracing::info!(
+                    paused_seconds = after.as_secs_f64(),
+                    "the API works again, going on"
+                );
+            }
+            Notice::Throttled { calls_per_second } => {
+                tracing::warn!(
+                    calls_per_second,
+                    "the API says that calls come too often, slowing down"
+                );
+            }
+            Notice::Suspended { returned } => {
+                tracing::warn!(
+                    returned,
+                    "paused for longer than rabbitmq.hold_limit: events returned to the queue, consuming stops until the API recovers"
+                );
+            }
+            Notice::ControlRefused { code } => {
+                tracing::warn!(
+                    code,
+                    meaning = meaning(code),
+                    "the API refuses im.control_user while it takes other users, so only real users show whether it works: name another im.control_user"
+                );
+            }
+            Notice::InFlightFull { calls_per_second } => {
+                tracing::warn!(
+                    calls_per_second = rounded(calls_per_second),
+                    "calls wait for an answer, not for the quota: raise im.max_in_flight"
+                );
+            }
+        }
+    }
+
     /// A line now and then, if anything was done.
     pub(super) fn summary(&mut self, status: &Status) {
         let before = std::mem::replace(&mut self.tally, status.tally);
@@ -235,4 +269,14 @@ impl Report {
         }
         self.skewed = skewed;
     }
+}
+
+/// What our table says of a code.
+fn meaning(code: Option<i64>) -> Option<&'static str> {
+    Some(error_code(code?)?.meaning)
+}
+
+/// With one decimal.
+fn rounded(number: f64) -> f64 {
+    (number * 10.0).round() / 10.0
 }

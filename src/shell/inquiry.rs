@@ -1,11 +1,10 @@
 //! Questions to a worker that works. Its own loop answers them, so that an answer shows that it turns.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::Worker;
-use super::condition::{Stall, State};
+use super::{Stall, State};
 use crate::engine::Status;
 use crate::rabbitmq::QueueCount;
 
@@ -30,7 +29,7 @@ pub struct View {
     pub queue: Option<QueueCount>,
 }
 
-pub(super) enum Question {
+pub(crate) enum Question {
     View(oneshot::Sender<View>),
     Metrics(oneshot::Sender<String>),
 }
@@ -83,59 +82,10 @@ impl Inquirer {
 
 impl Inquiries {
     /// The next question. Never ready when nobody is left to ask one.
-    pub(super) async fn next(&mut self) -> Question {
+    pub(crate) async fn next(&mut self) -> Question {
         match self.0.recv().await {
             Some(question) => question,
             None => std::future::pending().await,
         }
-    }
-}
-
-impl Worker {
-    pub(super) fn reply_to(&mut self, question: Question) {
-        // Whoever asked may have gone away.
-        match question {
-            Question::View(reply) => drop(reply.send(self.view())),
-            Question::Metrics(reply) => {
-                let view = self.view();
-                drop(reply.send(self.meters.written(&view)));
-            }
-        }
-    }
-
-    fn view(&self) -> View {
-        let now = Instant::now();
-        let engine = self.engine.status(now);
-        let in_hand = engine.unsettled_deliveries;
-        let since_progress = now.saturating_duration_since(self.progress.last_sign());
-        let oldest = self.held.oldest().map(|time| time.elapsed());
-        View {
-            state: self.state(&engine),
-            stall: self.progress.stall(in_hand, engine.paused.is_some(), now),
-            oldest_event: oldest.and_then(Result::ok).unwrap_or_default(),
-            since_progress: if in_hand > 0 {
-                since_progress
-            } else {
-                Duration::ZERO
-            },
-            limit_calls_per_second: f64::from(self.quota) / f64::from(self.share.max(1)),
-            queue: self.queue,
-            engine,
-        }
-    }
-
-    fn state(&self, engine: &Status) -> State {
-        match engine.paused {
-            _ if engine.draining => State::Draining,
-            _ if self.progress.is_connecting() => State::Connecting,
-            Some(reason) => State::Paused(reason),
-            None if self.stands_by() => State::Standby,
-            None => State::Consuming,
-        }
-    }
-
-    /// Whether another worker may be the one that the broker gives the queue to.
-    pub(super) fn stands_by(&self) -> bool {
-        self.share == 1 && self.consuming.is_none()
     }
 }

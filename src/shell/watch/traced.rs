@@ -1,6 +1,5 @@
 //! What the worker does, told to the traces. While they are off, nothing is read, kept or counted here.
 
-use super::SetupError;
 use super::meters::reply_name;
 use super::origins::Origins;
 use crate::config::Settings;
@@ -8,6 +7,7 @@ use crate::engine::{Delivery, Settlement, Trigger};
 use crate::event::UserId;
 use crate::im::{Fault, Reply};
 use crate::rabbitmq::{HeaderValue, Message};
+use crate::shell::SetupError;
 use crate::traces::{Api, OpenWindow, Origin, Outcome, Spans, Traces};
 
 pub(super) struct Traced(Option<On>);

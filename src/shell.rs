@@ -1,0 +1,152 @@
+//! The engine's side of the one loop: it makes the calls that the engine asks for and tells it their answers.
+//!
+//! A source drives it, such as the queue in [`crate::worker`]: the source tells it what came in, and does what
+//! the engine asks about that ([`Order`]). The shell decides nothing. Whatever happens is told to its
+//! [`Watch`], once.
+
+mod calls;
+mod inquiry;
+mod watch;
+mod wiring;
+
+use std::time::{Duration, Instant, SystemTime};
+
+use crate::config::Settings;
+use crate::engine::{Action, Delivery, Engine, Input, Letter, Settlement, Status};
+use crate::im::Client;
+use crate::traces::Traces;
+use calls::{Call, Calls, answer};
+use inquiry::Question;
+pub use inquiry::{Inquirer, Inquiries, NoAnswer, View, inquiries};
+pub(crate) use watch::Watch;
+pub use watch::{Stall, State};
+pub(crate) use wiring::certificates;
+pub use wiring::{SetupError, client_options};
+
+pub(crate) struct Shell {
+    engine: Engine,
+    client: Client,
+    calls: Calls,
+    pub(crate) watch: Watch,
+}
+
+/// What the engine asks of a source.
+#[derive(Debug)]
+pub(crate) enum Order {
+    Decode(Delivery),
+    Settle(Settlement),
+    Consume { prefetch: usize },
+    DeadLetter(Letter),
+}
+
+impl Shell {
+    /// `lease` is for how long after a sign of life of the broker nobody else works on the same source.
+    pub(crate) fn new(
+        settings: &Settings,
+        lease: Option<Duration>,
+        traces: Option<&Traces>,
+    ) -> Result<Shell, SetupError> {
+        let now = Instant::now();
+        Ok(Shell {
+            engine: Engine::new(wiring::engine_settings(settings, lease)?, now),
+            client: Client::new(client_options(&settings.im)?).map_err(SetupError::Client)?,
+            calls: Calls::default(),
+            watch: Watch::new(settings, traces, now)?,
+        })
+    }
+
+    /// Tells the engine what happened.
+    pub(crate) fn tell(&mut self, now: Instant, input: Input<'_>) {
+        self.engine.handle(now, input);
+    }
+
+    /// Does what the engine asks for, and returns the next order that only the source can carry out.
+    pub(crate) fn order(&mut self) -> Option<Order> {
+        loop {
+            // The time of a call's start must be its own: the quota is kept by it.
+            let now = Instant::now();
+            match self.engine.poll(now)? {
+                Action::Call {
+                    window,
+                    users,
+                    trigger,
+                } => {
+                    let span = self.watch.calling(&users, trigger);
+                    self.calls.start(&self.client, window, users, trigger, span);
+                }
+                Action::RenewUserSig => self.client.renew_user_sig(),
+                Action::Notice(notice) => self.watch.notice(now, notice),
+                Action::Decode(delivery) => return Some(Order::Decode(delivery)),
+                Action::Settle(settlement) => return Some(Order::Settle(settlement)),
+                Action::Consume { prefetch } => return Some(Order::Consume { prefetch }),
+                Action::DeadLetter(letter) => return Some(Order::DeadLetter(letter)),
+            }
+        }
+    }
+
+    /// Lets the calls start that were made since the last time.
+    pub(crate) async fn let_calls_start(&mut self) {
+        self.calls.let_start().await;
+    }
+
+    /// Waits until calls have ended or the engine is due, whichever comes first. Cancel-safe.
+    pub(crate) async fn turn(&mut self) {
+        let deadline = self.engine.deadline(Instant::now());
+        tokio::select! {
+            first = self.calls.next() => {
+                self.answered(first);
+                while let Some(call) = self.calls.try_next() {
+                    self.answered(call);
+                }
+                self.watch.clock_skew(self.client.clock_skew());
+            }
+            () = until(deadline) => {}
+        }
+    }
+
+    fn answered(&mut self, mut call: Call) {
+        let now = Instant::now();
+        self.watch.call_over(now, &mut call);
+        let input = Input::Answered {
+            window: call.window,
+            answer: answer(call.reply),
+        };
+        self.engine.handle(now, input);
+    }
+
+    /// Reads the secrets again, from the next call on.
+    pub(crate) fn reread_secrets(&self) {
+        self.watch.rereading();
+        self.client.reread_secret();
+    }
+
+    pub(crate) fn is_drained(&self) -> bool {
+        self.engine.is_drained()
+    }
+
+    pub(crate) fn summary(&mut self) {
+        self.watch.summary(&self.engine.status(Instant::now()));
+    }
+
+    /// Answers a question. `oldest` is the time of the oldest event in hand.
+    pub(crate) fn reply_to(&mut self, question: Question, oldest: Option<SystemTime>) {
+        let now = Instant::now();
+        let view = self.watch.view(now, self.engine.status(now), oldest);
+        // Whoever asked may have gone away.
+        match question {
+            Question::View(reply) => drop(reply.send(view)),
+            Question::Metrics(reply) => drop(reply.send(self.watch.metrics(&view))),
+        }
+    }
+
+    pub(crate) fn status(&self) -> Status {
+        self.engine.status(Instant::now())
+    }
+}
+
+async fn until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
+        None => std::future::pending().await,
+    }
+}

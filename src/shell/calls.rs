@@ -1,0 +1,95 @@
+//! The calls in flight, and what their replies are to the engine.
+
+use std::time::{Duration, Instant};
+
+use tokio::task::{JoinError, JoinSet};
+
+use crate::engine::{Answer, Trigger, WindowId};
+use crate::event::UserId;
+use crate::im::{Client, Fault, Reply};
+use crate::traces::OpenWindow;
+
+#[derive(Default)]
+pub(super) struct Calls {
+    in_flight: JoinSet<Call>,
+    /// Calls were made that the runtime has not started yet.
+    made: bool,
+}
+
+/// A finished call.
+pub(super) struct Call {
+    pub(super) window: WindowId,
+    pub(super) reply: Reply,
+    pub(super) ids: usize,
+    pub(super) trigger: Trigger,
+    pub(super) took: Duration,
+    pub(super) span: Option<OpenWindow>,
+}
+
+impl Calls {
+    pub(super) fn start(
+        &mut self,
+        client: &Client,
+        window: WindowId,
+        users: Vec<UserId>,
+        trigger: Trigger,
+        span: Option<OpenWindow>,
+    ) {
+        let client = client.clone();
+        self.in_flight.spawn(async move {
+            let start = Instant::now();
+            let reply = client.remove_all_tags(&users).await;
+            Call {
+                window,
+                reply,
+                ids: users.len(),
+                trigger,
+                took: start.elapsed(),
+                span,
+            }
+        });
+        self.made = true;
+    }
+
+    /// On one thread a call only starts when the loop lets go, and it should start now.
+    pub(super) async fn let_start(&mut self) {
+        if std::mem::take(&mut self.made) {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// The next call that ends. Never ready while none is in flight. Cancel-safe.
+    pub(super) async fn next(&mut self) -> Call {
+        match self.in_flight.join_next().await {
+            Some(call) => ended(call),
+            None => std::future::pending().await,
+        }
+    }
+
+    /// A call that has ended already.
+    pub(super) fn try_next(&mut self) -> Option<Call> {
+        self.in_flight.try_join_next().map(ended)
+    }
+}
+
+fn ended(call: Result<Call, JoinError>) -> Call {
+    // A call neither panics nor is aborted; going on would hold its users for ever.
+    call.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
+}
+
+/// What the API's reply is to the engine.
+pub(super) fn answer(reply: Reply) -> Answer {
+    match reply {
+        // A failure under a name that was not asked for may be one of ours, spelt differently: to
+        // take the call as done would be to acknowledge on hope.
+        Reply::Done { strangers: 1.., .. } => Answer::Unclear,
+        Reply::Done {
+            failed,
+            strangers: 0,
+        } => Answer::Done { failed },
+        Reply::Refused(code) => Answer::Refused(code),
+        Reply::Unclear => Answer::Unclear,
+        Reply::Fault(Fault::Secret(_)) => Answer::NoCredential,
+        Reply::Fault(_) => Answer::Fault,
+    }
+}

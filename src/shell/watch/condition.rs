@@ -1,0 +1,318 @@
+//! What the worker is doing, and whether it gets on.
+//!
+//! A process that runs proves nothing: a worker that holds events and settles none is as dead as one that
+//! has ended, and restarting it is the mend. But restarting mends no outage and no wrong key, so whatever
+//! explains itself is no stall. It has no clock of its own.
+
+use std::fmt;
+use std::time::{Duration, Instant, SystemTime};
+
+use crate::engine::{PauseReason, Status};
+use crate::rabbitmq::QueueCount;
+use crate::shell::View;
+
+/// So long a worker may look for its broker before a restart is worth a try: it costs nothing then, and
+/// begins with new name lookups and certificates.
+const CONNECTING_LIMIT: Duration = Duration::from_secs(30 * 60);
+
+/// What the worker is doing.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum State {
+    /// No broker session.
+    Connecting,
+    /// The broker has given nothing yet in this session: the queue is empty, or another worker has it. Which
+    /// of the two, AMQP does not tell.
+    Standby,
+    Consuming,
+    /// No calls but probes.
+    Paused(PauseReason),
+    Draining,
+}
+
+impl State {
+    pub const NAMES: [&'static str; 5] =
+        ["connecting", "standby", "consuming", "paused", "draining"];
+
+    /// Its name in metrics.
+    pub fn name(self) -> &'static str {
+        let [connecting, standby, consuming, paused, draining] = State::NAMES;
+        match self {
+            State::Connecting => connecting,
+            State::Standby => standby,
+            State::Consuming => consuming,
+            State::Paused(_) => paused,
+            State::Draining => draining,
+        }
+    }
+}
+
+/// What does not get on, and for how long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stall {
+    /// Events are in hand; none was acknowledged, and no call has ended.
+    Settling(Duration),
+    /// The queue holds messages for this worker, and none arrives.
+    Receiving(Duration),
+    Connecting(Duration),
+}
+
+impl fmt::Display for Stall {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (what, since) = match self {
+            Stall::Settling(since) => ("events are in hand and nothing was acknowledged", since),
+            Stall::Receiving(since) => ("the queue holds messages and none arrived", since),
+            Stall::Connecting(since) => ("there was no broker session", since),
+        };
+        write!(f, "{what} for {} s", since.as_secs())
+    }
+}
+
+/// What is known of the source and of progress.
+#[derive(Debug)]
+pub(super) struct Condition {
+    limit: Duration,
+    /// The whole quota, and by how many workers it is shared.
+    quota: u32,
+    share: u32,
+    /// The last moment at which something showed that what is in hand gets on, or why it does not.
+    sign: Instant,
+    /// Since when the queue holds messages for us that do not arrive.
+    starving: Option<Instant>,
+    /// Since when there is no session.
+    connecting: Option<Instant>,
+    /// Deliveries are wanted.
+    consuming: bool,
+    /// The broker has given us a delivery: we are the one that it lets consume.
+    active: bool,
+    /// As the broker counted it last, in this session.
+    queue: Option<QueueCount>,
+}
+
+impl Condition {
+    /// `limit` is how long events may be in hand without a sign of progress.
+    pub(super) fn new(limit: Duration, quota: u32, now: Instant) -> Condition {
+        Condition {
+            limit,
+            quota,
+            share: 1,
+            sign: now,
+            starving: None,
+            connecting: Some(now),
+            consuming: true,
+            active: false,
+            queue: None,
+        }
+    }
+
+    pub(super) fn opened(&mut self, share: u32) {
+        self.connecting = None;
+        self.share = share;
+    }
+
+    pub(super) fn lost(&mut self, now: Instant) {
+        self.connecting.get_or_insert(now);
+        self.starving = None;
+        self.active = false;
+        self.queue = None;
+    }
+
+    pub(super) fn consume(&mut self, wanted: bool) {
+        self.consuming = wanted;
+        self.starving = None;
+        self.active = false;
+    }
+
+    /// A delivery came; `idle` when nothing was in hand before.
+    pub(super) fn delivered(&mut self, idle: bool, now: Instant) {
+        self.starving = None;
+        self.active = true;
+        if idle {
+            self.sign = now;
+        }
+    }
+
+    /// The broker has counted the queue; `idle` when nothing is in hand. Tells whether the quota is shared by
+    /// another number of workers than before.
+    pub(super) fn counted(&mut self, queue: QueueCount, idle: bool, now: Instant) -> bool {
+        let changed = std::mem::replace(&mut self.share, queue.share) != queue.share;
+        self.queue = Some(queue);
+        let starving = self.consuming && !self.stands_by() && queue.ready > 0 && idle;
+        self.starving = starving.then(|| self.starving.unwrap_or(now));
+        changed
+    }
+
+    /// An event was acknowledged, a call has ended, or a pause has.
+    pub(super) fn progress(&mut self, now: Instant) {
+        self.sign = now;
+    }
+
+    /// What the worker is doing. `oldest` is the time of the oldest event in hand.
+    pub(super) fn view(&self, now: Instant, engine: Status, oldest: Option<SystemTime>) -> View {
+        let in_hand = engine.unsettled_deliveries;
+        let since_progress = match in_hand {
+            0 => Duration::ZERO,
+            _ => now.saturating_duration_since(self.sign),
+        };
+        let oldest = oldest.and_then(|time| time.elapsed().ok());
+        View {
+            state: self.state(&engine),
+            stall: self.stall(in_hand, engine.paused.is_some(), now),
+            oldest_event: oldest.unwrap_or_default(),
+            since_progress,
+            limit_calls_per_second: f64::from(self.quota) / f64::from(self.share.max(1)),
+            queue: self.queue,
+            engine,
+        }
+    }
+
+    fn state(&self, engine: &Status) -> State {
+        match engine.paused {
+            _ if engine.draining => State::Draining,
+            _ if self.connecting.is_some() => State::Connecting,
+            Some(reason) => State::Paused(reason),
+            None if self.stands_by() => State::Standby,
+            None => State::Consuming,
+        }
+    }
+
+    /// Whether another worker may be the one that the broker gives the queue to.
+    fn stands_by(&self) -> bool {
+        self.share == 1 && !self.active
+    }
+
+    /// What does not get on at `now`. Where nothing is in hand, nothing can be settled; `paused` says that
+    /// the worker knows why it settles nothing.
+    fn stall(&self, in_hand: usize, paused: bool, now: Instant) -> Option<Stall> {
+        if let Some(connecting) = self.connecting {
+            let since = now.saturating_duration_since(connecting);
+            return (since >= CONNECTING_LIMIT).then_some(Stall::Connecting(since));
+        }
+        if paused {
+            return None;
+        }
+        if let Some(starving) = self.starving {
+            let since = now.saturating_duration_since(starving);
+            return (since >= self.limit).then_some(Stall::Receiving(since));
+        }
+        let since = now.saturating_duration_since(self.sign);
+        (in_hand > 0 && since >= self.limit).then_some(Stall::Settling(since))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMIT: Duration = Duration::from_secs(300);
+    const HOUR: Duration = Duration::from_secs(3_600);
+
+    /// Connected, at a moment.
+    fn connected() -> (Condition, Instant) {
+        let now = Instant::now();
+        let mut condition = Condition::new(LIMIT, 100, now);
+        condition.opened(1);
+        (condition, now)
+    }
+
+    /// The broker counts messages that wait in the queue.
+    fn count(condition: &mut Condition, ready: u32, now: Instant) {
+        let queue = QueueCount {
+            ready,
+            consumers: 1,
+            share: 1,
+        };
+        condition.counted(queue, true, now);
+    }
+
+    #[test]
+    fn an_idle_hour_is_no_stall() {
+        let (mut condition, now) = connected();
+        for second in 0..3_600 {
+            let now = now + Duration::from_secs(second);
+            count(&mut condition, 0, now);
+            assert_eq!(condition.stall(0, false, now), None);
+        }
+        // And the first event after it has all its time.
+        condition.delivered(true, now + HOUR);
+        assert_eq!(condition.stall(1, false, now + HOUR), None);
+        assert_eq!(
+            condition.stall(1, false, now + HOUR + LIMIT),
+            Some(Stall::Settling(LIMIT))
+        );
+    }
+
+    #[test]
+    fn events_in_hand_without_a_sign_are_a_stall_and_more_deliveries_are_no_sign() {
+        let (mut condition, now) = connected();
+        condition.delivered(true, now);
+        condition.delivered(false, now + LIMIT / 2);
+        assert_eq!(condition.stall(2, false, now + LIMIT / 2), None);
+        assert_eq!(
+            condition.stall(2, false, now + LIMIT),
+            Some(Stall::Settling(LIMIT))
+        );
+        condition.progress(now + LIMIT);
+        assert_eq!(condition.stall(1, false, now + LIMIT), None);
+    }
+
+    #[test]
+    fn a_pause_is_no_stall_however_long_and_its_end_gives_new_time() {
+        let (mut condition, now) = connected();
+        condition.delivered(true, now);
+        assert_eq!(condition.stall(1, true, now + 24 * HOUR), None);
+        condition.progress(now + 24 * HOUR);
+        assert_eq!(condition.stall(1, false, now + 24 * HOUR), None);
+    }
+
+    #[test]
+    fn messages_that_wait_for_us_and_do_not_come_are_a_stall() {
+        let (mut condition, now) = connected();
+        condition.delivered(true, now);
+        count(&mut condition, 1, now);
+        count(&mut condition, 1, now + LIMIT);
+        let stall = condition.stall(0, false, now + LIMIT);
+        assert_eq!(stall, Some(Stall::Receiving(LIMIT)));
+        condition.delivered(true, now + LIMIT);
+        assert_eq!(condition.stall(1, false, now + LIMIT), None);
+    }
+
+    #[test]
+    fn looking_for_the_broker_is_no_stall_within_its_bound() {
+        let (mut condition, now) = connected();
+        condition.delivered(true, now);
+        condition.lost(now);
+        condition.lost(now + LIMIT);
+        assert_eq!(condition.stall(0, false, now + 2 * LIMIT), None);
+        let stall = condition.stall(0, false, now + CONNECTING_LIMIT);
+        assert_eq!(stall, Some(Stall::Connecting(CONNECTING_LIMIT)));
+        condition.opened(1);
+        assert_eq!(condition.stall(0, false, now + CONNECTING_LIMIT), None);
+    }
+
+    #[test]
+    fn a_call_that_ended_is_progress_though_nothing_was_acknowledged() {
+        let (mut condition, now) = connected();
+        condition.delivered(true, now);
+        for calls in 1..100 {
+            let now = now + calls * LIMIT / 2;
+            condition.progress(now);
+            assert_eq!(condition.stall(1, false, now + LIMIT / 2), None);
+        }
+    }
+
+    #[test]
+    fn messages_are_not_waited_for_while_another_worker_may_have_the_queue_or_none_are_wanted() {
+        let (mut condition, now) = connected();
+        let unheeded = |condition: &mut Condition| {
+            count(condition, 1, now);
+            condition.stall(0, false, now + 2 * LIMIT)
+        };
+        assert_eq!(unheeded(&mut condition), None);
+        condition.delivered(true, now);
+        assert_eq!(unheeded(&mut condition), Some(Stall::Receiving(2 * LIMIT)));
+        condition.consume(false);
+        assert_eq!(unheeded(&mut condition), None);
+        condition.consume(true);
+        assert_eq!(unheeded(&mut condition), None);
+    }
+}
