@@ -19,7 +19,7 @@ use std::time::SystemTime;
 pub use key::EventKey;
 pub use user_id::{InvalidUserId, UserId};
 
-use body::Body;
+use body::{Body, Outline};
 use ids::Ids;
 
 /// What this module needs of one AMQP message, borrowed from it.
@@ -121,7 +121,7 @@ pub enum Malformed {
 /// Reads one message.
 ///
 /// The type is judged before anything else of the event, so that other events on the same queue
-/// may have any shape. A body that is no JSON object has no type of its own: the AMQP property
+/// may have any shape: nothing makes an event malformed whose type is not acted on. A body that is no JSON object has no type of its own: the AMQP property
 /// `type`, else the routing key, then tells whether it should have been an event of ours.
 pub fn decode(message: &Message<'_>, rules: &Rules) -> Decoded {
     read(message, rules).unwrap_or_else(Decoded::Malformed)
@@ -140,17 +140,28 @@ fn read(message: &Message<'_>, rules: &Rules) -> Result<Decoded, Malformed> {
     if text.is_empty() || text == b"null" {
         return Ok(Decoded::NotForUs(NotForUs::Tombstone));
     }
+    let may_be_plain = rules.format != Format::CloudEvents && !structured;
     if is_encoded(message) {
+        // A type inside would be the one that counts, so the routing key decides nothing here.
+        let kind = message.kind.filter(|kind| !kind.is_empty());
+        if may_be_plain && kind.is_some_and(|kind| !rules.act_on(kind)) {
+            return Ok(Decoded::NotForUs(NotForUs::ForeignType));
+        }
         return Err(Malformed::Encoded);
     }
     if !body::is_object(text) {
-        let may_be_plain = rules.format != Format::CloudEvents && !structured;
         if may_be_plain && !rules.act_on(plain::outer_kind(message)) {
             return Ok(Decoded::NotForUs(NotForUs::ForeignType));
         }
         return Err(Malformed::NotAnObject);
     }
-    let body = Body::parse(text)?;
+    let body = match Body::parse(text) {
+        Ok(body) => body,
+        Err(_) if is_foreign(&Outline::read(text), message, rules, may_be_plain) => {
+            return Ok(Decoded::NotForUs(NotForUs::ForeignType));
+        }
+        Err(why) => return Err(why),
+    };
     let is_cloud_event = match rules.format {
         Format::Auto => structured || body.specversion.is_present(),
         Format::Plain => false,
@@ -161,6 +172,18 @@ fn read(message: &Message<'_>, rules: &Rules) -> Result<Decoded, Malformed> {
     } else {
         plain::event(body, message, rules)
     }
+}
+
+/// Whether a body that cannot be read is certainly none of ours.
+fn is_foreign(outline: &Outline, message: &Message<'_>, rules: &Rules, may_be_plain: bool) -> bool {
+    if outline.is_ill_typed {
+        return false;
+    }
+    if outline.kinds.is_empty() {
+        let is_plain = may_be_plain && (rules.format == Format::Plain || !outline.has_specversion);
+        return is_plain && outline.is_whole && !rules.act_on(plain::outer_kind(message));
+    }
+    !outline.kinds.iter().any(|kind| rules.act_on(kind))
 }
 
 /// Some libraries write the character set where the content encoding belongs.

@@ -54,6 +54,57 @@ fn why(error: serde_json::Error) -> Malformed {
     }
 }
 
+/// What can still be told of a body that cannot be read as an event: its type. It may be one that is not acted on,
+/// and then nothing else of the body matters.
+#[derive(Default)]
+pub(super) struct Outline {
+    /// Every text that the body gives as its type.
+    pub(super) kinds: Vec<String>,
+    /// It gives something else as its type.
+    pub(super) is_ill_typed: bool,
+    pub(super) has_specversion: bool,
+    /// It was read to its end, so that it has no other type.
+    pub(super) is_whole: bool,
+}
+
+impl Outline {
+    pub(super) fn read(text: &[u8]) -> Outline {
+        let text = String::from_utf8_lossy(text);
+        let mut outline = Outline::default();
+        let mut json = serde_json::Deserializer::from_str(&text);
+        outline.is_whole = (&mut json).deserialize_map(&mut outline).is_ok() && json.end().is_ok();
+        outline
+    }
+}
+
+impl<'de> Visitor<'de> for &mut Outline {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<(), A::Error> {
+        while let Some(name) = object.next_key::<Cow<'de, str>>()? {
+            match name.as_ref() {
+                "type" => match object.next_value()? {
+                    Scalar::Text(kind) => self.kinds.push(kind.into_owned()),
+                    Scalar::Absent => {}
+                    Scalar::Number(_) | Scalar::Other => self.is_ill_typed = true,
+                },
+                "specversion" => {
+                    self.has_specversion = true;
+                    object.next_value::<IgnoredAny>()?;
+                }
+                _ => {
+                    object.next_value::<IgnoredAny>()?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
 /// Cuts off the byte order mark and the white space that surround a JSON text.
 pub(super) fn trim(text: &[u8]) -> &[u8] {
     text.strip_prefix(b"\xef\xbb\xbf")

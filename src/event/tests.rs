@@ -163,9 +163,78 @@ fn a_foreign_event_may_have_any_shape() {
         r#"{"user_id":{"x":1},"user_ids":1.5,"type":"order.created"}"#,
         r#"{"type":"order.created","id":[],"time":{},"data":[1],"data_base64":7}"#,
         r#"{"specversion":"0.3","type":"order.created"}"#,
+        r#"{"type":"order.created","id":1,"id":2}"#,
+        r#"{"id":1,"id":2,"type":"order.created"}"#,
+        r#"{"type":"order.created","type":"order.changed"}"#,
+        r#"{"type":"order.created","user_id":"a","user_id":"b","time":1,"time":2}"#,
+        r#"{"type":"order.created","data":{"user_id":"a","user_id":"b"}}"#,
+        r#"{"specversion":"1.0","type":"order.created","data":{"userId":"a","userId":"b"}}"#,
+        r#"{"specversion":"1.0","specversion":"1.0","type":"order.created"}"#,
+        r#"{"id":"\ud800","type":"order.created"}"#,
+        r#"{"time":1e999,"type":"order.created"}"#,
+        r#"{"type":"order.created","user_ids":[{"id":"a"},[["b"]],null,1e999]}"#,
+        r#"{"type":"order.created","id":{"user_id":{"user_id":[]}}}"#,
     ] {
-        assert_eq!(decode_auto(&message(body.as_bytes())), FOREIGN, "{body}");
+        for format in [Format::Auto, Format::Plain, Format::CloudEvents] {
+            let decoded = decode(&message(body.as_bytes()), &rules(format));
+            assert_eq!(decoded, FOREIGN, "{format:?}: {body}");
+        }
     }
+}
+
+#[test]
+fn a_foreign_event_may_be_deep_or_not_utf_8_or_end_too_early() {
+    let deep = |field: &str| {
+        let (open, close) = ("[".repeat(10_000), "]".repeat(10_000));
+        format!(r#"{{"{field}":{open}{close},"id":1,"id":2,"type":"order.created"}}"#).into_bytes()
+    };
+    for body in [
+        deep("user_ids"),
+        deep("id"),
+        deep("data"),
+        deep("other"),
+        b"{\"id\":\"\xff\",\"type\":\"order.created\"}".to_vec(),
+        b"{\"\xff\":1,\"type\":\"order.created\"}".to_vec(),
+        br#"{"type":"order.created","user_id":"a""#.to_vec(),
+        br#"{"type":"order.created"} {}"#.to_vec(),
+    ] {
+        let text = String::from_utf8_lossy(&body);
+        assert_eq!(decode_auto(&message(&body)), FOREIGN, "{text}");
+    }
+}
+
+#[test]
+fn a_repeated_field_counts_where_the_type_outside_of_the_body_is_ours() {
+    let body = br#"{"user_id":"a","user_id":"b"}"#;
+    assert_eq!(
+        decode_auto(&message(body)),
+        malformed(Malformed::RepeatedField)
+    );
+    for foreign in [
+        Message {
+            kind: Some("order.created"),
+            ..message(body)
+        },
+        Message {
+            routing_key: "order.created",
+            ..message(body)
+        },
+    ] {
+        assert_eq!(decode_auto(&foreign), FOREIGN);
+        // The type of a CloudEvent is nowhere else.
+        assert_eq!(
+            decode(&foreign, &rules(Format::CloudEvents)),
+            malformed(Malformed::RepeatedField)
+        );
+    }
+    let cloud_event = Message {
+        routing_key: "order.created",
+        ..message(br#"{"specversion":"1.0","id":1,"id":2}"#)
+    };
+    assert_eq!(
+        decode_auto(&cloud_event),
+        malformed(Malformed::RepeatedField)
+    );
 }
 
 #[test]
@@ -235,6 +304,7 @@ fn a_right_typed_event_without_readable_users_is_malformed() {
             r#","type":"user.created","user_id":"b""#,
             Malformed::RepeatedField,
         ),
+        (r#","type":5,"user_id":"b""#, Malformed::RepeatedField),
     ] {
         let body = format!(r#"{{"type":"user.deleted"{fields}}}"#);
         assert_eq!(
@@ -287,6 +357,24 @@ fn an_encoded_body_is_malformed_and_a_character_set_is_no_encoding() {
                 (malformed(Malformed::Encoded), false),
                 "{encoding}"
             ),
+        }
+        let foreign = Message {
+            kind: Some("order.created"),
+            ..message
+        };
+        let by_routing_key = Message {
+            kind: None,
+            routing_key: "accounts",
+            ..foreign
+        };
+        if !readable {
+            assert_eq!(decode_auto(&foreign), FOREIGN, "{encoding}");
+            // Its body may say that it is ours.
+            assert_eq!(
+                decode_auto(&by_routing_key),
+                malformed(Malformed::Encoded),
+                "{encoding}"
+            );
         }
     }
 }

@@ -146,6 +146,11 @@ fn an_unreadable_binary_event_says_why() {
     for (attributes, body, expected) in [
         (&[version, ("type", "order.created")][..], "{", FOREIGN),
         (
+            &[("specversion", "x"), ("type", "order.created")],
+            r#"{"user_id":"a","user_id":[1.5]}"#,
+            FOREIGN,
+        ),
+        (
             &[("specversion", "0.3"), ours],
             "",
             malformed(Malformed::SpecVersion),
