@@ -1,5 +1,6 @@
 //! Broker sessions against a real RabbitMQ: what they promise through every kind of loss.
 
+mod consuming;
 mod deliveries;
 mod harness;
 mod letters;
