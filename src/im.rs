@@ -163,6 +163,12 @@ impl Client {
         self.call(&self.0.probe, body, &[]).await
     }
 
+    /// Asks the API for the tags of this user, which changes nothing.
+    pub async fn probe_user(&self, user: UserId) -> Reply {
+        let body = wire::request(std::iter::once(user.as_str()));
+        self.call(&self.0.probe, body, &[user]).await
+    }
+
     /// Drops the UserSig; the next call reads the secret again and makes a new one.
     pub fn renew_user_sig(&self) {
         self.0.signer.renew();

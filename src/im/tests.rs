@@ -203,6 +203,24 @@ async fn the_probe_asks_for_the_tags_of_the_admin_itself() {
 }
 
 #[tokio::test]
+async fn the_probe_of_a_user_asks_for_its_tags_and_says_whether_it_is_unknown() {
+    let api = Api::answering(ok(
+        r#"{"ActionStatus":"OK","ErrorCode":0,"ErrorList":[{"To_Account":"bob","ErrorCode":70107}]}"#,
+    ))
+    .await;
+    let [_, bob] = alice_and_bob();
+    let failed = vec![(bob, 70107)];
+    let strangers = 0;
+    assert_eq!(
+        api.client().probe_user(bob).await,
+        Reply::Done { failed, strangers }
+    );
+    let [request] = api.requests().try_into().ok().unwrap();
+    assert_eq!(request.url.path(), "/v4/all_member_push/im_get_tag");
+    assert_eq!(request.body, r#"{"To_Account":["bob"]}"#);
+}
+
+#[tokio::test]
 async fn a_refusal_and_a_partial_success_are_told_by_their_codes() {
     let api = Api::answering(ok(
         r#"{"ActionStatus":"FAIL","ErrorInfo":"no","ErrorCode":90009}"#,

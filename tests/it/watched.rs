@@ -259,6 +259,32 @@ async fn a_worker_that_holds_events_and_settles_none_is_not_live() {
 }
 
 #[tokio::test]
+async fn a_worker_that_works_at_one_large_event_is_live_though_it_settles_nothing() {
+    let mut stage = Stage::new().await;
+    stage.set("ADMIN__STALL_LIMIT", "1500ms");
+    stage.set("IM__REQUEST_TIMEOUT", "1s");
+    stage.set("IM__CONNECT_TIMEOUT", "1s");
+    stage.set("IM__CALLS_PER_SECOND", 2);
+    stage.set("WINDOW__MAX_IDS", 1);
+    let users: Vec<usize> = (0..12).collect();
+    stage.import(users.iter().copied());
+    let worker = stage.worker().await;
+    let watcher = Watcher::new(&worker.inquirer).await;
+    stage.publish([deleted(&users)]).await;
+    let mut oldest = 0.0_f64;
+    eventually(PATIENCE, "the event is settled", async || {
+        assert_eq!(watcher.ask("/livez").await, (200, "live\n".to_owned()));
+        let metrics = watcher.metrics().await;
+        oldest = oldest.max(metrics.value("tagsweep_oldest_event_seconds"));
+        let acknowledged = metrics.value(r#"tagsweep_events_total{result="acknowledged"}"#);
+        (acknowledged == 1.0).then_some(())
+    })
+    .await;
+    assert!(oldest > 3.0, "it took {oldest} s, and the limit is 1.5 s");
+    stage.finish(worker).await;
+}
+
+#[tokio::test]
 async fn a_standby_is_ready_and_takes_over() {
     let stage = Stage::new().await;
     stage.import(0..2);

@@ -2,6 +2,7 @@
 
 use std::io::Write;
 
+use im_simulator::UnknownAccounts;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
@@ -45,12 +46,13 @@ async fn check_finds_a_sound_stage_sound_and_changes_nothing_there() {
         "bindings",
         "dead-letter route",
         "API and UserSig",
+        "control user",
         "clock",
     ] {
         assert_eq!(line(&ended, what).0, "ok", "{ended:?}");
     }
     // One line each, and the details in one column.
-    assert_eq!(ended.stdout.lines().count(), 7, "{ended:?}");
+    assert_eq!(ended.stdout.lines().count(), 8, "{ended:?}");
     assert!(
         ended
             .stdout
@@ -64,7 +66,7 @@ async fn check_finds_a_sound_stage_sound_and_changes_nothing_there() {
     assert_eq!(json.code, Some(0));
     let findings = json.json();
     let findings = findings.as_array().unwrap();
-    assert_eq!(findings.len(), 7);
+    assert_eq!(findings.len(), 8);
     assert!(findings.iter().all(|finding| finding["outcome"] == "ok"));
 }
 
@@ -127,6 +129,26 @@ async fn check_names_the_mend_of_what_is_wrong_and_ends_with_1() {
             .count()
             > 0
     );
+}
+
+#[tokio::test]
+async fn check_warns_of_a_control_user_that_is_no_account_where_the_api_says_so() {
+    let stage = Stage::new().await;
+    for (unknown, expected) in [
+        (UnknownAccounts::Ignore, "ok"),
+        (UnknownAccounts::ErrorList, "warn"),
+        (UnknownAccounts::FailAll, "warn"),
+    ] {
+        stage.simulator.set_unknown_accounts(unknown);
+        let ended = stage.program("check").run().await;
+        let (outcome, detail) = line(&ended, "control user");
+        assert_eq!(outcome, expected, "{ended:?}");
+        assert_eq!(detail.contains("account_import"), expected == "warn");
+        assert_eq!(ended.code, Some(0), "{ended:?}");
+    }
+    stage.simulator.set_tags("tagsweep-control", &[]);
+    let ended = stage.program("check").run().await;
+    assert_eq!(line(&ended, "control user").0, "ok", "{ended:?}");
 }
 
 /// An API whose clock stands, on the last second of 1999.

@@ -159,7 +159,7 @@ impl Meters {
                 of,
                 Gauge::new(
                     "tagsweep_last_progress_timestamp_seconds",
-                    "Unix time of the last sign of progress: an acknowledgement, or nothing in hand.",
+                    "Unix time of the last sign of progress: a finished call, an acknowledgement, or nothing in hand.",
                 ),
             ),
             calls_per_second: register(
