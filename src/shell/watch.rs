@@ -32,7 +32,6 @@ pub(crate) struct Watch {
 
 /// The run, and the calls.
 impl Watch {
-    /// Says that the worker has started.
     pub(super) fn new(
         settings: &Settings,
         traces: Option<&Traces>,
@@ -100,7 +99,7 @@ impl Watch {
         self.condition.view(now, engine, oldest)
     }
 
-    pub(super) fn metrics(&mut self, view: &View) -> String {
+    pub(super) fn metrics(&self, view: &View) -> String {
         self.meters.written(view)
     }
 }
@@ -110,7 +109,7 @@ impl Watch {
     /// `idle` says that no delivery is in hand.
     pub(crate) fn broker(&mut self, now: Instant, event: &rabbitmq::Event, idle: bool) {
         use rabbitmq::Event;
-        report::broker_event(event);
+        report::broker_event(event, self.condition.is_consuming());
         match event {
             Event::Opened { share, .. } => {
                 self.condition.opened(*share);

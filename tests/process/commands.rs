@@ -33,6 +33,7 @@ fn assert_fails(ended: &Ended, what: &str, mend: &str) {
 #[tokio::test]
 async fn check_finds_a_sound_stage_sound_and_changes_nothing_there() {
     let stage = Stage::new().await;
+    stage.simulator.set_tags("tagsweep-control", &[]);
     let ended = stage.program("check").run().await;
     assert_eq!(
         (ended.code, ended.stderr.as_str()),

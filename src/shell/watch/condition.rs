@@ -122,6 +122,10 @@ impl Condition {
         self.active = false;
     }
 
+    pub(super) fn is_consuming(&self) -> bool {
+        self.consuming
+    }
+
     /// A delivery came; `idle` when nothing was in hand before.
     pub(super) fn delivered(&mut self, idle: bool, now: Instant) {
         self.starving = None;

@@ -30,8 +30,6 @@ const WINDOW_IDS: &[f64] = &[1.0, 2.0, 5.0, 10.0, 25.0, 50.0, 75.0, 99.0, 100.0]
 
 pub(super) struct Meters {
     registry: Registry,
-    /// What the counters of totals say already.
-    told: Tally,
     events: IntCounterVec,
     users: IntCounterVec,
     dead_letters: IntCounterVec,
@@ -62,7 +60,6 @@ impl Meters {
         let registry = Registry::new();
         let of = &registry;
         let meters = Meters {
-            told: Tally::default(),
             events: counters(
                 of,
                 "tagsweep_events_total",
@@ -120,25 +117,17 @@ impl Meters {
                     "Broker sessions that were opened.",
                 ),
             ),
-            state: register(
+            state: gauges(
                 of,
-                IntGaugeVec::new(
-                    Opts::new(
-                        "tagsweep_state",
-                        "1 for what the worker is doing, 0 for the rest.",
-                    ),
-                    &["state"],
-                ),
+                "tagsweep_state",
+                "1 for what the worker is doing, 0 for the rest.",
+                &["state"],
             ),
-            pause_reason: register(
+            pause_reason: gauges(
                 of,
-                IntGaugeVec::new(
-                    Opts::new(
-                        "tagsweep_pause_reason",
-                        "1 for the class of error codes that the worker pauses for.",
-                    ),
-                    &["class"],
-                ),
+                "tagsweep_pause_reason",
+                "1 for the class of error codes that the worker pauses for.",
+                &["class"],
             ),
             live: gauge(
                 of,
@@ -176,25 +165,17 @@ impl Meters {
                     "This worker's share of im.calls_per_second.",
                 ),
             ),
-            queue_ready_messages: register(
+            queue_ready_messages: gauges(
                 of,
-                IntGaugeVec::new(
-                    Opts::new(
-                        "tagsweep_queue_ready_messages",
-                        "Messages in the queue that are not delivered to anybody, as the broker counts them every three seconds.",
-                    ),
-                    &[],
-                ),
+                "tagsweep_queue_ready_messages",
+                "Messages in the queue that are not delivered to anybody, as the broker counts them every three seconds.",
+                &[],
             ),
-            queue_consumers: register(
+            queue_consumers: gauges(
                 of,
-                IntGaugeVec::new(
-                    Opts::new(
-                        "tagsweep_queue_consumers",
-                        "Consumers of the queue, as the broker counts them every three seconds.",
-                    ),
-                    &[],
-                ),
+                "tagsweep_queue_consumers",
+                "Consumers of the queue, as the broker counts them every three seconds.",
+                &[],
             ),
             registry: registry.clone(),
         };
@@ -240,7 +221,7 @@ impl Meters {
     }
 
     /// All metrics in Prometheus' text format.
-    pub(super) fn written(&mut self, view: &View) -> String {
+    pub(super) fn written(&self, view: &View) -> String {
         self.tell_totals(&view.engine.tally);
         self.tell_state(view);
         let families = self.registry.gather();
@@ -249,54 +230,26 @@ impl Meters {
             .unwrap_or_default()
     }
 
-    fn tell_totals(&mut self, tally: &Tally) {
-        let told = std::mem::replace(&mut self.told, *tally);
-        for (result, total, told) in [
-            ("accepted", tally.events_accepted, told.events_accepted),
-            ("ignored", tally.events_ignored, told.events_ignored),
-            (
-                "acknowledged",
-                tally.events_acknowledged,
-                told.events_acknowledged,
-            ),
-            (
-                "dead_lettered",
-                tally.events_dead_lettered,
-                told.events_dead_lettered,
-            ),
-            (
-                "remembered",
-                tally.events_remembered,
-                told.events_remembered,
-            ),
-            (
-                "handed_back",
-                tally.events_handed_back,
-                told.events_handed_back,
-            ),
+    fn tell_totals(&self, tally: &Tally) {
+        for (result, total) in [
+            ("accepted", tally.events_accepted),
+            ("ignored", tally.events_ignored),
+            ("acknowledged", tally.events_acknowledged),
+            ("dead_lettered", tally.events_dead_lettered),
+            ("remembered", tally.events_remembered),
+            ("handed_back", tally.events_handed_back),
         ] {
-            self.events
-                .with_label_values(&[result])
-                .inc_by(total - told);
+            set(&self.events, result, total);
         }
-        for (outcome, total, told) in [
-            ("cleared", tally.users_cleared, told.users_cleared),
-            ("missing", tally.users_missing, told.users_missing),
-            (
-                "dead_lettered",
-                tally.users_dead_lettered,
-                told.users_dead_lettered,
-            ),
+        for (outcome, total) in [
+            ("cleared", tally.users_cleared),
+            ("missing", tally.users_missing),
+            ("dead_lettered", tally.users_dead_lettered),
         ] {
-            self.users
-                .with_label_values(&[outcome])
-                .inc_by(total - told);
+            set(&self.users, outcome, total);
         }
         for reason in Reason::ALL {
-            let count = tally.letters.of(reason) - told.letters.of(reason);
-            self.dead_letters
-                .with_label_values(&[reason.name()])
-                .inc_by(count);
+            set(&self.dead_letters, reason.name(), tally.letters.of(reason));
         }
     }
 
@@ -384,6 +337,17 @@ fn counters(registry: &Registry, name: &str, help: &str, label: &str) -> IntCoun
         registry,
         IntCounterVec::new(Opts::new(name, help), &[label]),
     )
+}
+
+/// Makes a counter say the engine's own total. It is read only afterwards, on the same thread.
+fn set(counters: &IntCounterVec, label: &str, total: u64) {
+    let counter = counters.with_label_values(&[label]);
+    counter.reset();
+    counter.inc_by(total);
+}
+
+fn gauges(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
+    register(registry, IntGaugeVec::new(Opts::new(name, help), labels))
 }
 
 fn gauge(registry: &Registry, name: &str, help: &str) -> IntGauge {

@@ -58,7 +58,8 @@ pub(super) fn ended(status: &Status) {
     );
 }
 
-pub(super) fn broker_event(event: &rabbitmq::Event) {
+/// `consuming` says whether deliveries are wanted.
+pub(super) fn broker_event(event: &rabbitmq::Event, consuming: bool) {
     use rabbitmq::Event;
     match event {
         Event::Opened {
@@ -66,17 +67,25 @@ pub(super) fn broker_event(event: &rabbitmq::Event) {
             share,
             warnings,
         } => {
-            tracing::info!(
-                session,
-                quota_shared_by = share,
-                "broker session open, consuming"
-            );
+            if consuming {
+                tracing::info!(
+                    session,
+                    quota_shared_by = share,
+                    "broker session open, consuming"
+                );
+            } else {
+                tracing::info!(
+                    session,
+                    quota_shared_by = share,
+                    "broker session open, not consuming until the API recovers"
+                );
+            }
             for warning in warnings {
                 tracing::warn!("{warning}");
             }
         }
         Event::NotOpened { reason, retry_in } => {
-            let retry_seconds = retry_in.as_secs_f64();
+            let retry_seconds = rounded(retry_in.as_secs_f64());
             tracing::warn!(%reason, retry_seconds, "no broker session, trying again");
         }
         Event::Lost {
@@ -84,7 +93,7 @@ pub(super) fn broker_event(event: &rabbitmq::Event) {
             reason,
             retry_in,
         } => {
-            let retry_seconds = retry_in.map(|wait| wait.as_secs_f64());
+            let retry_seconds = retry_in.map(|wait| rounded(wait.as_secs_f64()));
             tracing::warn!(session, %reason, retry_seconds, "broker session lost, what it held is delivered again");
         }
         Event::LetterRefused(_, reason) => {
@@ -206,13 +215,13 @@ impl Report {
             Notice::Resumed { after } => {
                 self.control_refused = false;
                 tracing::info!(
-                    paused_seconds = after.as_secs_f64(),
+                    paused_seconds = rounded(after.as_secs_f64()),
                     "the API works again, going on"
                 );
             }
             Notice::Throttled { calls_per_second } => {
                 tracing::warn!(
-                    calls_per_second,
+                    calls_per_second = rounded(calls_per_second),
                     "the API says that calls come too often, slowing down"
                 );
             }
@@ -252,7 +261,7 @@ impl Report {
             calls = status.tally.calls - before.calls,
             pending_ids = status.pending_ids,
             unsettled_deliveries = status.unsettled_deliveries,
-            calls_per_second = status.calls_per_second,
+            calls_per_second = rounded(status.calls_per_second),
             "progress"
         );
     }
