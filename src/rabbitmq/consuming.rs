@@ -64,6 +64,11 @@ impl Consuming {
         }
     }
 
+    /// Whether there is a consumer that gets deliveries, or will be.
+    pub(super) fn is_active(&self) -> bool {
+        self.prefetch > 0
+    }
+
     /// Asks for a prefetch; 0 is no consumer. Made true by [`poll_change`](Self::poll_change).
     pub(super) fn want(&mut self, prefetch: u16) {
         self.wanted = prefetch;

@@ -330,7 +330,13 @@ impl Session {
         self.counting = None;
         self.count.reset();
         match (counted, self.sharing) {
-            (Ok(counted), _) => Poll::Ready(Ok(Event::Counted(counted))),
+            (Ok(mut counted), _) => {
+                if !self.consuming.is_active() {
+                    // Our own probes count, and we may consume again before the next count.
+                    counted.share = self.sharing.among(counted.consumers + 1);
+                }
+                Poll::Ready(Ok(Event::Counted(counted)))
+            }
             // Only told, and worth no session: consuming shows by itself whether the queue is there.
             (Err(_), Sharing::SingleActiveConsumer) => {
                 cx.waker().wake_by_ref();

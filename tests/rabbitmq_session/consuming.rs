@@ -1,4 +1,4 @@
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tagsweep::rabbitmq::{Broker, Event, Settlement};
 use tokio::time::timeout;
@@ -14,6 +14,24 @@ async fn nothing_is_delivered(broker: &mut Broker) {
     assert!(delivery.is_err(), "{delivery:?}");
 }
 
+/// Stops consuming, and waits until the broker has answered what it was asked after that. Nothing is delivered
+/// until then.
+async fn stop(broker: &mut Broker) {
+    broker.consume(0);
+    let stopped = Instant::now();
+    let answered = async {
+        loop {
+            match broker.next().await {
+                Event::InTouch(since) if since > stopped => return,
+                Event::Counted(_) | Event::InTouch(_) => {}
+                event => panic!("{event:?} before the broker has answered"),
+            }
+        }
+    };
+    let answered = timeout(Duration::from_secs(60), answered).await;
+    answered.expect("the broker answers");
+}
+
 #[tokio::test]
 async fn after_consume_0_nothing_is_delivered_and_what_is_in_hand_can_be_settled() {
     let vhost = shared_vhost().await;
@@ -23,8 +41,7 @@ async fn after_consume_0_nothing_is_delivered_and_what_is_in_hand_can_be_settled
     publish_events(&channel, 3).await;
     let deliveries = delivered_many(&mut broker, 3).await;
 
-    broker.consume(0);
-    nothing_is_delivered(&mut broker).await;
+    stop(&mut broker).await;
     publish_events(&channel, 2).await;
     nothing_is_delivered(&mut broker).await;
     broker.settle(Settlement::UpTo(deliveries[1].tag));
@@ -45,8 +62,7 @@ async fn after_consume_0_another_worker_takes_the_queue_and_gives_it_back() {
 
     let mut other = Broker::new(options(vhost.url()));
     opened(&mut other).await;
-    broker.consume(0);
-    nothing_is_delivered(&mut broker).await;
+    stop(&mut broker).await;
     broker.settle(Settlement::HandBack(first.tag));
     let taken = tokio::select! {
         delivery = delivered(&mut other) => delivery,
@@ -72,8 +88,7 @@ async fn after_consume_n_at_most_n_are_unacknowledged_beside_the_older_ones() {
     publish_events(&channel, 2).await;
     let older = delivered_many(&mut broker, 2).await;
 
-    broker.consume(0);
-    nothing_is_delivered(&mut broker).await;
+    stop(&mut broker).await;
     publish_events(&channel, 9).await;
     broker.consume(3);
     let newer = delivered_many(&mut broker, 3).await;

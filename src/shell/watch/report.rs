@@ -289,3 +289,22 @@ fn meaning(code: Option<i64>) -> Option<&'static str> {
 fn rounded(number: f64) -> f64 {
     (number * 10.0).round() / 10.0
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refused_control_call_is_news_once_until_the_api_recovers() {
+        let mut report = Report::default();
+        let news = |report: &mut Report, class, trigger| !report.is_repetition(class, trigger);
+        assert!(!news(&mut report, Class::Missing, Trigger::Control));
+        assert!(news(&mut report, Class::Reject, Trigger::Control));
+        assert!(!news(&mut report, Class::Reject, Trigger::Control));
+        assert!(news(&mut report, Class::Reject, Trigger::Retry));
+        report.notice(Notice::Resumed {
+            after: std::time::Duration::from_secs(1),
+        });
+        assert!(news(&mut report, Class::Config, Trigger::Control));
+    }
+}
