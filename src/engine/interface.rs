@@ -102,9 +102,7 @@ pub enum Action {
     RenewUserSig,
     Settle(Settlement),
     /// Take at most so many deliveries at a time from now on; zero: stop consuming.
-    Consume {
-        prefetch: usize,
-    },
+    Consume { prefetch: usize },
     /// Publish this letter and answer with `LetterConfirmed` or `LetterRefused`.
     DeadLetter(Letter),
     /// Nothing to do but to tell.
