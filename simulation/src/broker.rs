@@ -16,16 +16,19 @@ pub struct Message {
     pub redelivered: bool,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Consumer {
+    /// The earliest of all is the active one. None: it is cancelled, but its session still holds deliveries.
+    since: Option<u64>,
+    prefetch: usize,
     next_tag: u64,
     unacked: BTreeMap<u64, (Message, Duration)>,
 }
 
 #[derive(Debug)]
 pub struct Broker {
-    prefetch: usize,
     requeue: Requeue,
+    next_consumer: u64,
     ready: VecDeque<Message>,
     consumers: BTreeMap<SessionId, Consumer>,
 }
@@ -35,10 +38,10 @@ pub struct Broker {
 pub type Settled = Result<Vec<usize>, String>;
 
 impl Broker {
-    pub fn new(prefetch: usize, requeue: Requeue) -> Broker {
+    pub fn new(requeue: Requeue) -> Broker {
         Broker {
-            prefetch,
             requeue,
+            next_consumer: 0,
             ready: VecDeque::new(),
             consumers: BTreeMap::new(),
         }
@@ -52,7 +55,22 @@ impl Broker {
     }
 
     pub fn open(&mut self, session: SessionId) {
-        self.consumers.insert(session, Consumer::default());
+        let consumer = Consumer {
+            since: None,
+            prefetch: 0,
+            next_tag: 0,
+            unacked: BTreeMap::new(),
+        };
+        self.consumers.insert(session, consumer);
+    }
+
+    /// The session's consumer, if it has one, is cancelled; with a prefetch it consumes anew, behind all others.
+    pub fn consume(&mut self, session: SessionId, prefetch: usize) {
+        if let Some(consumer) = self.consumers.get_mut(&session) {
+            self.next_consumer += 1;
+            consumer.since = (prefetch > 0).then_some(self.next_consumer);
+            consumer.prefetch = prefetch;
+        }
     }
 
     /// The session is over: all that it held comes back.
@@ -68,8 +86,9 @@ impl Broker {
 
     /// What is delivered next, to the consumer that came first: the session, the tag and the message.
     pub fn deliver(&mut self, now: Duration) -> Option<(SessionId, u64, Message)> {
-        let (session, consumer) = self.consumers.iter_mut().next()?;
-        if consumer.unacked.len() >= self.prefetch {
+        let consuming = self.consumers.iter_mut().filter(|(_, it)| it.since.is_some());
+        let (session, consumer) = consuming.min_by_key(|(_, it)| it.since)?;
+        if consumer.unacked.len() >= consumer.prefetch {
             return None;
         }
         let message = self.ready.pop_front()?;

@@ -1,9 +1,10 @@
 //! Simulation: the engine against a broker, an API, operators and a clock that have bad days, millions of
 //! steps a minute, everything drawn from a seed. Same seed, same run.
 //!
-//! [`plan`] says what happens in a run, [`world`] lets it happen between [`broker`], [`api`] and the engines,
-//! [`promises`] says what must hold meanwhile, and [`mod@shrink`] makes a plan that breaks one of them small
-//! enough to be read.
+//! [`plan`] says what happens in a run: who is bad, what the [`weather`] is, what comes in. [`world`] lets it
+//! happen between [`broker`], [`api`] and the engines. [`promises`] says what must hold of each user, [`account`]
+//! what it may cost altogether; both know only the facts of the plan and the contract, and none of the engine's
+//! rules. [`mod@shrink`] makes a plan that breaks a promise small enough to be read.
 
 // The very sources of the worker, compiled once more: here they are optimised in every build, and a change of
 // them costs seconds until it is simulated.
@@ -14,14 +15,19 @@ mod worker_sources {
 }
 pub use worker_sources::{engine, event};
 
+mod account;
 mod api;
 mod broker;
+mod codes;
+mod names;
 pub mod plan;
 mod promises;
 mod shrink;
 mod trace;
+mod weather;
 mod world;
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -42,35 +48,55 @@ pub fn run(plan: &Plan, trace: &mut Trace) -> Result<Summary, Violation> {
 
 /// Runs all seeds on all processors. The first failure, in order of seeds, is the one that is told.
 pub fn run_all(seeds: Range<u64>) -> Result<Summary, (u64, Violation)> {
-    let next = AtomicU64::new(seeds.start);
     let total = Mutex::new(Summary::default());
     let failed: Mutex<Option<(u64, Violation)>> = Mutex::new(None);
+    on_all_processors(seeds, |seed| {
+        match run(&Plan::from_seed(seed), &mut Trace::default()) {
+            Ok(summary) => lock(&total).add(&summary),
+            Err(violation) => {
+                let mut failed = lock(&failed);
+                if failed.as_ref().is_none_or(|(other, _)| seed < *other) {
+                    *failed = Some((seed, violation));
+                }
+            }
+        }
+        lock(&failed).is_none()
+    });
+    match failed.into_inner().unwrap_or_else(PoisonError::into_inner) {
+        Some(failure) => Err(failure),
+        None => Ok(total.into_inner().unwrap_or_else(PoisonError::into_inner)),
+    }
+}
+
+/// Runs all seeds to the end, and tells for each kind of broken promise the seeds that break it.
+pub fn count_failures(seeds: Range<u64>) -> BTreeMap<String, Vec<u64>> {
+    let failures: Mutex<BTreeMap<String, Vec<u64>>> = Mutex::new(BTreeMap::new());
+    on_all_processors(seeds, |seed| {
+        if let Err(violation) = run(&Plan::from_seed(seed), &mut Trace::default()) {
+            let kind = shrink::kind(&violation);
+            lock(&failures).entry(kind).or_default().push(seed);
+        }
+        true
+    });
+    failures.into_inner().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Plays each seed, until `play` says that it is enough.
+fn on_all_processors(seeds: Range<u64>, play: impl Fn(u64) -> bool + Sync) {
+    let next = AtomicU64::new(seeds.start);
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     std::thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| {
                 loop {
                     let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if seed >= seeds.end || lock(&failed).is_some() {
+                    if seed >= seeds.end || !play(seed) {
                         return;
-                    }
-                    match run(&Plan::from_seed(seed), &mut Trace::default()) {
-                        Ok(summary) => lock(&total).add(&summary),
-                        Err(violation) => {
-                            let mut failed = lock(&failed);
-                            if failed.as_ref().is_none_or(|(other, _)| seed < *other) {
-                                *failed = Some((seed, violation));
-                            }
-                        }
                     }
                 }
             });
         }
     });
-    match failed.into_inner().unwrap_or_else(PoisonError::into_inner) {
-        Some(failure) => Err(failure),
-        None => Ok(total.into_inner().unwrap_or_else(PoisonError::into_inner)),
-    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

@@ -16,6 +16,9 @@ struct Arguments {
     /// Only this one.
     #[arg(long, conflicts_with_all = ["seeds", "first"])]
     seed: Option<u64>,
+    /// Go on after a failure, and count the failures of each kind.
+    #[arg(long)]
+    count: bool,
     /// Tell the failing run as it is, and do not look for a shorter one.
     #[arg(long)]
     whole: bool,
@@ -26,12 +29,22 @@ fn main() -> ExitCode {
         seeds,
         first,
         seed,
+        count,
         whole,
     } = Arguments::parse();
     let seeds = seed.map_or(first..first + seeds, |seed| seed..seed + 1);
     // The engine's panics are caught and told as broken promises.
     std::panic::set_hook(Box::new(|_| {}));
     let started = Instant::now();
+    if count {
+        let failures = simulation::count_failures(seeds.clone());
+        for (kind, failed) in &failures {
+            let shown = &failed[..failed.len().min(8)];
+            println!("{:>6}  {kind}  (seeds {shown:?})", failed.len());
+        }
+        println!("{} seeds in {:.1} s", seeds.end - seeds.start, started.elapsed().as_secs_f64());
+        return if failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+    }
     match simulation::run_all(seeds.clone()) {
         Ok(total) => {
             let took = started.elapsed();

@@ -36,12 +36,17 @@ pub fn shrink(plan: Plan) -> Plan {
     }
 }
 
-/// The kind of failure, if the plan fails: its text without the numbers.
+/// The kind of failure, if the plan fails.
 fn failure(plan: &Plan) -> Option<String> {
     let violation = run(plan, &mut Trace::default()).err()?;
+    Some(kind(&violation))
+}
+
+/// The text of a violation without its numbers.
+pub fn kind(violation: &str) -> String {
     let words = violation.split_whitespace().take(10);
     let words = words.filter(|word| !word.contains(|letter: char| letter.is_ascii_digit()));
-    Some(words.collect::<Vec<_>>().join(" "))
+    words.collect::<Vec<_>>().join(" ")
 }
 
 fn size(plan: &Plan) -> usize {
@@ -95,8 +100,8 @@ pub fn describe(plan: &Plan) -> String {
     let settings = &plan.settings;
     lines.push(format!("  {settings:?}"));
     lines.push(format!(
-        "  latency {:?}, jitter {:?}, bad users {:?}",
-        plan.latency, plan.jitter, plan.bad
+        "  latency {:?}, jitter {:?}, trickle {:?}, control user {:?}, bad users that are named {:?}",
+        plan.latency, plan.jitter, plan.trickle, plan.control, plan.named_bad()
     ));
     lines.extend(plan.disturbances.iter().map(|it| format!("  {it:?}")));
     for publication in plan.publications.iter().take(10) {

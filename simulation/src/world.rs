@@ -14,17 +14,17 @@ use std::time::{Duration, Instant};
 use crate::engine::{Answer, LetterId, WindowId};
 use fastrand::Rng;
 
+use crate::account::Account;
 use crate::api::Api;
 use crate::broker::{Broker, Message, SessionId};
+use crate::names::AFTERWARDS;
 use crate::plan::{Body, LetterFate, Plan, Publication, ms, secs};
 use crate::trace::Trace;
 use wires::Session;
 use worker::Worker;
 
 /// More than any plan needs: whoever does so much is spinning.
-const MOST_STEPS: u64 = 500_000;
-/// Users that only the trickle of good events at the end names.
-const TRICKLE: std::ops::Range<u32> = 3_500..3_900;
+const MOST_STEPS: u64 = 4_000_000;
 
 /// A broken promise, in words.
 pub type Violation = String;
@@ -94,6 +94,10 @@ pub enum Happening {
     Settle {
         session: SessionId,
         frame: Frame,
+    },
+    Consume {
+        session: SessionId,
+        prefetch: usize,
     },
     LetterArrives {
         session: SessionId,
@@ -173,6 +177,9 @@ pub struct World<'p> {
     publications: Vec<Publication>,
     acknowledged: Vec<bool>,
     unacknowledged: usize,
+    /// Of those that the plan has.
+    planned: usize,
+    account: Account,
     /// When the plan is over and only the trickle goes on.
     calm: bool,
     summary: Summary,
@@ -227,9 +234,9 @@ impl<'p> World<'p> {
             now: Duration::ZERO,
             agenda: BinaryHeap::new(),
             next_entry: 0,
-            broker: Broker::new(settings.prefetch, plan.requeue),
+            broker: Broker::new(plan.requeue),
             broker_down_until: Duration::ZERO,
-            api: Api::new(settings.calls_per_second, plan.latency, plan.bad.clone()),
+            api: Api::new(plan),
             held_until: Duration::ZERO,
             letters: Vec::new(),
             workers: Vec::new(),
@@ -237,6 +244,8 @@ impl<'p> World<'p> {
             publications: plan.publications.clone(),
             acknowledged: vec![false; plan.publications.len()],
             unacknowledged: plan.publications.len(),
+            planned: plan.publications.len(),
+            account: Account::new(plan),
             calm: false,
             summary: Summary::default(),
             plan,
@@ -271,7 +280,7 @@ impl<'p> World<'p> {
             }
             self.happen(entry.happening)?;
             if self.calm && self.unacknowledged == 0 && self.broker.is_empty() {
-                return Ok(());
+                return self.account.close(self.now, self.plan);
             }
         }
         Err("nothing happens any more".to_owned())
@@ -296,6 +305,7 @@ impl<'p> World<'p> {
                 message,
             } => self.delivered(session, tag, message)?,
             Happening::Settle { session, frame } => self.settled(session, frame)?,
+            Happening::Consume { session, prefetch } => self.broker.consume(session, prefetch),
             Happening::LetterArrives { session, letter } => self.letter_arrives(session, letter),
             Happening::LetterAnswered {
                 session,
@@ -342,6 +352,7 @@ impl<'p> World<'p> {
         }
         self.summary.events += 1;
         self.publications[number].at = self.now;
+        self.account.published(&self.publications[number]);
         let users = self.publications[number].users.len();
         self.trace.line(self.now, || {
             format!("event {number} is published, with {users} users")
@@ -349,14 +360,14 @@ impl<'p> World<'p> {
         self.broker.publish(number);
     }
 
-    /// When everything planned is over, good events go on coming, until all others are settled.
+    /// When everything planned is over, good events go on coming until all of that is settled.
     fn trickle(&mut self) {
         self.calm = true;
-        if self.unacknowledged == 0 || !self.plan.trickle {
+        let Some(often) = self.plan.trickle.filter(|_| self.planned > 0) else {
             return;
-        }
+        };
         let number = self.publications.len();
-        let user = TRICKLE.start + (number as u32) % (TRICKLE.end - TRICKLE.start);
+        let user = AFTERWARDS.start + number as u32 % (AFTERWARDS.end - AFTERWARDS.start);
         self.publications.push(Publication {
             at: self.now,
             users: vec![user],
@@ -366,7 +377,7 @@ impl<'p> World<'p> {
         self.acknowledged.push(false);
         self.unacknowledged += 1;
         self.publish(number);
-        self.after(secs(20), Happening::Trickle);
+        self.after(often, Happening::Trickle);
     }
 
     /// The event that this one is: itself, or the one that it repeats.

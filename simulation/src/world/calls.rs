@@ -1,19 +1,19 @@
 //! Calls of the API: from the engine's wish over the wire, the API and its answer back to the engine.
 
-use std::collections::HashSet;
 use std::time::Duration;
 
-use crate::engine::{Answer, Input, WindowId};
+use crate::engine::{Answer, Input, Trigger, WindowId};
 use crate::event::UserId;
 
 use super::{Happening, Violation, World};
 use crate::broker::SessionId;
-use crate::plan::Weather;
+use crate::names::{CONTROL, number};
+use crate::weather::Weather;
 
 #[derive(Debug)]
 pub(super) struct Call {
     start: Duration,
-    users: Vec<UserId>,
+    users: Vec<u32>,
     user_sig: u32,
     weather: Option<Weather>,
     /// The session in which it was made.
@@ -25,16 +25,28 @@ impl World<'_> {
         &mut self,
         name: usize,
         window: WindowId,
-        users: Vec<UserId>,
+        users: &[UserId],
+        trigger: Trigger,
     ) -> Result<(), Violation> {
         let settings = &self.plan.settings;
-        let distinct: HashSet<UserId> = users.iter().copied().collect();
+        let users: Vec<u32> = users.iter().map(number).collect();
+        let mut distinct = users.clone();
+        distinct.sort_unstable();
+        distinct.dedup();
         if distinct.len() != users.len() || users.is_empty() || users.len() > settings.max_ids {
             return Err(format!(
                 "a call for {} users, {} of them distinct",
                 users.len(),
                 distinct.len()
             ));
+        }
+        if (trigger == Trigger::Control) != (users == [CONTROL]) || users.len() > 1 && users.contains(&CONTROL)
+        {
+            return Err(format!("a {} call for the wrong users", trigger.name()));
+        }
+        match trigger {
+            Trigger::Control => self.workers[name].control_calls.call(self.now)?,
+            _ => self.account.called(&users),
         }
         let weather = self.api.weather(self.now, &mut self.rng);
         let worker = &mut self.workers[name];
@@ -94,7 +106,7 @@ impl World<'_> {
         let free = self.now > self.held_until + self.plan.jitter;
         let session = call.and_then(|call| call.session);
         if free || session.is_some_and(|session| self.broker.knows(session)) {
-            self.api.count(self.now)?;
+            self.api.count(self.now, worker)?;
         }
         let Some(call) = call else {
             return Ok(());
@@ -135,9 +147,7 @@ impl World<'_> {
         self.trace.line(self.now, || {
             format!("worker {name}: window {} is answered {answer:?}", window.0)
         });
-        worker
-            .knowledge
-            .answered(self.now, call.start, &call.users, &answer);
+        worker.told.answered(call.start, &call.users, &answer);
         self.tell(name, Input::Answered { window, answer })
     }
 }

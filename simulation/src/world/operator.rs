@@ -14,7 +14,7 @@ impl World<'_> {
         self.trace
             .line(self.now, || format!("disturbance: {kind:?} for {lasts:?}"));
         match kind {
-            Kind::Api(weather, share) => self.api.set_weather(until, weather, share),
+            Kind::Api(weather, reach) => self.api.set_weather(until, weather, reach),
             Kind::Held => self.held_until = self.held_until.max(until),
             Kind::Letters(fate) => self.letters.push((until, fate)),
             Kind::UserSigExpires => self.api.user_sigs += 1,

@@ -52,9 +52,20 @@ impl World<'_> {
         });
         self.workers[worker].session = Some(session);
         self.broker.open(session);
+        self.consume(worker, self.workers[worker].prefetch);
         self.tell(worker, Input::Sharing { workers: 1 })?;
         self.ping(session);
         Ok(())
+    }
+
+    /// The worker consumes with this prefetch from now on, or not at all.
+    pub(super) fn consume(&mut self, worker: usize, prefetch: usize) {
+        self.workers[worker].prefetch = prefetch;
+        // Meanwhile the queue may have been another's.
+        self.workers[worker].consuming = None;
+        if let Some(session) = self.workers[worker].session {
+            self.send_to_broker(session, Happening::Consume { session, prefetch });
+        }
     }
 
     /// Sends out what the broker has for its consumers.
@@ -115,6 +126,9 @@ impl World<'_> {
         for publication in settled? {
             if !std::mem::replace(&mut self.acknowledged[publication], true) {
                 self.unacknowledged -= 1;
+                self.planned -= usize::from(publication < self.plan.publications.len());
+                let event = &self.publications[publication];
+                self.account.settled(self.now, publication, event, self.plan)?;
             }
         }
         Ok(())
@@ -170,7 +184,7 @@ impl World<'_> {
         }
         self.summary.letters += 1;
         let event = self.event(publication);
-        self.workers[worker].knowledge.confirmed(event, &sent);
+        self.workers[worker].told.confirmed(event, &sent);
         self.tell(worker, Input::LetterConfirmed(letter))
     }
 

@@ -10,9 +10,11 @@ use crate::event::{EventKey, UserId};
 
 use super::calls::Call;
 use super::{Frame, Happening, Violation, World};
+use crate::account::ControlCalls;
 use crate::broker::SessionId;
+use crate::names::user;
 use crate::plan::Body;
-use crate::promises::{Knowledge, most_pending, user};
+use crate::promises::Told;
 
 /// Actions at one moment: whoever has more is spinning.
 const MOST_ACTIONS: usize = 50_000;
@@ -32,7 +34,10 @@ pub(super) struct Worker {
     /// On their way to the broker, with the publication that each is about.
     pub letters: HashMap<LetterId, (usize, Letter)>,
     pub calls: HashMap<WindowId, Call>,
-    pub knowledge: Knowledge,
+    pub told: Told,
+    pub control_calls: ControlCalls,
+    /// How much it consumes at a time; zero: nothing.
+    pub prefetch: usize,
     pub user_sig: u32,
     pub draining: bool,
     /// It is to be started again when it has ended.
@@ -53,7 +58,9 @@ impl Worker {
             held: BTreeMap::new(),
             letters: HashMap::new(),
             calls: HashMap::new(),
-            knowledge: Knowledge::new(Duration::ZERO, settings),
+            told: Told::default(),
+            control_calls: ControlCalls::default(),
+            prefetch: settings.prefetch,
             user_sig: 0,
             draining: false,
             starts_again_after: None,
@@ -85,7 +92,6 @@ impl World<'_> {
         self.workers[name] = Worker {
             engine: Some(Engine::new(self.plan.settings.clone(), now)),
             life: self.workers[name].life + 1,
-            knowledge: Knowledge::new(self.now, &self.plan.settings),
             user_sig: self.api.user_sigs,
             frozen_until: self.workers[name].frozen_until,
             ..Worker::new(name, &self.plan.settings)
@@ -161,11 +167,16 @@ impl World<'_> {
     fn act(&mut self, worker: usize, action: Action) -> Result<(), Violation> {
         match action {
             Action::Decode(delivery) => self.decode(worker, delivery)?,
-            Action::Call { window, users, .. } => self.call(worker, window, users)?,
+            Action::Call {
+                window,
+                users,
+                trigger,
+            } => self.call(worker, window, &users, trigger)?,
             Action::RenewUserSig => self.workers[worker].user_sig = self.api.user_sigs,
             Action::Settle(settlement) => self.settle(worker, settlement)?,
             Action::DeadLetter(letter) => self.dead_letter(worker, letter)?,
-            Action::Consume { .. } | Action::Notice(_) => {}
+            Action::Consume { prefetch } => self.consume(worker, prefetch),
+            Action::Notice(_) => {}
         }
         Ok(())
     }
@@ -222,17 +233,18 @@ impl World<'_> {
             return Err(format!("{delivery:?} is settled, but not held"));
         }
         if let Frame::HandBack(_) = frame {
-            if self.plan.is_fair_weather() {
-                return Err("a delivery is handed back, though nothing stood in its way".to_owned());
+            let workers = self.workers.len();
+            for publication in std::mem::take(&mut done).into_values() {
+                self.account
+                    .handed_back(self.now, publication, workers, self.plan)?;
             }
-            done.clear();
         }
         for publication in done.into_values() {
             let event = self.event(publication);
             let since = self.publications[event].at;
             self.workers[name]
-                .knowledge
-                .may_acknowledge(event, &self.publications[publication], since)
+                .told
+                .may_acknowledge(event, &self.publications[publication], since, self.plan)
                 .map_err(|why| format!("event {publication} was {why}"))?;
         }
         self.send_to_broker(session, Happening::Settle { session, frame });
@@ -243,12 +255,9 @@ impl World<'_> {
         let worker = &mut self.workers[name];
         let held = worker.held.get(&letter.delivery);
         let publication = *held.ok_or("a letter is about a delivery that is not held")?;
-        worker.knowledge.may_dead_letter(
-            self.now,
-            &letter,
-            &self.publications[publication],
-            self.plan,
-        )?;
+        worker
+            .told
+            .may_dead_letter(&letter, &self.publications[publication], self.plan)?;
         let session = worker.session.ok_or("a letter is sent without a session")?;
         let id = letter.id;
         worker.letters.insert(id, (publication, letter));
@@ -269,7 +278,6 @@ impl World<'_> {
             return Ok(());
         };
         let status = engine.status(self.instant());
-        let settings = &self.plan.settings;
         if status.unsettled_deliveries > worker.held.len() {
             return Err(format!(
                 "{} deliveries are counted, {} held",
@@ -277,7 +285,7 @@ impl World<'_> {
                 worker.held.len()
             ));
         }
-        if status.pending_ids > most_pending(settings, self.plan) {
+        if status.pending_ids > self.plan.most_pending() {
             return Err(format!(
                 "{} IDs wait, more than there is room for",
                 status.pending_ids

@@ -1,0 +1,168 @@
+//! The promises about a whole run: how many calls it costs, how long good events wait, how often events go back.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use crate::names::LONG;
+use crate::plan::{Control, Plan, Publication, secs};
+
+/// What the world has counted.
+#[derive(Debug)]
+pub struct Account {
+    /// What the plan allows.
+    longest_wait: Duration,
+    long_outage: Option<(Duration, Duration)>,
+    /// Calls that each user was in, and events that named it. Kept where nothing is disturbed.
+    calls_of: Vec<u32>,
+    named: Vec<u32>,
+    /// Calls for real users.
+    calls: u64,
+    /// How often each publication went back to the queue.
+    returns: HashMap<usize, u32>,
+    /// Those of the long outage, if there is one.
+    returns_in_outage: HashMap<usize, u32>,
+}
+
+impl Account {
+    pub fn new(plan: &Plan) -> Account {
+        let users = if plan.is_undisturbed() { LONG.end as usize } else { 0 };
+        Account {
+            longest_wait: plan.longest_wait(),
+            long_outage: plan.long_outage(),
+            calls_of: vec![0; users],
+            named: vec![0; users],
+            calls: 0,
+            returns: HashMap::new(),
+            returns_in_outage: HashMap::new(),
+        }
+    }
+
+    pub fn published(&mut self, publication: &Publication) {
+        for user in &publication.users {
+            if let Some(named) = self.named.get_mut(*user as usize) {
+                *named += 1;
+            }
+        }
+    }
+
+    pub fn called(&mut self, users: &[u32]) {
+        self.calls += 1;
+        for user in users {
+            if let Some(calls) = self.calls_of.get_mut(*user as usize) {
+                *calls += 1;
+            }
+        }
+    }
+
+    /// An outage of any length costs an event few returns: one when it arrives just before, one when consuming
+    /// stops, and all that once more for a second worker.
+    pub fn handed_back(
+        &mut self,
+        now: Duration,
+        publication: usize,
+        workers: usize,
+        plan: &Plan,
+    ) -> Result<(), String> {
+        if plan.is_fair_weather() {
+            return Err("a delivery is handed back, though nothing stood in its way".to_owned());
+        }
+        *self.returns.entry(publication).or_default() += 1;
+        let Some((start, end)) = self.long_outage else {
+            return Ok(());
+        };
+        if !(start..end).contains(&now) {
+            return Ok(());
+        }
+        let returns = self.returns_in_outage.entry(publication).or_default();
+        *returns += 1;
+        let allowed = 3 * workers as u32;
+        // Where the control user says nothing, one event is kept at hand to probe with, and is renewed.
+        if plan.control == Control::Known && plan.is_measured() && *returns > allowed {
+            return Err(format!(
+                "an event is handed back too often in one outage: {returns} times, event {publication}"
+            ));
+        }
+        let all: u32 = self.returns_in_outage.values().sum();
+        let events = self.returns_in_outage.len() as u32;
+        let renewed = (now - start).as_secs() / plan.settings.hold_limit.as_secs() + 1;
+        if all > allowed * (events + renewed as u32) {
+            return Err(format!(
+                "in one outage events are handed back too often: {events} events {all} times"
+            ));
+        }
+        Ok(())
+    }
+
+    /// Where nothing is disturbed, nobody who is good waits long, however many are bad.
+    pub fn settled(
+        &self,
+        now: Duration,
+        number: usize,
+        event: &Publication,
+        plan: &Plan,
+    ) -> Result<(), String> {
+        let is_good = event.users.iter().all(|user| !plan.bad.contains_key(user));
+        let waited = now - event.at;
+        // One that is too long for a hold limit is a matter of patience.
+        let is_short = !self.returns.contains_key(&number);
+        if plan.is_undisturbed() && is_good && is_short && waited > self.longest_wait {
+            return Err(format!(
+                "a good event had to wait for too long: event {number} for {waited:?}, {:?} are allowed",
+                self.longest_wait
+            ));
+        }
+        Ok(())
+    }
+
+    /// What all of it has cost, once everything is settled.
+    pub fn close(&self, took: Duration, plan: &Plan) -> Result<(), String> {
+        if !plan.is_undisturbed() {
+            return Ok(());
+        }
+        let each = plan.most_calls_of_innocent();
+        let returns: u32 = self.returns.values().sum();
+        let users = (0..).zip(self.calls_of.iter().zip(&self.named));
+        let most = |named: u32| named * each + returns;
+        for (user, (calls, named)) in users {
+            if !plan.bad.contains_key(&user) && *calls > most(*named) {
+                return Err(format!(
+                    "a good user was called too often: user {user} {calls} times, for {named} events"
+                ));
+            }
+        }
+        let named: u64 = self.named.iter().map(|it| u64::from(*it)).sum();
+        // What goes back in the middle of a call is called once more.
+        let again = u64::from(returns) * plan.settings.max_in_flight as u64;
+        let most = plan.most_calls(named, took) + again;
+        if plan.is_measured() && self.calls > most {
+            return Err(format!(
+                "all of it cost too many calls: {} for {named} users, {most} are allowed",
+                self.calls
+            ));
+        }
+        let long: u32 = self.calls_of.iter().skip(LONG.start as usize).sum();
+        let users = self.named.iter().skip(LONG.start as usize).sum::<u32>();
+        if long > users + users / 4 + (returns + 1) * plan.settings.max_ids as u32 * each {
+            return Err(format!(
+                "what was done of a long event is done again: {long} calls of {users} users"
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// Calls for the control user that a worker makes: no two of them within a second.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ControlCalls {
+    latest: Option<Duration>,
+}
+
+impl ControlCalls {
+    pub fn call(&mut self, now: Duration) -> Result<(), String> {
+        if self.latest.is_some_and(|latest| now < latest + secs(1)) {
+            return Err("two control calls within one second".to_owned());
+        }
+        self.latest = Some(now);
+        Ok(())
+    }
+}

@@ -1,0 +1,176 @@
+//! How long a plan may take, and how many calls: from its work, its bad users, and what the contract says.
+
+use std::time::Duration;
+
+use crate::engine::Settings;
+
+use super::{Bad, Kind, Plan, Publication, ms, secs};
+use crate::codes::{self, Meaning};
+use crate::weather::Reach;
+
+/// Tries of a bad user that stands alone, until it is believed to be bad. In a silent queue it takes ten to
+/// twelve, within five minutes.
+const TRIES: u32 = 20;
+const ONE_JUDGEMENT: Duration = secs(330);
+
+/// Users a second that such a worker can do, calls that take up to twice as long included.
+pub(super) fn capacity(settings: &Settings, call: Duration) -> f64 {
+    calls_a_second(settings, call) * settings.max_ids as f64
+}
+
+fn calls_a_second(settings: &Settings, call: Duration) -> f64 {
+    let by_calls = settings.max_in_flight as f64 / (2 * call).as_secs_f64();
+    f64::from(settings.calls_per_second).min(by_calls)
+}
+
+impl Plan {
+    /// How long the calls for all users take at the full pace, if none fails.
+    fn work(&self) -> Duration {
+        let users: usize = self.publications.iter().map(|it| it.users.len()).sum();
+        let capacity = capacity(&self.settings, self.latency + self.jitter);
+        let events = self.publications.len() as u32;
+        Duration::from_secs_f64(users as f64 / capacity)
+            // With all that fits into our hands, a window may be far from full, and waits all the same.
+            + self.settings.max_wait * (events / self.settings.prefetch as u32)
+    }
+
+    /// Users that each event names and that are bad, once for each event.
+    fn bad_named(&self) -> impl Iterator<Item = Bad> + '_ {
+        let users = self.publications.iter().flat_map(|it| &it.users);
+        users.filter_map(|user| self.bad.get(user).copied())
+    }
+
+    fn names_bad(&self, event: &Publication) -> bool {
+        event.users.iter().any(|user| self.bad.contains_key(user))
+    }
+
+    /// In how many steps a full window is split until a user of it stands alone.
+    fn levels(&self) -> u32 {
+        self.settings.max_ids.next_power_of_two().ilog2()
+    }
+
+    /// Calls that a bad user costs: two halves for each step of a split, and its tries alone.
+    fn calls_of_bad(&self) -> u32 {
+        2 * self.levels() + TRIES
+    }
+
+    /// How long it takes until all bad users are known to be bad: their calls, and the time between tries.
+    /// As many as are in our hands are judged at the same time.
+    fn judging(&self) -> Duration {
+        let (mut calls, mut waits, mut named) = (0, Duration::ZERO, 0);
+        for bad in self.bad_named() {
+            named += 1;
+            calls += self.calls_of_bad();
+            if bad == Bad::Hangs {
+                waits += self.request_timeout * self.calls_of_bad();
+            }
+        }
+        let events = self.publications.iter().filter(|it| self.names_bad(it));
+        let hands = events.count().max(named).div_ceil(self.settings.prefetch);
+        let pace = calls_a_second(&self.settings, self.latency + self.jitter);
+        Duration::from_secs_f64(2.0 * f64::from(calls) / pace)
+            + waits
+            + ONE_JUDGEMENT * hands as u32
+    }
+
+    /// When the last planned thing is over.
+    pub fn calm_from(&self) -> Duration {
+        let published = self.publications.iter().map(|publication| publication.at);
+        let disturbed = self.disturbances.iter().map(|it| it.at + it.lasts);
+        published.chain(disturbed).max().unwrap_or_default()
+    }
+
+    /// From then on everything must be settled within this time, or the worker is stuck: the work itself at a
+    /// third of the pace, the bad users one handful after another, whole hold limits for what went back at the
+    /// wrong moment, and half an hour, in which the API is probed every minute at least and what it refused
+    /// in bad weather is forgotten.
+    pub fn patience(&self) -> Duration {
+        let hold_limit = self.settings.hold_limit;
+        let handfuls = self.judging().as_secs() / hold_limit.as_secs();
+        let holds = 4 + handfuls + self.work().as_secs() / hold_limit.as_secs();
+        secs(1_800)
+            + 3 * self.work()
+            + ms(50) * self.publications.len() as u32
+            + 2 * self.judging()
+            + hold_limit * holds as u32
+    }
+
+    /// Whether nothing happens but events.
+    pub fn is_undisturbed(&self) -> bool {
+        self.disturbances.is_empty()
+    }
+
+    /// Whether nothing happens but events, most of them good, so that each is done well within a hold limit.
+    pub fn is_fair_weather(&self) -> bool {
+        let is_quick = |bad: &Bad| {
+            let meaning = bad.code().map(codes::meaning);
+            let takes_offence = matches!(meaning, Some(Meaning::Reject | Meaning::Missing));
+            takes_offence && (bad.is_missing() || self.control.shows(*bad))
+        };
+        let bad = self.publications.iter().filter(|it| self.names_bad(it));
+        self.is_undisturbed()
+            && 4 * self.work() < self.settings.hold_limit
+            && self.bad.values().all(is_quick)
+            && bad.count() <= 1
+    }
+
+    /// Whether the control user shows of each bad user that it is bad.
+    pub fn is_measured(&self) -> bool {
+        let mut bad = self.bad.values();
+        bad.all(|bad| bad.is_missing() || self.control.shows(*bad))
+    }
+
+    /// Where nothing is disturbed, an event without bad users is settled within this time, however many bad
+    /// ones stand before it. Where the control user shows nothing, a pause may stand before it, too.
+    pub fn longest_wait(&self) -> Duration {
+        let pause = if self.is_measured() { secs(0) } else { secs(180) };
+        let bad = if self.bad_named().next().is_some() {
+            self.judging() + pause
+        } else {
+            secs(0)
+        };
+        // Acknowledgements may wait for older ones for some seconds.
+        secs(15) + 2 * self.settings.max_wait + 3 * self.work() + bad
+    }
+
+    /// Calls that any user may be in for one event that names it, where nothing is disturbed: one, or two for
+    /// each step of a split with a bad one.
+    pub fn most_calls_of_innocent(&self) -> u32 {
+        match self.bad_named().next() {
+            None => 1,
+            Some(_) => 2 * (self.levels() + 1) + 4,
+        }
+    }
+
+    /// Calls that all users together may cost in so much time, where nothing is disturbed and nothing goes
+    /// back: full windows, one that is not full in each `max_wait`, and what bad users cost.
+    pub fn most_calls(&self, users: u64, took: Duration) -> u64 {
+        let settings = &self.settings;
+        let bad = self.bad_named().count() as u64;
+        let not_full = took.as_micros() / settings.max_wait.as_micros() + 2;
+        users.div_ceil(settings.max_ids as u64)
+            + (not_full as u64).min(users)
+            + bad * u64::from(self.calls_of_bad())
+    }
+
+    /// How many IDs may wait at most: the room for them, the event that fills it, and what comes back from calls.
+    pub fn most_pending(&self) -> usize {
+        let settings = &self.settings;
+        let event = self.publications.iter().map(|it| it.users.len()).max();
+        settings.prefetch.max(2 * settings.max_ids)
+            + event.unwrap_or_default()
+            + settings.max_in_flight * settings.max_ids
+    }
+
+    /// The one outage of everything that outlasts hold limits, where nothing else is disturbed.
+    pub fn long_outage(&self) -> Option<(Duration, Duration)> {
+        let [only] = self.disturbances.as_slice() else {
+            return None;
+        };
+        let Kind::Api(weather, Reach::All) = only.kind else {
+            return None;
+        };
+        (weather.stops_everything() && only.lasts > 2 * self.settings.hold_limit)
+            .then_some((only.at, only.at + only.lasts))
+    }
+}

@@ -1,0 +1,111 @@
+//! What the API does to calls for a while, whoever they are for.
+//!
+//! No weather refuses the same users all through and takes all others: nobody could tell that from bad users,
+//! and the promises leave it out. Whom a call's answer names, chance says, anew for each call.
+
+use std::time::Duration;
+
+use crate::codes::{self, Meaning};
+use fastrand::Rng;
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Weather {
+    /// The call is refused as a whole.
+    Refuses(Code),
+    /// The call is done, but not for those whom `ErrorList` names.
+    Lists(Code, Listed),
+    /// Of three calls one is refused, one names some of its users, and one is done.
+    Mixed(Code),
+    /// Every call that needs an account's data is refused. A user without an account needs none.
+    StoreFails(i64),
+    /// The answer contradicts itself.
+    Unclear,
+    /// No connection: the API never sees the call.
+    Unreachable,
+    /// The API does nothing and never answers.
+    Hangs,
+    /// The API does its work, and the answer is lost.
+    AnswerLost,
+    /// It takes so many times as long.
+    Slow(u32),
+    /// The secret cannot be read: no call is made.
+    NoCredential,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Code {
+    Always(i64),
+    /// Another one for each call or user, of any meaning but "no such account".
+    Any,
+}
+
+/// Whom an answer names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Listed {
+    Everybody,
+    /// All but about ten; a user alone every second time.
+    AllButTen,
+    EveryThird,
+}
+
+/// Which calls the weather meets.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Reach {
+    All,
+    /// Each call with this probability.
+    Chance(f64),
+    /// The calls that land on one of so many front ends; each call lands anywhere.
+    FrontEnd { of: u32 },
+    /// All calls for so long, then none for so long, and so on.
+    Flapping(Duration),
+}
+
+impl Code {
+    pub fn draw(self, rng: &mut Rng) -> i64 {
+        match self {
+            Code::Always(code) => code,
+            Code::Any => codes::draw(rng, |meaning| meaning != Meaning::Missing),
+        }
+    }
+}
+
+impl Listed {
+    /// The probability that one of so many users is named.
+    pub fn share(self, users: usize) -> f64 {
+        match self {
+            Listed::Everybody => 1.0,
+            Listed::AllButTen => 1.0 - (10.0 / users as f64).min(0.5),
+            Listed::EveryThird => 1.0 / 3.0,
+        }
+    }
+}
+
+impl Reach {
+    pub fn meets(self, now: Duration, rng: &mut Rng) -> bool {
+        match self {
+            Reach::All => true,
+            Reach::Chance(share) => rng.f64() < share,
+            Reach::FrontEnd { of } => rng.u32(..of) == 0,
+            Reach::Flapping(period) => (now.as_millis() / period.as_millis()) % 2 == 0,
+        }
+    }
+}
+
+impl Weather {
+    /// Whether nothing at all goes through while it meets every call.
+    pub fn stops_everything(self) -> bool {
+        match self {
+            Weather::Refuses(Code::Always(code)) | Weather::Lists(Code::Always(code), Listed::Everybody) => {
+                !codes::is_missing(code)
+            }
+            Weather::Refuses(Code::Any)
+            | Weather::Lists(Code::Any, Listed::Everybody)
+            | Weather::Unclear
+            | Weather::Unreachable
+            | Weather::Hangs
+            | Weather::AnswerLost
+            | Weather::NoCredential => true,
+            _ => false,
+        }
+    }
+}
