@@ -25,7 +25,11 @@ pub struct Account {
 
 impl Account {
     pub fn new(plan: &Plan) -> Account {
-        let users = if plan.is_undisturbed() { LONG.end as usize } else { 0 };
+        let users = if plan.is_undisturbed() {
+            LONG.end as usize
+        } else {
+            0
+        };
         Account {
             longest_wait: plan.longest_wait(),
             long_outage: plan.long_outage(),

@@ -60,7 +60,11 @@ impl Api {
 
     /// Counts a call. The second promise: no second, wherever it begins, holds more than the quota.
     pub fn count(&mut self, now: Duration, worker: usize) -> Result<(), String> {
-        while self.counted.front().is_some_and(|(at, _)| *at + secs(1) <= now) {
+        while self
+            .counted
+            .front()
+            .is_some_and(|(at, _)| *at + secs(1) <= now)
+        {
             self.counted.pop_front();
         }
         self.counted.push_back((now, worker));

@@ -16,6 +16,16 @@ pub struct Message {
     pub redelivered: bool,
 }
 
+/// A message on its way to a consumer.
+#[derive(Clone, Copy, Debug)]
+pub struct Sent {
+    pub session: SessionId,
+    /// Counts all consumers that there ever were.
+    pub consumer: u64,
+    pub tag: u64,
+    pub message: Message,
+}
+
 #[derive(Debug)]
 struct Consumer {
     /// The earliest of all is the active one. None: it is cancelled, but its session still holds deliveries.
@@ -84,17 +94,23 @@ impl Broker {
         }
     }
 
-    /// What is delivered next, to the consumer that came first: the session, the tag and the message.
-    pub fn deliver(&mut self, now: Duration) -> Option<(SessionId, u64, Message)> {
-        let consuming = self.consumers.iter_mut().filter(|(_, it)| it.since.is_some());
-        let (session, consumer) = consuming.min_by_key(|(_, it)| it.since)?;
+    /// What is delivered next, to the consumer that came first.
+    pub fn deliver(&mut self, now: Duration) -> Option<Sent> {
+        let consuming = self.consumers.iter_mut();
+        let consuming = consuming.filter_map(|(session, it)| Some((it.since?, *session, it)));
+        let (since, session, consumer) = consuming.min_by_key(|(since, _, _)| *since)?;
         if consumer.unacked.len() >= consumer.prefetch {
             return None;
         }
         let message = self.ready.pop_front()?;
         consumer.next_tag += 1;
         consumer.unacked.insert(consumer.next_tag, (message, now));
-        Some((*session, consumer.next_tag, message))
+        Some(Sent {
+            session,
+            consumer: since,
+            tag: consumer.next_tag,
+            message,
+        })
     }
 
     pub fn acknowledge_up_to(&mut self, session: SessionId, tag: u64) -> Settled {

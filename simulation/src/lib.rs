@@ -78,7 +78,9 @@ pub fn count_failures(seeds: Range<u64>) -> BTreeMap<String, Vec<u64>> {
         }
         true
     });
-    failures.into_inner().unwrap_or_else(PoisonError::into_inner)
+    failures
+        .into_inner()
+        .unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Plays each seed, until `play` says that it is enough.

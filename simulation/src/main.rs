@@ -42,8 +42,16 @@ fn main() -> ExitCode {
             let shown = &failed[..failed.len().min(8)];
             println!("{:>6}  {kind}  (seeds {shown:?})", failed.len());
         }
-        println!("{} seeds in {:.1} s", seeds.end - seeds.start, started.elapsed().as_secs_f64());
-        return if failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+        println!(
+            "{} seeds in {:.1} s",
+            seeds.end - seeds.start,
+            started.elapsed().as_secs_f64()
+        );
+        return if failures.is_empty() {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::FAILURE
+        };
     }
     match simulation::run_all(seeds.clone()) {
         Ok(total) => {

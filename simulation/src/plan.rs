@@ -91,7 +91,9 @@ impl Bad {
 pub enum Control {
     Known,
     /// There is no such account: nobody has imported it. Said in `ErrorList`, or of the whole call.
-    Unknown { listed: bool },
+    Unknown {
+        listed: bool,
+    },
     /// It takes everybody but this user.
     Refused(i64),
 }
@@ -266,8 +268,16 @@ impl Plan {
 
 fn settings(rng: &mut Rng, day: Day) -> Settings {
     let is_long = day == Day::LongEvent;
-    let quotas: &[u32] = if is_long { &[1, 2, 2, 5] } else { &[1, 2, 5, 20, 50, 100, 100, 100] };
-    let windows: &[usize] = if is_long { &[7, 20] } else { &[1, 2, 7, 20, 100, 100, 100] };
+    let quotas: &[u32] = if is_long {
+        &[1, 2, 2, 5]
+    } else {
+        &[1, 2, 5, 20, 50, 100, 100, 100]
+    };
+    let windows: &[usize] = if is_long {
+        &[7, 20]
+    } else {
+        &[1, 2, 7, 20, 100, 100, 100]
+    };
     let max_ids = *pick(rng, windows);
     let max_in_flight = *pick(rng, &[1, 2, 16, 16, 32]);
     Settings {

@@ -28,8 +28,10 @@ impl Told {
     pub fn answered(&mut self, start: Duration, users: &[u32], answer: &Answer) {
         match answer {
             Answer::Done { failed } => {
-                let failed: HashMap<u32, i64> =
-                    failed.iter().map(|(user, code)| (number(user), *code)).collect();
+                let failed: HashMap<u32, i64> = failed
+                    .iter()
+                    .map(|(user, code)| (number(user), *code))
+                    .collect();
                 for user in users {
                     match failed.get(user) {
                         None => note(&mut self.cleared, *user, start),
@@ -66,7 +68,8 @@ impl Told {
         plan: &Plan,
     ) -> Result<(), String> {
         let letters = self.letters.get(&number);
-        let is_lettered = |what: Option<u32>| letters.is_some_and(|letters| letters.contains(&what));
+        let is_lettered =
+            |what: Option<u32>| letters.is_some_and(|letters| letters.contains(&what));
         if matches!(event.body, Body::Malformed | Body::WithInvalidId) && !is_lettered(None) {
             return Err("acknowledged before its dead letter was confirmed".to_owned());
         }
@@ -99,7 +102,10 @@ impl Told {
                 return Err("a good event was dead-lettered as unreadable".to_owned());
             }
             _ if letter.users.is_empty() => {
-                return Err(format!("a letter for {} names nobody", letter.reason.name()));
+                return Err(format!(
+                    "a letter for {} names nobody",
+                    letter.reason.name()
+                ));
             }
             _ => {}
         }
@@ -113,7 +119,9 @@ impl Told {
             match letter.reason {
                 Reason::UnknownAccount => self.may_be_missing(user, plan)?,
                 _ if plan.is_innocent(user) => {
-                    return Err(format!("an innocent user was dead-lettered as {reason}: {user}"));
+                    return Err(format!(
+                        "an innocent user was dead-lettered as {reason}: {user}"
+                    ));
                 }
                 _ => Self::may_have_code(letter.code, user, plan)?,
             }
@@ -126,7 +134,9 @@ impl Told {
             return Err("a letter for an unknown account, which counts as done".to_owned());
         }
         if !self.missing.contains_key(&user) {
-            return Err(format!("a letter for an unknown account, but the API knows user {user}"));
+            return Err(format!(
+                "a letter for an unknown account, but the API knows user {user}"
+            ));
         }
         Ok(())
     }

@@ -55,7 +55,9 @@ pub enum Reach {
     /// Each call with this probability.
     Chance(f64),
     /// The calls that land on one of so many front ends; each call lands anywhere.
-    FrontEnd { of: u32 },
+    FrontEnd {
+        of: u32,
+    },
     /// All calls for so long, then none for so long, and so on.
     Flapping(Duration),
 }
@@ -95,9 +97,8 @@ impl Weather {
     /// Whether nothing at all goes through while it meets every call.
     pub fn stops_everything(self) -> bool {
         match self {
-            Weather::Refuses(Code::Always(code)) | Weather::Lists(Code::Always(code), Listed::Everybody) => {
-                !codes::is_missing(code)
-            }
+            Weather::Refuses(Code::Always(code))
+            | Weather::Lists(Code::Always(code), Listed::Everybody) => !codes::is_missing(code),
             Weather::Refuses(Code::Any)
             | Weather::Lists(Code::Any, Listed::Everybody)
             | Weather::Unclear

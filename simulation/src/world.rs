@@ -16,7 +16,7 @@ use fastrand::Rng;
 
 use crate::account::Account;
 use crate::api::Api;
-use crate::broker::{Broker, Message, SessionId};
+use crate::broker::{Broker, Sent, SessionId};
 use crate::names::AFTERWARDS;
 use crate::plan::{Body, LetterFate, Plan, Publication, ms, secs};
 use crate::trace::Trace;
@@ -86,11 +86,7 @@ pub enum Happening {
         life: u32,
         due: Duration,
     },
-    Deliver {
-        session: SessionId,
-        tag: u64,
-        message: Message,
-    },
+    Deliver(Sent),
     Settle {
         session: SessionId,
         frame: Frame,
@@ -299,11 +295,7 @@ impl<'p> World<'p> {
             Happening::Start { worker } => self.start(worker),
             Happening::Connect { worker, life } => self.connect(worker, life)?,
             Happening::Timer { worker, life, due } => self.timer(worker, life, due)?,
-            Happening::Deliver {
-                session,
-                tag,
-                message,
-            } => self.delivered(session, tag, message)?,
+            Happening::Deliver(sent) => self.delivered(sent)?,
             Happening::Settle { session, frame } => self.settled(session, frame)?,
             Happening::Consume { session, prefetch } => self.broker.consume(session, prefetch),
             Happening::LetterArrives { session, letter } => self.letter_arrives(session, letter),

@@ -20,7 +20,11 @@ pub(super) fn control(rng: &mut Rng) -> Control {
 
 pub(super) fn users(rng: &mut Rng, day: Day, settings: &Settings) -> BTreeMap<u32, Bad> {
     let one_kind = rng.bool().then(|| one(rng));
-    let crowd = |rng: &mut Rng| one_kind.filter(|it| *it != Bad::Hangs).unwrap_or_else(|| quick(rng));
+    let crowd = |rng: &mut Rng| {
+        one_kind
+            .filter(|it| *it != Bad::Hangs)
+            .unwrap_or_else(|| quick(rng))
+    };
     match day {
         Day::Ordinary | Day::Steady | Day::LongEvent => {
             let count = *pick(rng, &[0, 0, 1, 1, 2, 6]);
@@ -37,7 +41,9 @@ pub(super) fn users(rng: &mut Rng, day: Day, settings: &Settings) -> BTreeMap<u3
             // The quota must be enough for some tries of each, and they fill our hands a few times at most.
             let most = (settings.calls_per_second * 30).min(4 * settings.prefetch as u32);
             let count = wanted.min(most);
-            (AHEAD.start..AHEAD.start + count).map(|user| (user, crowd(rng))).collect()
+            (AHEAD.start..AHEAD.start + count)
+                .map(|user| (user, crowd(rng)))
+                .collect()
         }
     }
 }

@@ -123,7 +123,11 @@ impl Plan {
     /// Where nothing is disturbed, an event without bad users is settled within this time, however many bad
     /// ones stand before it. Where the control user shows nothing, a pause may stand before it, too.
     pub fn longest_wait(&self) -> Duration {
-        let pause = if self.is_measured() { secs(0) } else { secs(180) };
+        let pause = if self.is_measured() {
+            secs(0)
+        } else {
+            secs(180)
+        };
         let bad = if self.bad_named().next().is_some() {
             self.judging() + pause
         } else {

@@ -88,9 +88,7 @@ fn reach(rng: &mut Rng) -> Reach {
     match rng.u32(..10) {
         0..=2 => Reach::All,
         3..=5 => Reach::Chance(*pick(rng, &[0.05, 0.1, 0.25, 0.5])),
-        6..=7 => Reach::FrontEnd {
-            of: rng.u32(2..=5),
-        },
+        6..=7 => Reach::FrontEnd { of: rng.u32(2..=5) },
         _ => Reach::Flapping(secs(*pick(rng, &[1, 1, 3, 10, 30]))),
     }
 }
@@ -100,7 +98,10 @@ fn weather(rng: &mut Rng) -> Weather {
         0..=4 => Weather::Refuses(code(rng)),
         5..=6 => Weather::Lists(
             code(rng),
-            *pick(rng, &[Listed::Everybody, Listed::AllButTen, Listed::EveryThird]),
+            *pick(
+                rng,
+                &[Listed::Everybody, Listed::AllButTen, Listed::EveryThird],
+            ),
         ),
         7..=8 => Weather::Mixed(code(rng)),
         9..=10 => Weather::StoreFails(codes::draw(rng, |meaning| {

@@ -41,7 +41,10 @@ pub(super) fn draw(
             let holds = rng.f64() * 1.5 + 0.5;
             let users = capacity * settings.hold_limit.as_secs_f64() * holds;
             let users = (users as u32).clamp(10, LONG.end - LONG.start);
-            all.push(event(Duration::ZERO, (LONG.start..LONG.start + users).collect()));
+            all.push(event(
+                Duration::ZERO,
+                (LONG.start..LONG.start + users).collect(),
+            ));
             bursts(rng, 20, capacity, bad, &mut all);
         }
     }

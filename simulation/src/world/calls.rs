@@ -40,7 +40,8 @@ impl World<'_> {
                 distinct.len()
             ));
         }
-        if (trigger == Trigger::Control) != (users == [CONTROL]) || users.len() > 1 && users.contains(&CONTROL)
+        if (trigger == Trigger::Control) != (users == [CONTROL])
+            || users.len() > 1 && users.contains(&CONTROL)
         {
             return Err(format!("a {} call for the wrong users", trigger.name()));
         }

@@ -26,7 +26,9 @@ impl World<'_> {
         }
         match action {
             Action::Decode(_) => {}
-            Action::Consume { prefetch } => self.trace.line(self.now, || format!("worker {worker} consumes with prefetch {prefetch}")),
+            Action::Consume { prefetch } => self.trace.line(self.now, || {
+                format!("worker {worker} consumes with prefetch {prefetch}")
+            }),
             Action::Call {
                 window,
                 users,

@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::engine::Input;
 
 use super::{Happening, Violation, World};
+use crate::broker::Sent;
 use crate::plan::{Disturbance, Kind, secs};
 
 impl World<'_> {
@@ -134,7 +135,7 @@ impl World<'_> {
             | Happening::Timer { worker, .. }
             | Happening::CallAnswered { worker, .. }
             | Happening::GraceIsOver { worker, .. } => *worker,
-            Happening::Deliver { session, .. }
+            Happening::Deliver(Sent { session, .. })
             | Happening::LetterAnswered { session, .. }
             | Happening::LetterOverdue { session, .. }
             | Happening::WorkerNotices { session }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::engine::{Delivery, Input, LetterId};
 
 use super::{Frame, Happening, Violation, World};
-use crate::broker::{Message, SessionId};
+use crate::broker::{Sent, SessionId};
 use crate::plan::{CONFIRM_LIMIT, LetterFate, ms, secs};
 
 /// How often a worker asks the broker whether it is there.
@@ -61,8 +61,6 @@ impl World<'_> {
     /// The worker consumes with this prefetch from now on, or not at all.
     pub(super) fn consume(&mut self, worker: usize, prefetch: usize) {
         self.workers[worker].prefetch = prefetch;
-        // Meanwhile the queue may have been another's.
-        self.workers[worker].consuming = None;
         if let Some(session) = self.workers[worker].session {
             self.send_to_broker(session, Happening::Consume { session, prefetch });
         }
@@ -73,41 +71,30 @@ impl World<'_> {
         if self.is_broker_down() {
             return;
         }
-        while let Some((session, tag, message)) = self.broker.deliver(self.now) {
-            self.send_to_worker(
-                session,
-                Happening::Deliver {
-                    session,
-                    tag,
-                    message,
-                },
-            );
+        while let Some(sent) = self.broker.deliver(self.now) {
+            self.send_to_worker(sent.session, Happening::Deliver(sent));
         }
     }
 
-    pub(super) fn delivered(
-        &mut self,
-        id: SessionId,
-        tag: u64,
-        message: Message,
-    ) -> Result<(), Violation> {
-        let session = &self.sessions[id];
-        let (worker, number) = (session.worker, session.number);
+    pub(super) fn delivered(&mut self, sent: Sent) -> Result<(), Violation> {
+        let session = &self.sessions[sent.session];
+        let worker = session.worker;
         if !session.open {
             return Ok(());
         }
         let delivery = Delivery {
-            session: number,
-            tag,
+            session: session.number,
+            tag: sent.tag,
         };
-        if self.workers[worker].consuming != Some(number) {
-            self.workers[worker].consuming = Some(number);
+        if self.workers[worker].consuming != Some(sent.consumer) {
+            // Before this consumer became the active one, the queue may have been another's.
+            self.workers[worker].consuming = Some(sent.consumer);
             self.input(worker, Input::TookOver);
         }
         self.workers[worker]
             .held
-            .insert(delivery, message.publication);
-        let redelivered = message.redelivered;
+            .insert(delivery, sent.message.publication);
+        let redelivered = sent.message.redelivered;
         self.tell(
             worker,
             Input::Delivered {
@@ -128,7 +115,8 @@ impl World<'_> {
                 self.unacknowledged -= 1;
                 self.planned -= usize::from(publication < self.plan.publications.len());
                 let event = &self.publications[publication];
-                self.account.settled(self.now, publication, event, self.plan)?;
+                self.account
+                    .settled(self.now, publication, event, self.plan)?;
             }
         }
         Ok(())

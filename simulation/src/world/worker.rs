@@ -29,7 +29,8 @@ pub(super) struct Worker {
     /// The session that it believes to be open.
     pub session: Option<SessionId>,
     pub sessions: u32,
-    pub consuming: Option<u32>,
+    /// The consumer that the latest delivery came to.
+    pub consuming: Option<u64>,
     pub held: BTreeMap<Delivery, usize>,
     /// On their way to the broker, with the publication that each is about.
     pub letters: HashMap<LetterId, (usize, Letter)>,
