@@ -1,6 +1,6 @@
 //! The API, as far as a worker can tell: its weather, its quota, and the users that it never takes.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::time::Duration;
 
 use crate::engine::Answer;
@@ -134,9 +134,11 @@ impl Api {
         }
     }
 
-    /// The API's own answer, if it gives one. `failed` is whom it names already.
+    /// The API's own answer, if it gives one. The weather has named those in `failed`: the API does not get
+    /// to them.
     fn done(&self, users: &[u32], mut failed: Vec<(u32, i64)>) -> Option<Answer> {
-        for id in users {
+        let named: HashSet<u32> = failed.iter().map(|(id, _)| *id).collect();
+        for id in users.iter().filter(|id| !named.contains(id)) {
             let bad = match *id {
                 CONTROL => self.control.as_bad(),
                 _ => self.bad.get(id).copied(),
@@ -146,11 +148,7 @@ impl Api {
                 Some(Bad::Refused(code)) => return Some(Answer::Refused(code)),
                 Some(Bad::Failing) => return Some(Answer::Fault),
                 Some(Bad::Hangs) => return None,
-                Some(Bad::Listed(code)) => {
-                    if !failed.iter().any(|(listed, _)| listed == id) {
-                        failed.push((*id, code));
-                    }
-                }
+                Some(Bad::Listed(code)) => failed.push((*id, code)),
             }
         }
         let failed = failed.into_iter().map(|(id, code)| (user(id), code));

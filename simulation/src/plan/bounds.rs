@@ -54,23 +54,20 @@ impl Plan {
         2 * self.levels() + TRIES
     }
 
+    /// How long the calls of all bad users take at half the pace.
+    fn calling_bad(&self) -> Duration {
+        let named = self.bad_named().count() as u32;
+        let hanging = self.bad_named().filter(|bad| *bad == Bad::Hangs).count() as u32;
+        let pace = calls_a_second(&self.settings, self.latency + self.jitter);
+        Duration::from_secs_f64(2.0 * f64::from(named * self.calls_of_bad()) / pace)
+            + self.request_timeout * hanging * self.calls_of_bad()
+    }
+
     /// How long it takes until all bad users are known to be bad: their calls, and the time between tries.
     /// As many as are in our hands are judged at the same time.
     fn judging(&self) -> Duration {
-        let (mut calls, mut waits, mut named) = (0, Duration::ZERO, 0);
-        for bad in self.bad_named() {
-            named += 1;
-            calls += self.calls_of_bad();
-            if bad == Bad::Hangs {
-                waits += self.request_timeout * self.calls_of_bad();
-            }
-        }
-        let events = self.publications.iter().filter(|it| self.names_bad(it));
-        let hands = events.count().max(named).div_ceil(self.settings.prefetch);
-        let pace = calls_a_second(&self.settings, self.latency + self.jitter);
-        Duration::from_secs_f64(2.0 * f64::from(calls) / pace)
-            + waits
-            + ONE_JUDGEMENT * hands as u32
+        let hands = self.bad_named().count().div_ceil(self.settings.prefetch);
+        self.calling_bad() + ONE_JUDGEMENT * hands as u32
     }
 
     /// When the last planned thing is over.
@@ -121,20 +118,26 @@ impl Plan {
     }
 
     /// Where nothing is disturbed, an event without bad users is settled within this time, however many bad
-    /// ones stand before it. Where the control user shows nothing, a pause may stand before it, too.
+    /// ones stand before it. While they leave half of our hands free, only their calls are in its way; else it
+    /// waits until they are judged. Where the control user shows nothing, a pause may stand before it, too.
     pub fn longest_wait(&self) -> Duration {
-        let pause = if self.is_measured() {
-            secs(0)
-        } else {
-            secs(180)
-        };
-        let bad = if self.bad_named().next().is_some() {
-            self.judging() + pause
-        } else {
-            secs(0)
-        };
         // Acknowledgements may wait for older ones for some seconds.
-        secs(15) + 2 * self.settings.max_wait + 3 * self.work() + bad
+        let good = secs(15) + 2 * self.settings.max_wait + 3 * self.work();
+        let named = self.bad_named().count();
+        if named == 0 {
+            return good;
+        }
+        let judged = if 2 * named <= self.settings.prefetch {
+            self.calling_bad()
+        } else {
+            self.judging()
+        };
+        let pauses = if self.is_measured() {
+            secs(60)
+        } else {
+            ONE_JUDGEMENT + secs(180)
+        };
+        good + judged + pauses
     }
 
     /// Calls that any user may be in for one event that names it, where nothing is disturbed: one, or two for
