@@ -9,10 +9,12 @@ use crate::plan::{Control, Plan, Publication, secs};
 /// What the world has counted.
 #[derive(Debug)]
 pub struct Account {
+    /// Whether nothing is in the way but bad users, and the control user shows that it is not the API.
+    is_counted: bool,
     /// What the plan allows.
     longest_wait: Duration,
     long_outage: Option<(Duration, Duration)>,
-    /// Calls that each user was in, and events that named it. Kept where nothing is disturbed.
+    /// Calls that each user was in, and events that named it; kept where they are counted.
     calls_of: Vec<u32>,
     named: Vec<u32>,
     /// Calls for real users.
@@ -25,12 +27,10 @@ pub struct Account {
 
 impl Account {
     pub fn new(plan: &Plan) -> Account {
-        let users = if plan.is_undisturbed() {
-            LONG.end as usize
-        } else {
-            0
-        };
+        let is_counted = plan.is_undisturbed() && plan.is_measured();
+        let users = if is_counted { LONG.end as usize } else { 0 };
         Account {
+            is_counted,
             longest_wait: plan.longest_wait(),
             long_outage: plan.long_outage(),
             calls_of: vec![0; users],
@@ -97,7 +97,7 @@ impl Account {
         Ok(())
     }
 
-    /// Where nothing is disturbed, nobody who is good waits long, however many are bad.
+    /// Nobody who is good waits long, however many are bad.
     pub fn settled(
         &self,
         now: Duration,
@@ -109,7 +109,7 @@ impl Account {
         let waited = now - event.at;
         // One that is too long for a hold limit is a matter of patience.
         let is_short = !self.returns.contains_key(&number);
-        if plan.is_undisturbed() && is_good && is_short && waited > self.longest_wait {
+        if self.is_counted && is_good && is_short && waited > self.longest_wait {
             return Err(format!(
                 "a good event had to wait for too long: event {number} for {waited:?}, {:?} are allowed",
                 self.longest_wait
@@ -120,7 +120,7 @@ impl Account {
 
     /// What all of it has cost, once everything is settled.
     pub fn close(&self, took: Duration, plan: &Plan) -> Result<(), String> {
-        if !plan.is_undisturbed() {
+        if !self.is_counted {
             return Ok(());
         }
         let each = plan.most_calls_of_innocent();
@@ -138,7 +138,7 @@ impl Account {
         // What goes back in the middle of a call is called once more.
         let again = u64::from(returns) * plan.settings.max_in_flight as u64;
         let most = plan.most_calls(named, took) + again;
-        if plan.is_measured() && self.calls > most {
+        if self.calls > most {
             return Err(format!(
                 "all of it cost too many calls: {} for {named} users, {most} are allowed",
                 self.calls

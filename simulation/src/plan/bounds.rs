@@ -97,6 +97,13 @@ impl Plan {
         self.disturbances.is_empty()
     }
 
+    /// Whether the control user shows of each bad user that it is not the API. Where it does not, and nobody
+    /// good comes, a worker can only wait and probe.
+    pub fn is_measured(&self) -> bool {
+        let mut bad = self.bad.values();
+        bad.all(|bad| bad.is_missing() || self.control.shows(*bad))
+    }
+
     /// Whether nothing happens but events, most of them good, so that each is done well within a hold limit.
     pub fn is_fair_weather(&self) -> bool {
         let is_quick = |bad: &Bad| {
@@ -111,37 +118,21 @@ impl Plan {
             && bad.count() <= 1
     }
 
-    /// Whether the control user shows of each bad user that it is bad.
-    pub fn is_measured(&self) -> bool {
-        let mut bad = self.bad.values();
-        bad.all(|bad| bad.is_missing() || self.control.shows(*bad))
-    }
-
-    /// Where nothing is disturbed, an event without bad users is settled within this time, however many bad
-    /// ones stand before it. While they leave half of our hands free, only their calls are in its way; else it
-    /// waits until they are judged. Where the control user shows nothing, a pause may stand before it, too.
+    /// Where nothing is disturbed, and the control user shows that the API works, an event without bad users is
+    /// settled within this time, however many bad ones stand before it. While they leave half of our hands
+    /// free, only their calls are in its way; else it waits until they are judged.
     pub fn longest_wait(&self) -> Duration {
         // Acknowledgements may wait for older ones for some seconds.
         let good = secs(15) + 2 * self.settings.max_wait + 3 * self.work();
-        let named = self.bad_named().count();
-        if named == 0 {
-            return good;
+        match self.bad_named().count() {
+            0 => good,
+            named if 2 * named <= self.settings.prefetch => good + secs(60) + self.calling_bad(),
+            _ => good + secs(60) + self.judging(),
         }
-        let judged = if 2 * named <= self.settings.prefetch {
-            self.calling_bad()
-        } else {
-            self.judging()
-        };
-        let pauses = if self.is_measured() {
-            secs(60)
-        } else {
-            ONE_JUDGEMENT + secs(180)
-        };
-        good + judged + pauses
     }
 
-    /// Calls that any user may be in for one event that names it, where nothing is disturbed: one, or two for
-    /// each step of a split with a bad one.
+    /// Calls that a good user may be in for one event that names it, where nothing is disturbed, and the control
+    /// user shows that the API works: one, or two for each step of a split with a bad one, and some more.
     pub fn most_calls_of_innocent(&self) -> u32 {
         match self.bad_named().next() {
             None => 1,
@@ -149,8 +140,7 @@ impl Plan {
         }
     }
 
-    /// Calls that all users together may cost in so much time, where nothing is disturbed and nothing goes
-    /// back: full windows, one that is not full in each `max_wait`, and what bad users cost.
+    /// Calls that all users together may cost in so much time, where the same holds and nothing goes back: full windows, one that is not full in each `max_wait`, and what bad users cost.
     pub fn most_calls(&self, users: u64, took: Duration) -> u64 {
         let settings = &self.settings;
         let bad = self.bad_named().count() as u64;
