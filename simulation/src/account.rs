@@ -134,7 +134,7 @@ impl Account {
                 ));
             }
         }
-        let named: u64 = self.named.iter().map(|it| u64::from(*it)).sum();
+        let named: u64 = self.named.iter().map(|events| u64::from(*events)).sum();
         // What goes back in the middle of a call is called once more.
         let again = u64::from(returns) * plan.settings.max_in_flight as u64;
         let most = plan.most_calls(named, took) + again;

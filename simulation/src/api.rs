@@ -125,7 +125,7 @@ impl Api {
                 let share = listed.share(users.len());
                 let named = users.iter().filter(|_| rng.f64() < share).copied();
                 let named: Vec<u32> = named.collect();
-                let failed = named.iter().map(|it| (*it, code.draw(rng))).collect();
+                let failed = named.iter().map(|id| (*id, code.draw(rng))).collect();
                 Some(self.done(users, failed))
             }
             Weather::Unclear => Some(Some(Answer::Unclear)),

@@ -180,6 +180,10 @@ impl Broker {
     }
 
     pub fn is_empty(&self) -> bool {
-        self.ready.is_empty() && self.consumers.values().all(|it| it.unacked.is_empty())
+        self.ready.is_empty()
+            && self
+                .consumers
+                .values()
+                .all(|consumer| consumer.unacked.is_empty())
     }
 }

@@ -23,6 +23,7 @@ mod names;
 pub mod plan;
 mod promises;
 mod shrink;
+mod summary;
 mod trace;
 mod weather;
 mod world;
@@ -34,14 +35,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 pub use plan::Plan;
+pub use summary::Summary;
 pub use trace::Trace;
-pub use world::{Summary, Violation};
+pub use world::Violation;
 
 /// Plays the plan to its end. A panic of the engine is a broken promise like any other.
 pub fn run(plan: &Plan, trace: &mut Trace) -> Result<Summary, Violation> {
     catch_unwind(AssertUnwindSafe(|| world::run(plan, trace))).unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().cloned();
-        let text = text.or_else(|| panic.downcast_ref::<&str>().map(|it| (*it).to_owned()));
+        let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
         Err(format!("panic: {}", text.unwrap_or_default()))
     })
 }

@@ -16,8 +16,11 @@ pub const LONG: Range<u32> = 7_000..17_000;
 /// The control user.
 pub const CONTROL: u32 = u32::MAX;
 
-static NAMES: LazyLock<Vec<UserId>> =
-    LazyLock::new(|| (0..LONG.end).map(|it| name(&format!("u{it}"))).collect());
+static NAMES: LazyLock<Vec<UserId>> = LazyLock::new(|| {
+    (0..LONG.end)
+        .map(|number| name(&format!("u{number}")))
+        .collect()
+});
 static CONTROL_NAME: LazyLock<UserId> = LazyLock::new(|| name("nobody"));
 
 fn name(text: &str) -> UserId {

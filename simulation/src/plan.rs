@@ -217,10 +217,12 @@ impl Plan {
         let control = bad::control(&mut rng);
         let bad = bad::users(&mut rng, day, &settings);
         let publications = publications::draw(&mut rng, day, &settings, capacity, &bad);
-        let is_measured = bad.values().all(|it| it.is_missing() || control.shows(*it));
+        let is_measured = bad
+            .values()
+            .all(|bad| bad.is_missing() || control.shows(*bad));
         if !is_measured {
             // Where only good users can show that the API works, there must be room for some of them.
-            let named = publications.iter().flat_map(|it| &it.users);
+            let named = publications.iter().flat_map(|event| &event.users);
             let named = named.filter(|user| bad.contains_key(user)).count();
             settings.prefetch = settings.prefetch.max(100 + 2 * named);
         }
@@ -255,7 +257,7 @@ impl Plan {
 
     /// The bad users that any event names.
     pub fn named_bad(&self) -> BTreeMap<u32, Bad> {
-        let users = self.publications.iter().flat_map(|it| &it.users);
+        let users = self.publications.iter().flat_map(|event| &event.users);
         let bad = users.filter_map(|user| Some((*user, *self.bad.get(user)?)));
         bad.collect()
     }

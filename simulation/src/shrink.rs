@@ -1,20 +1,24 @@
 //! Makes a failing plan smaller: fewer events, fewer disturbances, fewer users, while it still fails.
 
+use std::time::{Duration, Instant};
+
 use crate::plan::Plan;
 use crate::run;
 use crate::trace::Trace;
 
-/// Runs that are tried at most.
+/// Runs that are tried at most, and for how long.
 const TRIES: usize = 600;
+const TIME: Duration = Duration::from_secs(120);
 
 /// The smallest plan found that fails like this one.
 pub fn shrink(plan: Plan) -> Plan {
     let mut smallest = plan;
     let mut tries = 0;
+    let started = Instant::now();
     let expected = failure(&smallest);
     let mut fails = |plan: &Plan| {
         tries += 1;
-        tries <= TRIES && failure(plan) == expected
+        tries <= TRIES && started.elapsed() < TIME && failure(plan) == expected
     };
     loop {
         let before = size(&smallest);
@@ -50,7 +54,11 @@ pub fn kind(violation: &str) -> String {
 }
 
 fn size(plan: &Plan) -> usize {
-    let users: usize = plan.publications.iter().map(|it| it.users.len()).sum();
+    let users: usize = plan
+        .publications
+        .iter()
+        .map(|event| event.users.len())
+        .sum();
     plan.disturbances.len() + plan.publications.len() + users
 }
 
@@ -60,7 +68,12 @@ fn without_events(plan: Plan, fails: &mut impl FnMut(&Plan) -> bool) -> Plan {
     for publication in &mut plain.publications {
         publication.repeats = None;
     }
-    if plan.publications.iter().any(|it| it.repeats.is_some()) && !fails(&plain) {
+    if plan
+        .publications
+        .iter()
+        .any(|event| event.repeats.is_some())
+        && !fails(&plain)
+    {
         return plan;
     }
     without_chunks(plain, |plan| &mut plan.publications, fails)
@@ -103,7 +116,11 @@ pub fn describe(plan: &Plan) -> String {
         "  latency {:?}, jitter {:?}, trickle {:?}, control user {:?}, bad users that are named {:?}",
         plan.latency, plan.jitter, plan.trickle, plan.control, plan.named_bad()
     ));
-    lines.extend(plan.disturbances.iter().map(|it| format!("  {it:?}")));
+    lines.extend(
+        plan.disturbances
+            .iter()
+            .map(|disturbance| format!("  {disturbance:?}")),
+    );
     for publication in plan.publications.iter().take(10) {
         let users = publication.users.len();
         lines.push(format!(

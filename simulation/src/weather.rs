@@ -88,7 +88,7 @@ impl Reach {
             Reach::All => true,
             Reach::Chance(share) => rng.f64() < share,
             Reach::FrontEnd { of } => rng.u32(..of) == 0,
-            Reach::Flapping(period) => (now.as_millis() / period.as_millis()) % 2 == 0,
+            Reach::Flapping(period) => (now.as_millis() / period.as_millis()).is_multiple_of(2),
         }
     }
 }

@@ -19,6 +19,7 @@ use crate::api::Api;
 use crate::broker::{Broker, Sent, SessionId};
 use crate::names::AFTERWARDS;
 use crate::plan::{Body, LetterFate, Plan, Publication, ms, secs};
+use crate::summary::Summary;
 use crate::trace::Trace;
 use wires::Session;
 use worker::Worker;
@@ -28,45 +29,6 @@ const MOST_STEPS: u64 = 4_000_000;
 
 /// A broken promise, in words.
 pub type Violation = String;
-
-/// What a run came to.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Summary {
-    pub steps: u64,
-    pub calls: u64,
-    pub letters: u64,
-    pub sessions: u64,
-    pub events: u64,
-    pub simulated: Duration,
-    /// Of every action of every engine, in order: the same seed gives the same.
-    pub digest: u64,
-}
-
-impl Summary {
-    pub fn add(&mut self, other: &Summary) {
-        self.steps += other.steps;
-        self.calls += other.calls;
-        self.letters += other.letters;
-        self.sessions += other.sessions;
-        self.events += other.events;
-        self.simulated += other.simulated;
-    }
-
-    /// What all these runs, which took so long, come to.
-    pub fn describe(&self, took: Duration) -> String {
-        format!(
-            "{:.1} million steps ({:.0} million a minute), {} events, {} calls, {} letters, {} sessions in {:.1} \
-             simulated days, and no promise was broken",
-            self.steps as f64 / 1e6,
-            self.steps as f64 / 1e6 / took.as_secs_f64() * 60.0,
-            self.events,
-            self.calls,
-            self.letters,
-            self.sessions,
-            self.simulated.as_secs_f64() / 86_400.0,
-        )
-    }
-}
 
 #[derive(Clone, Debug)]
 pub enum Happening {
@@ -391,7 +353,7 @@ impl<'p> World<'p> {
         let workers: Vec<String> = self
             .workers
             .iter()
-            .map(|it| it.describe(self.instant()))
+            .map(|worker| worker.describe(self.instant()))
             .collect();
         format!(
             "{} events are not settled long after all faults ended, {shown:?} among them; {}",

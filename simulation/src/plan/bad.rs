@@ -22,7 +22,7 @@ pub(super) fn users(rng: &mut Rng, day: Day, settings: &Settings) -> BTreeMap<u3
     let one_kind = rng.bool().then(|| one(rng));
     let crowd = |rng: &mut Rng| {
         one_kind
-            .filter(|it| *it != Bad::Hangs)
+            .filter(|bad| *bad != Bad::Hangs)
             .unwrap_or_else(|| quick(rng))
     };
     match day {

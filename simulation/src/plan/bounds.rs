@@ -26,7 +26,11 @@ fn calls_a_second(settings: &Settings, call: Duration) -> f64 {
 impl Plan {
     /// How long the calls for all users take at the full pace, if none fails.
     fn work(&self) -> Duration {
-        let users: usize = self.publications.iter().map(|it| it.users.len()).sum();
+        let users: usize = self
+            .publications
+            .iter()
+            .map(|event| event.users.len())
+            .sum();
         let capacity = capacity(&self.settings, self.latency + self.jitter);
         let events = self.publications.len() as u32;
         Duration::from_secs_f64(users as f64 / capacity)
@@ -36,7 +40,7 @@ impl Plan {
 
     /// Users that each event names and that are bad, once for each event.
     fn bad_named(&self) -> impl Iterator<Item = Bad> + '_ {
-        let users = self.publications.iter().flat_map(|it| &it.users);
+        let users = self.publications.iter().flat_map(|event| &event.users);
         users.filter_map(|user| self.bad.get(user).copied())
     }
 
@@ -73,7 +77,7 @@ impl Plan {
     /// When the last planned thing is over.
     pub fn calm_from(&self) -> Duration {
         let published = self.publications.iter().map(|publication| publication.at);
-        let disturbed = self.disturbances.iter().map(|it| it.at + it.lasts);
+        let disturbed = self.disturbances.iter().map(|spell| spell.at + spell.lasts);
         published.chain(disturbed).max().unwrap_or_default()
     }
 
@@ -111,7 +115,10 @@ impl Plan {
             let takes_offence = matches!(meaning, Some(Meaning::Reject | Meaning::Missing));
             takes_offence && (bad.is_missing() || self.control.shows(*bad))
         };
-        let bad = self.publications.iter().filter(|it| self.names_bad(it));
+        let bad = self
+            .publications
+            .iter()
+            .filter(|event| self.names_bad(event));
         self.is_undisturbed()
             && 4 * self.work() < self.settings.hold_limit
             && self.bad.values().all(is_quick)
@@ -153,7 +160,11 @@ impl Plan {
     /// How many IDs may wait at most: the room for them, the event that fills it, and what comes back from calls.
     pub fn most_pending(&self) -> usize {
         let settings = &self.settings;
-        let event = self.publications.iter().map(|it| it.users.len()).max();
+        let event = self
+            .publications
+            .iter()
+            .map(|event| event.users.len())
+            .max();
         settings.prefetch.max(2 * settings.max_ids)
             + event.unwrap_or_default()
             + settings.max_in_flight * settings.max_ids

@@ -72,7 +72,7 @@ fn ahead(rng: &mut Rng, bad: &BTreeMap<u32, Bad>, all: &mut Vec<Publication>) {
 fn steady(rng: &mut Rng, capacity: f64, bad: &BTreeMap<u32, Bad>, all: &mut Vec<Publication>) {
     let rate = pick::<f64>(rng, &[0.3, 1.0, 1.0, 5.0, 20.0]).min(capacity / 2.0);
     let lasts = *pick(rng, &[60.0, 200.0, 600.0]);
-    for number in 0..(rate * lasts) as usize {
+    for number in 0..(rate * lasts).min(2_000.0) as usize {
         let at = Duration::from_secs_f64(number as f64 / rate);
         let publication = one(rng, at, 1..2, USERS, bad, all);
         all.push(publication);

@@ -189,7 +189,7 @@ impl World<'_> {
         let users: Vec<UserId> = self.publications[publication]
             .users
             .iter()
-            .map(|it| user(*it))
+            .map(|id| user(*id))
             .collect();
         let key = EventKey(self.event(publication) as u128);
         self.input(
