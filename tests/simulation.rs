@@ -18,8 +18,7 @@ fn the_promises_hold_on_two_thousand_bad_days() {
     }
 }
 
-/// Runs of a great many seeds found these: a starved quota, a way misjudged, suspicion by company, probes
-/// that went to nobody.
+/// Runs of many seeds found these.
 #[test]
 fn the_promises_hold_on_the_days_on_which_they_broke_once() {
     for seed in [447, 1_311, 36_400, 42_513, 73_909, 77_070, 97_235] {

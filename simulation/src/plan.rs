@@ -210,25 +210,15 @@ impl Plan {
             187..198 => Day::BadAhead,
             _ => Day::LongEvent,
         };
-        let mut settings = settings(&mut rng, day);
+        let settings = settings(&mut rng, day);
         let latency = ms(*pick(&mut rng, &[1, 20, 20, 90, 400]));
         let jitter = ms(*pick(&mut rng, &[0, 2, 15, 30, 30]));
         let capacity = bounds::capacity(&settings, latency + jitter);
         let control = bad::control(&mut rng);
         let bad = bad::users(&mut rng, day, &settings);
         let publications = publications::draw(&mut rng, day, &settings, capacity, &bad);
-        let is_measured = bad
-            .values()
-            .all(|bad| bad.is_missing() || control.shows(*bad));
-        if !is_measured {
-            // Where only good users can show that the API works, there must be room for some of them.
-            let named = publications.iter().flat_map(|event| &event.users);
-            let named = named.filter(|user| bad.contains_key(user)).count();
-            settings.prefetch = settings.prefetch.max(100 + 2 * named);
-        }
         let horizon = publications.last().map_or(secs(10), |last| last.at) + secs(20);
-        let often = secs(1).max(secs(4) / settings.calls_per_second);
-        Plan {
+        let mut plan = Plan {
             seed,
             consumer_timeout: settings.hold_limit * 2 + secs(60),
             grace_period: secs(25),
@@ -243,16 +233,24 @@ impl Plan {
             disturbances: disturbances::draw(&mut rng, day, &settings, horizon),
             publications,
             standby_at: rng.bool().then(|| secs(rng.u64(0..60))),
-            trickle: match rng.u32(..4) {
-                _ if !is_measured => Some(often),
-                0 => Some(often),
-                1 => Some(secs(20)),
-                _ => None,
-            },
+            trickle: None,
             bad,
             control,
             settings,
+        };
+        let often = secs(1).max(secs(4) / plan.settings.calls_per_second);
+        plan.trickle = match rng.u32(..4) {
+            _ if !plan.is_measured() => Some(often),
+            0 => Some(often),
+            1 => Some(secs(20)),
+            _ => None,
+        };
+        if !plan.is_measured() {
+            // Where only good users can show that the API works, there must be room for some of them.
+            let room = 100 + 2 * plan.bad_named().count();
+            plan.settings.prefetch = plan.settings.prefetch.max(room);
         }
+        plan
     }
 
     /// The bad users that any event names.

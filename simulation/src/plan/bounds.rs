@@ -26,11 +26,8 @@ fn calls_a_second(settings: &Settings, call: Duration) -> f64 {
 impl Plan {
     /// How long the calls for all users take at the full pace, if none fails.
     fn work(&self) -> Duration {
-        let users: usize = self
-            .publications
-            .iter()
-            .map(|event| event.users.len())
-            .sum();
+        let users = self.publications.iter().map(|event| event.users.len());
+        let users: usize = users.sum();
         let capacity = capacity(&self.settings, self.latency + self.jitter);
         let events = self.publications.len() as u32;
         Duration::from_secs_f64(users as f64 / capacity)
@@ -39,7 +36,7 @@ impl Plan {
     }
 
     /// Users that each event names and that are bad, once for each event.
-    fn bad_named(&self) -> impl Iterator<Item = Bad> + '_ {
+    pub fn bad_named(&self) -> impl Iterator<Item = Bad> + '_ {
         let users = self.publications.iter().flat_map(|event| &event.users);
         users.filter_map(|user| self.bad.get(user).copied())
     }
@@ -104,16 +101,15 @@ impl Plan {
     /// Whether the control user shows of each bad user that it is not the API. Where it does not, and nobody
     /// good comes, a worker can only wait and probe.
     pub fn is_measured(&self) -> bool {
-        let mut bad = self.bad.values();
-        bad.all(|bad| bad.is_missing() || self.control.shows(*bad))
+        self.bad_named()
+            .all(|bad| bad.is_missing() || self.control.shows(bad))
     }
 
     /// Whether nothing happens but events, most of them good, so that each is done well within a hold limit.
     pub fn is_fair_weather(&self) -> bool {
-        let is_quick = |bad: &Bad| {
+        let takes_offence = |bad: Bad| {
             let meaning = bad.code().map(codes::meaning);
-            let takes_offence = matches!(meaning, Some(Meaning::Reject | Meaning::Missing));
-            takes_offence && (bad.is_missing() || self.control.shows(*bad))
+            matches!(meaning, Some(Meaning::Reject | Meaning::Missing))
         };
         let bad = self
             .publications
@@ -121,7 +117,8 @@ impl Plan {
             .filter(|event| self.names_bad(event));
         self.is_undisturbed()
             && 4 * self.work() < self.settings.hold_limit
-            && self.bad.values().all(is_quick)
+            && self.is_measured()
+            && self.bad_named().all(takes_offence)
             && bad.count() <= 1
     }
 
@@ -147,7 +144,8 @@ impl Plan {
         }
     }
 
-    /// Calls that all users together may cost in so much time, where the same holds and nothing goes back: full windows, one that is not full in each `max_wait`, and what bad users cost.
+    /// Calls that all users together may cost in so much time, where the same holds and nothing goes back: full
+    /// windows, one that is not full in each `max_wait`, and what bad users cost.
     pub fn most_calls(&self, users: u64, took: Duration) -> u64 {
         let settings = &self.settings;
         let bad = self.bad_named().count() as u64;
