@@ -97,7 +97,8 @@ impl Broker {
     /// What is delivered next, to the consumer that came first.
     pub fn deliver(&mut self, now: Duration) -> Option<Sent> {
         let consuming = self.consumers.iter_mut();
-        let consuming = consuming.filter_map(|(session, it)| Some((it.since?, *session, it)));
+        let consuming =
+            consuming.filter_map(|(session, consumer)| Some((consumer.since?, *session, consumer)));
         let (since, session, consumer) = consuming.min_by_key(|(since, _, _)| *since)?;
         if consumer.unacked.len() >= consumer.prefetch {
             return None;

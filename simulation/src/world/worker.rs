@@ -288,8 +288,10 @@ impl World<'_> {
         }
         if status.pending_ids > self.plan.most_pending() {
             return Err(format!(
-                "{} IDs wait, more than there is room for",
-                status.pending_ids
+                "more IDs wait than there is room for: {} for {} deliveries, {} are allowed",
+                status.pending_ids,
+                status.unsettled_deliveries,
+                self.plan.most_pending()
             ));
         }
         if status.in_flight_calls != worker.calls.len() {
