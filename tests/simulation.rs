@@ -32,7 +32,10 @@ fn the_promises_hold_on_the_days_on_which_they_broke_once() {
 fn the_same_seed_gives_the_same_run() {
     for seed in 0..100 {
         let plan = Plan::from_seed(seed);
-        let run = || simulation::run(&plan, &mut Trace::default()).map(|summary| (summary.steps, summary.digest));
+        let run = || {
+            simulation::run(&plan, &mut Trace::default())
+                .map(|summary| (summary.steps, summary.digest))
+        };
         assert_eq!(run(), run(), "seed {seed}");
     }
 }
