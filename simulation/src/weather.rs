@@ -58,8 +58,12 @@ pub enum Reach {
     FrontEnd {
         of: u32,
     },
-    /// All calls for so long, then none for so long, and so on.
-    Flapping(Duration),
+    /// All calls for so long, or none, as a coin says for each such time. Taking strict turns, it could keep
+    /// step with a worker's calls, and refuse the same users each time.
+    Flapping {
+        period: Duration,
+        coin: u64,
+    },
 }
 
 impl Code {
@@ -88,7 +92,10 @@ impl Reach {
             Reach::All => true,
             Reach::Chance(share) => rng.f64() < share,
             Reach::FrontEnd { of } => rng.u32(..of) == 0,
-            Reach::Flapping(period) => (now.as_millis() / period.as_millis()).is_multiple_of(2),
+            Reach::Flapping { period, coin } => {
+                let turn = (now.as_millis() / period.as_millis()) as u64;
+                Rng::with_seed(coin ^ turn).bool()
+            }
         }
     }
 }

@@ -155,17 +155,16 @@ impl Plan {
             + bad * u64::from(self.calls_of_bad())
     }
 
-    /// How many IDs may wait at most: the room for them, the event that fills it, and what comes back from calls.
+    /// How many IDs may wait at most. Intake stops where as many wait as fit into our hands or into two windows;
+    /// the event that fills the room comes on top, and what comes back from calls. Twice that, since users that
+    /// were refused may wait apart from the others.
     pub fn most_pending(&self) -> usize {
         let settings = &self.settings;
-        let event = self
-            .publications
-            .iter()
-            .map(|event| event.users.len())
-            .max();
-        settings.prefetch.max(2 * settings.max_ids)
-            + event.unwrap_or_default()
-            + settings.max_in_flight * settings.max_ids
+        let events = self.publications.iter().map(|event| event.users.len());
+        let room = settings.prefetch.max(2 * settings.max_ids)
+            + events.max().unwrap_or_default()
+            + settings.max_in_flight * settings.max_ids;
+        2 * room
     }
 
     /// The one outage of everything that outlasts hold limits, where nothing else is disturbed.

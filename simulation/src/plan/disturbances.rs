@@ -89,7 +89,10 @@ fn reach(rng: &mut Rng) -> Reach {
         0..=2 => Reach::All,
         3..=5 => Reach::Chance(*pick(rng, &[0.05, 0.1, 0.25, 0.5])),
         6..=7 => Reach::FrontEnd { of: rng.u32(2..=5) },
-        _ => Reach::Flapping(secs(*pick(rng, &[1, 1, 3, 10, 30]))),
+        _ => Reach::Flapping {
+            period: secs(*pick(rng, &[1, 1, 3, 10, 30])),
+            coin: rng.u64(..),
+        },
     }
 }
 
