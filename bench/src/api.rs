@@ -148,10 +148,10 @@ impl Shared {
         self.round.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn arrived(&self, ids: usize) {
+    fn arrived(&self, users: &[u32]) {
         let mut round = self.round();
         let at = round.began.elapsed();
-        round.record.arrived(at, ids);
+        round.record.arrived(at, users);
     }
 
     fn cleared(&self, users: &[u32]) {
@@ -223,7 +223,9 @@ mod tests {
         let answer = read_answers(&mut stream, 1).await;
         assert!(answer.contains("\"ErrorCode\":0"), "{answer}");
         api.record(|record| {
-            let taken = record.cleared_at(0).unwrap() - record.first_call().unwrap();
+            let received = record.received_at(0).unwrap();
+            assert_eq!(Some(received), record.first_call());
+            let taken = record.cleared_at(0).unwrap() - received;
             assert!(taken >= latency.least, "{taken:?}");
         });
     }

@@ -65,6 +65,9 @@ pub struct LatencyRun {
     pub p99_ms: f64,
     pub p999_ms: f64,
     pub longest_ms: f64,
+    /// Until the API has the call, its own time not included. Absent in older results.
+    pub received_p50_ms: Option<f64>,
+    pub received_p99_ms: Option<f64>,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -105,12 +108,18 @@ impl Results {
             .filter(move |run| run.contestant == contestant && run.latency_ms == latency_ms)
     }
 
-    /// The median over the rounds of this contestant's speed divided by that of `other`.
-    pub fn ratio(&self, contestant: Contestant, other: Contestant, latency_ms: u64) -> Option<f64> {
+    /// The median over the rounds of this contestant's value divided by that of `other`.
+    pub fn ratio(
+        &self,
+        contestant: Contestant,
+        other: Contestant,
+        latency_ms: u64,
+        value: fn(&ContestantRun) -> f64,
+    ) -> Option<f64> {
         let ratios = self.runs(contestant, latency_ms).filter_map(|run| {
             let mut others = self.runs(other, latency_ms);
             let other = others.find(|other| other.round == run.round)?;
-            Some(run.ids_per_second / other.ids_per_second)
+            Some(value(run) / value(other))
         });
         median(ratios)
     }
@@ -176,7 +185,8 @@ mod tests {
             ],
             ..Results::default()
         };
-        let ratio = results.ratio(Contestant::Tagsweep, Contestant::BareLapin, 20);
+        let (ours, bare) = (Contestant::Tagsweep, Contestant::BareLapin);
+        let ratio = results.ratio(ours, bare, 20, |run| run.ids_per_second);
         assert_eq!(ratio, Some(0.9));
     }
 }

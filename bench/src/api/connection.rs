@@ -27,7 +27,7 @@ pub(super) async fn serve(mut stream: TcpStream, shared: &Shared) -> io::Result<
             .filter(|users| !users.is_empty());
         let answer = match &users {
             Some(users) => {
-                shared.arrived(users.len());
+                shared.arrived(users);
                 shared.wait().await;
                 shared.cleared(users);
                 &ok

@@ -5,7 +5,9 @@ use std::time::Duration;
 /// Everything since [`Record::new`]. Times count from then.
 #[derive(Debug, Default)]
 pub struct Record {
-    /// For each user the microsecond of the first answer that cleared it, plus one; 0 for none.
+    /// For each user the microsecond of the first call for it, plus one; 0 for none.
+    received_at: Vec<u32>,
+    /// The same of the first answer that cleared it.
     cleared_at: Vec<u32>,
     distinct: u32,
     ids: u64,
@@ -19,27 +21,29 @@ impl Record {
     /// Of nothing yet. Users from `users` on are counted as IDs and nothing else.
     pub fn new(users: u32) -> Record {
         Record {
+            received_at: vec![0; users as usize],
             cleared_at: vec![0; users as usize],
             ..Record::default()
         }
     }
 
-    /// A call that came in, with so many IDs.
-    pub fn arrived(&mut self, at: Duration, ids: usize) {
+    /// A call that came in.
+    pub fn arrived(&mut self, at: Duration, users: &[u32]) {
         self.arrivals.push(at);
-        self.ids += ids as u64;
-        self.last_window = ids as u32;
+        self.ids += users.len() as u64;
+        self.last_window = users.len() as u32;
+        for user in users {
+            note_first(&mut self.received_at, *user, at);
+        }
     }
 
     /// A call that is about to be answered with success.
     pub fn cleared(&mut self, at: Duration, users: &[u32]) {
         for user in users {
-            let Some(first @ 0) = self.cleared_at.get_mut(*user as usize) else {
-                continue;
-            };
-            *first = u32::try_from(at.as_micros()).unwrap_or(u32::MAX - 1) + 1;
-            self.distinct += 1;
-            self.last_cleared = at;
+            if note_first(&mut self.cleared_at, *user, at) {
+                self.distinct += 1;
+                self.last_cleared = at;
+            }
         }
     }
 
@@ -77,10 +81,14 @@ impl Record {
         self.last_cleared
     }
 
+    /// When the first call for this user arrived.
+    pub fn received_at(&self, user: u32) -> Option<Duration> {
+        first(&self.received_at, user)
+    }
+
     /// When this user was first cleared.
     pub fn cleared_at(&self, user: u32) -> Option<Duration> {
-        let micros = self.cleared_at.get(user as usize)?.checked_sub(1)?;
-        Some(Duration::from_micros(micros.into()))
+        first(&self.cleared_at, user)
     }
 
     /// IDs a second from the first call to the last one, whose own IDs belong to the time after it.
@@ -108,6 +116,20 @@ impl Record {
     }
 }
 
+/// False for a user that has a time already, or that is none of the backlog.
+fn note_first(times: &mut [u32], user: u32, at: Duration) -> bool {
+    let Some(first @ 0) = times.get_mut(user as usize) else {
+        return false;
+    };
+    *first = u32::try_from(at.as_micros()).unwrap_or(u32::MAX - 1) + 1;
+    true
+}
+
+fn first(times: &[u32], user: u32) -> Option<Duration> {
+    let micros = times.get(user as usize)?.checked_sub(1)?;
+    Some(Duration::from_micros(micros.into()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -131,7 +153,7 @@ mod tests {
     fn the_busiest_second_slides_and_is_open_at_its_end() {
         let mut record = Record::new(0);
         for at in [0, 600, 900, 1_000, 1_599, 1_600, 3_000] {
-            record.arrived(millis(at), 100);
+            record.arrived(millis(at), &[0; 100]);
         }
         // 600, 900, 1,000 and 1,599; at 1,600 the first of them is a second old.
         assert_eq!(record.busiest_second(), 4);
@@ -141,7 +163,7 @@ mod tests {
     fn the_rate_between_calls_is_that_of_even_calls() {
         let mut record = Record::new(0);
         for call in 0..=100 {
-            record.arrived(millis(call * 10), 100);
+            record.arrived(millis(call * 10), &[0; 100]);
         }
         assert_eq!(record.ids_per_second_between_calls(), 10_000.0);
     }

@@ -81,7 +81,7 @@ fn latency(results: &Results) -> Chart {
     };
     Chart {
         title: "From publish to cleared".into(),
-        subtitle: "An ID waits up to 500 ms (max_wait) for 99 others; the API takes 20 ms. Less is better.".into(),
+        subtitle: "Windows that are not full start 500 ms (max_wait) apart; the API takes 20 ms. Less is better.".into(),
         groups: results.latency.iter().map(group).collect(),
         label: |value| format!("{value:.0} ms"),
     }

@@ -41,8 +41,8 @@ const METHOD: &str = "
 const SETTINGS: &str = "
 ### Settings
 
-Everybody has 32 calls in flight, at 200 ms 256, in windows of 100, and a prefetch of 100 × (calls in flight + 2) or what is
-nearest to it.
+Everybody has 64 calls in flight, at 200 ms 256, in windows of 100, and a prefetch of 100 × (calls in flight + 2) or what is
+nearest to it. The calls in flight limit everybody to 320,000 IDs/s at 20 ms and to 128,000 IDs/s at 200 ms.
 
 - **tagsweep**: the release binary with all safeties on; `im.calls_per_second = 10000`, the most it can be set to, and
   `im.max_in_flight` as said; all else as it comes.

@@ -1,4 +1,5 @@
-//! How long a user waits in a trickle: from before its event is published until the API has answered.
+//! How long a user waits in a trickle: from before its event is published until the API has the call, and until
+//! it has answered.
 
 use std::time::{Duration, Instant};
 
@@ -28,8 +29,10 @@ pub async fn run(stage: &Stage, scale: Scale) -> anyhow::Result<Vec<LatencyRun>>
     for (events_per_second, seconds) in trickles {
         let run = trickle(stage, *events_per_second, events_per_second * seconds).await?;
         eprintln!(
-            "latency, {events_per_second} events/s: p50 {:.1} ms, p99 {:.1} ms",
-            run.p50_ms, run.p99_ms,
+            "latency, {events_per_second} events/s: p50 {:.1} ms, p99 {:.1} ms; at the API after {:.1} ms (p50)",
+            run.p50_ms,
+            run.p99_ms,
+            run.received_p50_ms.unwrap_or_default(),
         );
         runs.push(run);
     }
@@ -62,13 +65,18 @@ async fn trickle(stage: &Stage, per_second: u32, events: u32) -> anyhow::Result<
     stage.end(process, trial.contestant).await?;
     connection.close(200, "done".into()).await?;
 
-    let mut waits = Vec::new();
-    for (user, at) in (1..).zip(published) {
-        let cleared = stage.api.record(|record| record.cleared_at(user));
-        let cleared = began + cleared.context("a user was not cleared")?;
-        waits.push((cleared - at).as_secs_f64() * 1e3);
-    }
-    waits.sort_by(f64::total_cmp);
+    let waits = |time: fn(&Record, u32) -> Option<Duration>| -> anyhow::Result<Vec<f64>> {
+        let mut waits = Vec::new();
+        for (user, at) in (1..).zip(&published) {
+            let time = stage.api.record(|record| time(record, user));
+            let time = began + time.context("a user was not cleared")?;
+            waits.push((time - *at).as_secs_f64() * 1e3);
+        }
+        waits.sort_by(f64::total_cmp);
+        Ok(waits)
+    };
+    let received = waits(Record::received_at)?;
+    let waits = waits(Record::cleared_at)?;
     Ok(LatencyRun {
         events_per_second: per_second,
         events,
@@ -77,6 +85,8 @@ async fn trickle(stage: &Stage, per_second: u32, events: u32) -> anyhow::Result<
         p99_ms: percentile(&waits, 0.99),
         p999_ms: percentile(&waits, 0.999),
         longest_ms: percentile(&waits, 1.0),
+        received_p50_ms: Some(percentile(&received, 0.5)),
+        received_p99_ms: Some(percentile(&received, 0.99)),
     })
 }
 
