@@ -6,43 +6,49 @@
 //! drive this same code; what can be decided without a socket is decided here.
 //!
 //! In the order in which an event passes through: [`ledger`] holds the delivery, [`pending`] its user
-//! IDs, [`pace`] says when a call may start, [`window`] is what goes into the call, [`verdict`] reads the
-//! answer, [`answers`] draws the consequences with the help of [`health`], [`letters`] carries what failed,
-//! and [`remembered`] knows what was finished lately. [`interface`] is what a shell says and is told.
+//! IDs, [`schedule`] says when the next call may start and [`pace`] how many may, [`window`] is what goes into
+//! the call, [`judge`] draws the consequences of its answer, [`outbox`] carries the letters about what failed,
+//! and [`remembered`] knows what was done lately. [`interface`] is what a shell says and is told.
 
-mod answers;
-mod calls;
-mod health;
+mod consistency;
 mod interface;
+mod judge;
 mod ledger;
-mod letters;
+mod outbox;
 mod pace;
 mod pending;
 mod remembered;
+mod schedule;
+mod suspension;
 #[cfg(test)]
 mod tests;
-mod verdict;
 mod window;
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use crate::event::{EventKey, UserId};
-use health::Health;
-pub use health::PauseReason;
 pub use interface::{
-    Action, Delivery, Input, MissingAccount, Notice, PerReason, Reason, Settings, Settlement,
-    Status, Tally, Trigger,
+    Action, Answer, Delivery, Input, MissingAccount, Notice, PerReason, Reason, Settings,
+    Settlement, Status, Tally, Trigger,
 };
-use ledger::{Failure, Ledger, Progress};
-use letters::Letters;
-pub use letters::{Letter, LetterId};
+use judge::Judge;
+pub use judge::{Class, ErrorCode, PauseReason, class, error_code, error_codes};
+use ledger::{Advance, Failure, Ledger};
+use outbox::Letters;
+pub use outbox::{Letter, LetterId};
 use pace::Pace;
-use pending::Pending;
-use remembered::Remembered;
-pub use verdict::{Answer, Class, ErrorCode, class, error_code, error_codes};
+use pending::{Lane, Pending};
+use remembered::{Remembered, Unfinished};
+use schedule::Schedule;
+use suspension::Suspension;
 pub use window::WindowId;
-use window::Windows;
+use window::{Window, Windows};
+
+/// The users of an event that names more than so many full windows wait in a lane of their own.
+const LONG_EVENT: usize = 4;
+/// More events are decoded while no more users than these wait there.
+const LONG_ROOM: usize = 20_000;
 
 /// The state machine. See the [module](self).
 #[derive(Debug)]
@@ -53,11 +59,16 @@ pub struct Engine {
     pending: Pending,
     pace: Pace,
     windows: Windows,
-    health: Health,
-    /// Calls for windows that were called before, since the last one for new users.
-    retries: u32,
+    schedule: Schedule,
+    judge: Judge,
     letters: Letters,
     remembered: Remembered,
+    unfinished: Unfinished,
+    suspension: Option<Suspension>,
+    /// When nobody consumed the queue, as far as was told last.
+    unconsumed: Option<Instant>,
+    /// Whether the broker gives the queue to us and to nobody else.
+    ours: bool,
     /// When the broker was last known to be in touch.
     in_touch: Option<Instant>,
     /// When we were last told or asked anything, and since when that was never long ago.
@@ -80,14 +91,18 @@ impl Engine {
                 now,
             ),
             windows: Windows::default(),
-            health: Health::new(settings.hold_limit),
-            retries: 0,
+            schedule: Schedule::default(),
+            judge: Judge::new(settings.control_user),
             letters: Letters::default(),
             remembered: Remembered::new(
                 settings.prefetch.saturating_mul(2),
                 settings.hold_limit * 2,
                 now,
             ),
+            unfinished: Unfinished::default(),
+            suspension: None,
+            unconsumed: None,
+            ours: false,
             in_touch: None,
             last_turn: now,
             awake_since: now,
@@ -141,24 +156,24 @@ impl Engine {
                 }
             }
             Input::SessionLost { session } => {
-                self.ledger
-                    .lose_session(session, &self.windows.users_in_call());
-                self.pending.clear();
-                self.windows.take_waiting(|_| true);
-                self.letters.clear();
+                if self.ledger.lose_session(session) {
+                    self.ours = false;
+                    self.pending.clear();
+                    self.forget_waiting();
+                    self.letters.clear();
+                }
             }
             Input::InTouch { since } => self.in_touch = self.in_touch.max(Some(since)),
-            Input::TookOver => self.pace.take_over(now),
+            Input::Unconsumed { since } => self.unconsumed = Some(since),
+            Input::TookOver => {
+                self.ours = true;
+                self.pace.take_over(now);
+            }
             Input::Sharing { workers } => {
                 let quota = f64::from(self.settings.calls_per_second) / f64::from(workers.max(1));
                 self.pace.set_quota(quota);
             }
-            Input::Drain => {
-                self.draining = true;
-                // One last try for what waits, then it is the next worker's.
-                self.windows.hurry(now);
-                self.letters.give_up_refused();
-            }
+            Input::Drain => self.drain(),
         }
     }
 
@@ -168,8 +183,12 @@ impl Engine {
         if let Some(action) = self.out.pop_front() {
             return Some(action);
         }
-        if let Some(settlement) = self.ledger.settle(now) {
-            return Some(Action::Settle(settlement));
+        self.judge_due(now);
+        if let Some(settle) = self.settle(now) {
+            return Some(settle);
+        }
+        if let Some(consume) = self.consume(now) {
+            return Some(consume);
         }
         if let Some(delivery) = self.hand_back(now) {
             return Some(Action::Settle(Settlement::HandBack(delivery)));
@@ -184,7 +203,9 @@ impl Engine {
         {
             return Some(decode);
         }
-        self.call(now).or_else(|| self.decode())
+        let next = self.call(now).or_else(|| self.decode());
+        // Windows that nobody waits for any more have left our hands empty.
+        next.or_else(|| self.settle(now))
     }
 
     /// When to poll again if nothing happens before. None: only an input can change anything.
@@ -192,7 +213,8 @@ impl Engine {
         [
             self.ledger.deadline(),
             self.letters.deadline(),
-            self.next_call(now),
+            self.next_turn(now),
+            self.next_consume(),
         ]
         .into_iter()
         .flatten()
@@ -204,6 +226,7 @@ impl Engine {
         self.draining
             && self.out.is_empty()
             && self.windows.is_empty()
+            && !self.judge.control.is_out()
             && self.pending.is_empty()
             && self.letters.is_empty()
             && self.ledger.is_settled()
@@ -211,10 +234,10 @@ impl Engine {
 
     pub fn status(&self, now: Instant) -> Status {
         Status {
-            paused: self.health.paused().map(|pause| pause.reason),
+            paused: self.judge.pauses.current().map(|pause| pause.reason),
             draining: self.draining,
             pending_ids: self.waiting_ids(),
-            in_flight_calls: self.windows.calls(),
+            in_flight_calls: self.calls_in_flight(),
             unsettled_deliveries: self.ledger.unsettled(),
             calls_per_second: self.pace.rate(now),
             tally: self.tally,
@@ -247,10 +270,26 @@ impl Engine {
         if redelivered && key.is_some_and(|key| self.remembered.contains(key, now)) {
             self.tally.events_remembered += 1;
         } else {
+            let rest = key.filter(|_| redelivered);
+            let rest = rest.and_then(|key| self.unfinished.take(key));
+            let lane = match users.len() > LONG_EVENT * self.settings.max_ids {
+                true => Lane::Long,
+                false => Lane::Common,
+            };
             for user in users {
-                if self.pending.join(*user, delivery, now) {
-                    self.ledger.wait(delivery);
+                if rest.as_ref().is_some_and(|rest| !rest.users.contains(user)) {
+                    continue;
                 }
+                if let Some(suspect) = self.judge.away.remove(user) {
+                    self.windows
+                        .make_ready(Window::of_suspect(*user, delivery, suspect));
+                } else if !self.pending.join(*user, delivery, lane) {
+                    continue;
+                }
+                self.ledger.wait_for_user(delivery);
+            }
+            for failure in rest.into_iter().flat_map(|rest| rest.failures) {
+                self.ledger.fail(delivery, failure);
             }
             if invalid {
                 self.fail(delivery, Reason::InvalidUserId);
@@ -273,25 +312,24 @@ impl Engine {
     }
 
     fn resolve(&mut self, now: Instant, delivery: Delivery) {
-        let progress = self.ledger.resolve(delivery, now);
-        self.follow(now, delivery, progress);
+        let advance = self.ledger.resolve(delivery, now);
+        self.follow(now, delivery, advance);
     }
 
     fn advance(&mut self, now: Instant, delivery: Delivery) {
-        let progress = self.ledger.advance(delivery, now);
-        self.follow(now, delivery, progress);
+        let advance = self.ledger.advance(delivery, now);
+        self.follow(now, delivery, advance);
     }
 
-    fn follow(&mut self, now: Instant, delivery: Delivery, progress: Progress) {
-        match progress {
-            Progress::Waiting => {}
-            Progress::Failed(failures) => {
+    fn follow(&mut self, now: Instant, delivery: Delivery, advance: Advance) {
+        match advance {
+            Advance::None => {}
+            Advance::LettersDue(failures) => {
                 let first_seen = self.ledger.arrived(delivery).unwrap_or(now);
-                for _ in 0..self.letters.write(delivery, failures, first_seen) {
-                    self.ledger.wait(delivery);
-                }
+                let letters = self.letters.write(delivery, failures, first_seen);
+                self.ledger.wait_for_letters(delivery, letters);
             }
-            Progress::Finished {
+            Advance::Finished {
                 event,
                 dead_lettered,
             } => {
@@ -304,19 +342,52 @@ impl Engine {
         }
     }
 
-    fn hand_back(&mut self, now: Instant) -> Option<Delivery> {
-        let in_call = |delivery| self.windows.users_in_call_of(delivery);
-        let delivery = self.ledger.hand_back(now, in_call)?;
-        self.tally.events_handed_back += 1;
-        self.letters.forget(delivery);
-        Some(delivery)
+    /// Finish what is in hand. What failed has one more try, unless it is suspected: that is the next worker's.
+    fn drain(&mut self) {
+        self.draining = true;
+        for window in self.windows.extract(|_| true) {
+            if window.suspect.is_none() {
+                self.windows.make_ready(window);
+            }
+        }
+        self.letters.give_up_refused();
+    }
+
+    /// Nobody waits any more for the windows that are in no call.
+    fn forget_waiting(&mut self) {
+        for window in self.windows.extract(|_| true) {
+            self.forget(window);
+        }
+    }
+
+    /// Nobody waits any more for this window. Who is suspected comes again.
+    fn forget(&mut self, window: Window) {
+        window.history.explain();
+        if let (Some(suspect), [claim]) = (window.suspect, &window.claims[..]) {
+            self.judge.remember(claim.user, suspect);
+        }
+    }
+
+    fn settle(&mut self, now: Instant) -> Option<Action> {
+        let starved = self.is_starved();
+        self.ledger.settle(now, starved).map(Action::Settle)
+    }
+
+    /// Whether all that the broker gives at a time is in hand, and too little of it is left to call for.
+    fn is_starved(&self) -> bool {
+        self.ledger.unsettled() >= self.settings.prefetch
+            && self.pending.len() < self.settings.max_ids
+            && self.calls_in_flight() < self.settings.max_in_flight
+            && !self.ledger.has_unread()
     }
 
     /// New events are decoded while there is room for their users, and while a dead letter could be
     /// written for them.
     fn decode(&mut self) -> Option<Action> {
         let room = self.settings.prefetch.max(2 * self.settings.max_ids);
-        if self.draining || self.waiting_ids() >= room || self.letters.is_stuck() {
+        let long = self.pending.waiting(Lane::Long);
+        let full = self.waiting_ids() - long >= room || long >= LONG_ROOM;
+        if self.draining || full || self.letters.is_stuck() {
             return None;
         }
         self.ledger.next_unread().map(Action::Decode)

@@ -16,7 +16,7 @@ use tokio::time::MissedTickBehavior;
 use crate::config::Settings;
 use crate::engine::{Delivery, Input, Letter, LetterId, Settlement};
 use crate::event::{Decoded, Rules};
-use crate::rabbitmq::{self, Broker, DeliveryTag};
+use crate::rabbitmq::{self, Broker, DeliveryTag, QueueCount};
 use crate::shell::{Inquiries, Order, SetupError, Shell};
 use crate::shutdown::Shutdown;
 use crate::traces::Traces;
@@ -134,7 +134,7 @@ impl Worker {
         self.shell.watch.broker(now, &event, self.held.is_empty());
         match event {
             Event::Opened { share, .. } => self.shared(now, share),
-            Event::Counted(queue) if queue.share != self.share => self.shared(now, queue.share),
+            Event::Counted(queue) => self.counted(now, queue),
             Event::Lost { session, .. } => {
                 self.delivering = None;
                 self.held.clear();
@@ -148,13 +148,23 @@ impl Worker {
                 self.shell.tell(now, Input::LetterRefused(LetterId(id)));
             }
             Event::InTouch(since) => self.shell.tell(now, Input::InTouch { since }),
-            Event::Counted(_) | Event::NotOpened { .. } | Event::Blocked | Event::Unblocked => {}
+            Event::NotOpened { .. } | Event::Blocked | Event::Unblocked => {}
         }
     }
 
     fn shared(&mut self, now: Instant, workers: u32) {
         self.share = workers;
         self.shell.tell(now, Input::Sharing { workers });
+    }
+
+    fn counted(&mut self, now: Instant, queue: QueueCount) {
+        if queue.share != self.share {
+            self.shared(now, queue.share);
+        }
+        // Where the quota is shared by count, the others leave us our part of it.
+        if queue.consumers == 0 || queue.share > 1 {
+            self.shell.tell(now, Input::Unconsumed { since: now });
+        }
     }
 
     /// Where one delivery is, there are often more: one turn takes what has arrived.

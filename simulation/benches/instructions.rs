@@ -128,6 +128,9 @@ fn engine<const USERS: usize>(users: usize) {
     let names: Vec<UserId> = (0..users)
         .map(|number| UserId::parse(&name(number)).expect("a user ID"))
         .collect();
+    // The queue is ours, and has been for long enough to call.
+    engine.handle(now, Input::TookOver);
+    now += Duration::from_secs(2);
     engine.handle(now, Input::InTouch { since: now });
     let mut events = names.chunks(USERS);
     let mut tag = 0;
@@ -203,6 +206,7 @@ fn settings() -> Settings {
         backoff_min: Duration::from_millis(500),
         backoff_max: Duration::from_secs(30),
         missing_account: MissingAccount::Done,
+        control_user: UserId::parse("control").expect("it keeps to the rule"),
         seed: 1,
     }
 }

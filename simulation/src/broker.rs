@@ -83,6 +83,10 @@ impl Broker {
         }
     }
 
+    pub fn is_consumed(&self) -> bool {
+        self.consumers.values().any(|it| it.since.is_some())
+    }
+
     /// The session is over: all that it held comes back.
     pub fn close(&mut self, session: SessionId, rng: &mut Rng) {
         let Some(consumer) = self.consumers.remove(&session) else {

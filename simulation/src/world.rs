@@ -84,6 +84,8 @@ pub enum Happening {
     Pong {
         session: SessionId,
         since: Duration,
+        /// Nobody consumed the queue at that moment.
+        unconsumed: bool,
     },
     /// The worker has drained, said goodbye and ended.
     Goodbye {
@@ -276,7 +278,11 @@ impl<'p> World<'p> {
             Happening::BrokerNotices { session } => self.broker_notices(session),
             Happening::WorkerNotices { session } => self.worker_notices(session)?,
             Happening::Ping { session } => self.ping(session),
-            Happening::Pong { session, since } => self.pong(session, since)?,
+            Happening::Pong {
+                session,
+                since,
+                unconsumed,
+            } => self.pong(session, since, unconsumed)?,
             Happening::Goodbye { session } => self.broker_notices(session),
             Happening::GraceIsOver { worker, life } => self.grace_is_over(worker, life),
             Happening::CallArrives {

@@ -62,7 +62,7 @@ impl<'de> Deserialize<'de> for EventFormat {
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Retry {
-    /// Tries until the users of a window are dead-lettered.
+    /// Fewest refusals of a user alone, while other calls succeed, before it is dead-lettered as retries-exhausted.
     #[schemars(range(min = 1, max = 1000))]
     pub max_attempts: u32,
     /// Pause before the first new try.

@@ -67,7 +67,7 @@ fn hold_limit_too_short_for_large_events(settings: &Settings) -> Option<String> 
     let users = (f64::from(calls) * ids as f64 * hold_limit.as_secs_f64()) as u64;
     (users < LARGEST_EVENT).then(|| {
         format!(
-            "im.calls_per_second = {calls}, window.max_ids = {ids}, rabbitmq.hold_limit = {}: an event with more than {users} users goes back to the queue before it is done, and an event may hold {LARGEST_EVENT}: raise rabbitmq.hold_limit to {} or more",
+            "im.calls_per_second = {calls}, window.max_ids = {ids}, rabbitmq.hold_limit = {}: an event with more than {users} users goes back to the queue at least once before it is done (what is done of it is not repeated), and an event may hold {LARGEST_EVENT}: raise rabbitmq.hold_limit to {} or more",
             in_units::print(hold_limit),
             in_units::print(Duration::from_secs(LARGEST_EVENT.div_ceil(u64::from(calls) * ids as u64)))
         )

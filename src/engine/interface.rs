@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Answer, Letter, LetterId, PauseReason, WindowId};
+use super::{Letter, LetterId, PauseReason, WindowId};
 use crate::event::{EventKey, UserId};
 
 /// One message in our hands: its delivery tag, and the broker session that the tag belongs to.
@@ -17,7 +17,7 @@ pub struct Delivery {
 pub struct Settings {
     /// Users in one call, 1 to 100.
     pub max_ids: usize,
-    /// How long the oldest ID waits for its window to fill.
+    /// The longest that an ID waits for others: so far apart are calls for windows that are not full.
     pub max_wait: Duration,
     pub max_in_flight: usize,
     pub calls_per_second: u32,
@@ -31,7 +31,7 @@ pub struct Settings {
     pub lease: Option<Duration>,
     /// How long a delivery is held before it goes back to the broker.
     pub hold_limit: Duration,
-    /// Tries of one window before its users count as failed, as long as other calls succeed.
+    /// The fewest refusals of a single user before it counts as failed, where the API does not reject it.
     pub max_attempts: u32,
     pub backoff_min: Duration,
     pub backoff_max: Duration,
@@ -81,10 +81,34 @@ pub enum Input<'a> {
     TookOver,
     /// The broker was in touch with us at this moment, or later: it has answered what was asked then.
     InTouch { since: Instant },
+    /// Nobody consumed the queue at this moment, as the broker said: a worker that takes it over after that
+    /// waits for a second before its first call.
+    Unconsumed { since: Instant },
     /// So many workers share the quota of this queue.
     Sharing { workers: u32 },
     /// Finish what is in hand, and take no more.
     Drain,
+}
+
+/// What one call came back with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// The call succeeded for all its users but those in `failed`, each with a code of its own.
+    Done { failed: Vec<(UserId, i64)> },
+    /// The call as a whole was refused with this code.
+    Refused(i64),
+    /// There was an answer, but it contradicts itself.
+    Unclear,
+    /// No call could be made, since there is no secret to sign it with.
+    NoCredential,
+    /// No usable answer: no connection, a timeout, a broken body, an HTTP status other than 200.
+    Fault,
+}
+
+impl Answer {
+    pub(super) fn is_done(&self) -> bool {
+        matches!(self, Answer::Done { .. })
+    }
 }
 
 /// What to do.
@@ -102,7 +126,9 @@ pub enum Action {
     RenewUserSig,
     Settle(Settlement),
     /// Take at most so many deliveries at a time from now on; zero: stop consuming.
-    Consume { prefetch: usize },
+    Consume {
+        prefetch: usize,
+    },
     /// Publish this letter and answer with `LetterConfirmed` or `LetterRefused`.
     DeadLetter(Letter),
     /// Nothing to do but to tell.
@@ -125,7 +151,7 @@ pub enum Settlement {
 pub enum Trigger {
     /// As many IDs waited as a window can hold.
     Full,
-    /// The oldest ID had waited long enough.
+    /// No window that was not full was called for long enough.
     Expired,
     Drain,
     /// The window had failed before.
@@ -203,8 +229,8 @@ pub enum Notice {
     Suspended { returned: usize },
     /// The API refuses the control user while it takes others, so it is no measure any more.
     ControlRefused { code: Option<i64> },
-    /// For ten seconds work has waited for a call to end, and not for the quota; so many calls a second
-    /// were made.
+    /// For more than ten seconds of a minute calls waited for others to end, and not for the quota; so many
+    /// calls a second were made.
     InFlightFull { calls_per_second: f64 },
 }
 

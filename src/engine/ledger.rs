@@ -7,7 +7,7 @@
 #[cfg(test)]
 mod tests;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use super::{Delivery, Reason, Settlement};
@@ -26,26 +26,28 @@ pub(super) struct Failure {
     pub attempts: u32,
 }
 
-/// What became of a delivery when one of the things that it waited for was over.
+/// What follows for a delivery when one of the things that it waited for is over.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Progress {
+pub(super) enum Advance {
     /// It waits for more, or is not ours any more.
-    Waiting,
-    /// All users are through, but these failed: dead letters are due before it is done.
-    Failed(Vec<Failure>),
-    /// It is done, dead letters and all.
+    None,
+    /// All users are through, but these failed: dead letters are due before it is finished.
+    LettersDue(Vec<Failure>),
     Finished {
         event: Option<EventKey>,
         dead_lettered: bool,
     },
 }
 
+/// How far a delivery has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
+enum Stage {
     /// Not decoded yet.
     Unread,
-    /// Waits for users or letters.
-    Open,
+    /// Waits for so many users.
+    Users(u32),
+    /// Waits for so many letters to be confirmed.
+    Letters(u32),
     /// Done, not acknowledged.
     Finished,
     /// Acknowledged or handed back.
@@ -54,21 +56,22 @@ enum State {
 
 #[derive(Clone, Debug)]
 struct Entry {
-    state: State,
+    stage: Stage,
     redelivered: bool,
     dead_lettered: bool,
     arrived: Instant,
     event: Option<EventKey>,
-    /// Users and letters that it still waits for.
-    open: u32,
+    /// Users that it named to us.
+    users: u32,
     failures: Vec<Failure>,
 }
 
-impl Entry {
-    /// Whether what `in_call` of its users get from their calls can still finish the event.
-    fn is_ghostly(&self, in_call: u32) -> bool {
-        self.event.is_some() && self.open > 0 && self.open == in_call
-    }
+/// A delivery that goes back to the broker.
+#[derive(Debug)]
+pub(super) struct HandedBack {
+    pub delivery: Delivery,
+    /// The event and what has failed of it, where some of its users are done and some are not.
+    pub partly_done: Option<(EventKey, Vec<Failure>)>,
 }
 
 #[derive(Debug)]
@@ -85,9 +88,6 @@ pub(super) struct Ledger {
     run: Option<u64>,
     /// Finished behind an unfinished one, with the moment.
     scattered: VecDeque<(Instant, u64)>,
-    /// Deliveries that are not ours any more while their last users are in a call. What those calls clear
-    /// is remembered.
-    ghosts: HashMap<Delivery, Entry>,
     unsettled: usize,
     /// More scattered ones than this are not left waiting.
     scattered_limit: usize,
@@ -104,7 +104,6 @@ impl Ledger {
             next_held: 1,
             run: None,
             scattered: VecDeque::new(),
-            ghosts: HashMap::new(),
             unsettled: 0,
             scattered_limit,
             hold_limit,
@@ -115,7 +114,7 @@ impl Ledger {
     /// session that is over.
     pub(super) fn arrive(&mut self, delivery: Delivery, redelivered: bool, now: Instant) -> bool {
         if delivery.session > self.session {
-            self.lose_session(delivery.session - 1, &HashMap::new());
+            self.lose_session(delivery.session - 1);
         }
         let next = self.head + self.entries.len() as u64;
         if delivery.session < self.session || delivery.tag < next {
@@ -126,20 +125,20 @@ impl Ledger {
             self.next_unread = delivery.tag;
             self.next_held = delivery.tag;
         }
-        let entry = |state, redelivered| Entry {
-            state,
+        let entry = |stage, redelivered| Entry {
+            stage,
             redelivered,
             dead_lettered: false,
             arrived: now,
             event: None,
-            open: 0,
+            users: 0,
             failures: Vec::new(),
         };
         // A broker does not leave tags out; should one do so, the gap is nothing of ours to settle.
         while self.head + (self.entries.len() as u64) < delivery.tag {
-            self.entries.push_back(entry(State::Settled, false));
+            self.entries.push_back(entry(Stage::Settled, false));
         }
-        self.entries.push_back(entry(State::Unread, redelivered));
+        self.entries.push_back(entry(Stage::Unread, redelivered));
         self.unsettled += 1;
         true
     }
@@ -150,7 +149,7 @@ impl Ledger {
         while let Some(entry) = self.entries.get((self.next_unread - self.head) as usize) {
             let tag = self.next_unread;
             self.next_unread += 1;
-            if entry.state == State::Unread {
+            if entry.stage == Stage::Unread {
                 return Some(Delivery {
                     session: self.session,
                     tag,
@@ -160,80 +159,80 @@ impl Ledger {
         None
     }
 
+    /// Whether a delivery was not given out for decoding yet.
+    pub(super) fn has_unread(&self) -> bool {
+        self.next_unread < self.head + self.entries.len() as u64
+    }
+
     /// The delivery turned out to hold `event`. Tells whether the broker had delivered it before; none
     /// when it is not ours any more.
     pub(super) fn open(&mut self, delivery: Delivery, event: Option<EventKey>) -> Option<bool> {
         let entry = self
             .entry(delivery)
-            .filter(|entry| entry.state == State::Unread)?;
-        entry.state = State::Open;
+            .filter(|entry| entry.stage == Stage::Unread)?;
+        entry.stage = Stage::Users(0);
         entry.event = event;
         Some(entry.redelivered)
     }
 
-    /// The delivery waits for one thing more: a user or a letter.
-    pub(super) fn wait(&mut self, delivery: Delivery) {
+    /// The delivery waits for one user more.
+    pub(super) fn wait_for_user(&mut self, delivery: Delivery) {
+        if let Some(entry) = self.entry(delivery)
+            && let Stage::Users(open) = &mut entry.stage
+        {
+            *open += 1;
+            entry.users += 1;
+        }
+    }
+
+    /// The delivery waits for so many letters, after its users.
+    pub(super) fn wait_for_letters(&mut self, delivery: Delivery, letters: u32) {
         if let Some(entry) = self.entry(delivery) {
-            entry.open += 1;
+            entry.stage = Stage::Letters(letters);
         }
     }
 
     /// Notes that a letter is due once all users are through.
     pub(super) fn fail(&mut self, delivery: Delivery, failure: Failure) {
-        if let Some(entry) = self.entry_or_ghost(delivery) {
+        if let Some(entry) = self.entry(delivery) {
             entry.failures.push(failure);
         }
     }
 
-    /// One of the things that the delivery waited for is over.
-    pub(super) fn resolve(&mut self, delivery: Delivery, now: Instant) -> Progress {
-        let Some(entry) = self.entry_or_ghost(delivery).filter(|entry| entry.open > 0) else {
-            return Progress::Waiting;
+    /// One of the users or letters that the delivery waited for is over.
+    pub(super) fn resolve(&mut self, delivery: Delivery, now: Instant) -> Advance {
+        let Some(entry) = self.entry(delivery) else {
+            return Advance::None;
         };
-        entry.open -= 1;
+        match &mut entry.stage {
+            Stage::Users(open) | Stage::Letters(open) if *open > 0 => *open -= 1,
+            _ => return Advance::None,
+        }
         self.advance(delivery, now)
     }
 
     /// Looks whether the delivery waits for anything; call it after [`open`](Ledger::open) too.
-    pub(super) fn advance(&mut self, delivery: Delivery, now: Instant) -> Progress {
-        if let Some(ghost) = self.ghosts.get(&delivery) {
-            if ghost.open > 0 {
-                return Progress::Waiting;
-            }
-            // What failed will fail again when it is redelivered, and the letter is written then.
-            let cleared = ghost.failures.is_empty();
-            return match self.ghosts.remove(&delivery) {
-                Some(Entry {
-                    event,
-                    dead_lettered,
-                    ..
-                }) if cleared => Progress::Finished {
-                    event,
-                    dead_lettered,
-                },
-                _ => Progress::Waiting,
-            };
-        }
+    pub(super) fn advance(&mut self, delivery: Delivery, now: Instant) -> Advance {
         let Some(entry) = self
             .entry(delivery)
-            .filter(|entry| entry.state == State::Open && entry.open == 0)
+            .filter(|entry| matches!(entry.stage, Stage::Users(0) | Stage::Letters(0)))
         else {
-            return Progress::Waiting;
+            return Advance::None;
         };
         if !entry.failures.is_empty() {
             entry.dead_lettered = true;
-            return Progress::Failed(std::mem::take(&mut entry.failures));
+            return Advance::LettersDue(std::mem::take(&mut entry.failures));
         }
-        let progress = Progress::Finished {
+        let finished = Advance::Finished {
             event: entry.event,
             dead_lettered: entry.dead_lettered,
         };
         self.finish(delivery.tag, now);
-        progress
+        finished
     }
 
     fn finish(&mut self, tag: u64, now: Instant) {
-        self.entries[(tag - self.head) as usize].state = State::Finished;
+        self.entries[(tag - self.head) as usize].stage = Stage::Finished;
         if tag == self.head {
             self.advance_run();
         } else {
@@ -243,13 +242,13 @@ impl Ledger {
 
     fn advance_run(&mut self) {
         while let Some(entry) = self.entries.front() {
-            match entry.state {
-                State::Finished => {
+            match entry.stage {
+                Stage::Finished => {
                     self.run = Some(self.head);
                     self.unsettled -= 1;
                 }
-                State::Settled => {}
-                State::Unread | State::Open => break,
+                Stage::Settled => {}
+                Stage::Unread | Stage::Users(_) | Stage::Letters(_) => break,
             }
             self.entries.pop_front();
             self.head += 1;
@@ -263,15 +262,18 @@ impl Ledger {
         }
     }
 
-    /// The next acknowledgement that is due, if any.
-    pub(super) fn settle(&mut self, now: Instant) -> Option<Settlement> {
+    /// The next acknowledgement that is due, if any. `starved` says that the broker gives nothing more until
+    /// something is acknowledged: then none waits for an older one.
+    pub(super) fn settle(&mut self, now: Instant, starved: bool) -> Option<Settlement> {
         let session = self.session;
         if let Some(tag) = self.run.take() {
             return Some(Settlement::UpTo(Delivery { session, tag }));
         }
         while let Some((finished, tag)) = self.scattered.front().copied() {
-            let finished_here = tag >= self.head && self.state(tag) == State::Finished;
+            let finished_here = tag >= self.head
+                && self.entries[(tag - self.head) as usize].stage == Stage::Finished;
             if finished_here
+                && !starved
                 && now < finished + PATIENCE
                 && self.scattered.len() <= self.scattered_limit
             {
@@ -286,56 +288,47 @@ impl Ledger {
         None
     }
 
-    /// The next delivery that was held for the whole hold limit and goes back to the broker. If its last
-    /// users are all in a call (`in_call` counts them), it is kept as a ghost.
-    pub(super) fn hand_back(
-        &mut self,
-        now: Instant,
-        in_call: impl Fn(Delivery) -> u32,
-    ) -> Option<Delivery> {
+    /// The next delivery that arrived at `latest` or before, is not done, and goes back to the broker.
+    pub(super) fn hand_back(&mut self, latest: Instant) -> Option<HandedBack> {
         self.next_held = self.next_held.max(self.head);
-        while let Some(entry) = self.entries.get((self.next_held - self.head) as usize) {
-            if now < entry.arrived + self.hold_limit {
-                return None;
-            }
+        while let Some(entry) = self
+            .entries
+            .get_mut((self.next_held - self.head) as usize)
+            .filter(|entry| entry.arrived <= latest)
+        {
             let tag = self.next_held;
-            let delivery = self.delivery(tag);
             self.next_held += 1;
-            if matches!(entry.state, State::Unread | State::Open) {
-                if entry.is_ghostly(in_call(delivery)) {
-                    self.ghosts.insert(delivery, entry.clone());
-                }
-                self.mark_settled(tag);
-                return Some(delivery);
-            }
+            let partly_done = match entry.stage {
+                Stage::Users(open) if open < entry.users => entry
+                    .event
+                    .map(|event| (event, std::mem::take(&mut entry.failures))),
+                Stage::Unread | Stage::Users(_) | Stage::Letters(_) => None,
+                Stage::Finished | Stage::Settled => continue,
+            };
+            self.mark_settled(tag);
+            return Some(HandedBack {
+                delivery: self.delivery(tag),
+                partly_done,
+            });
         }
         None
     }
 
     fn mark_settled(&mut self, tag: u64) {
-        self.entries[(tag - self.head) as usize].state = State::Settled;
+        self.entries[(tag - self.head) as usize].stage = Stage::Settled;
         self.unsettled -= 1;
         if tag == self.head {
             self.advance_run();
         }
     }
 
-    /// The session is over: the broker will deliver everything unsettled again. Those deliveries whose
-    /// last users are all in a call (`in_call` counts them) are kept as ghosts, so that what those
-    /// calls clear can be remembered.
-    pub(super) fn lose_session(&mut self, session: u32, in_call: &HashMap<Delivery, u32>) {
+    /// The session is over: the broker will deliver everything unsettled again. False when it is known to be
+    /// over already.
+    pub(super) fn lose_session(&mut self, session: u32) -> bool {
         if session < self.session {
-            return;
+            return false;
         }
-        for (place, entry) in self.entries.drain(..).enumerate() {
-            let delivery = Delivery {
-                session: self.session,
-                tag: self.head + place as u64,
-            };
-            if entry.is_ghostly(in_call.get(&delivery).copied().unwrap_or_default()) {
-                self.ghosts.insert(delivery, entry);
-            }
-        }
+        self.entries.clear();
         // Whatever of the lost session is still on its way in must not find a fresh ledger.
         self.session = session + 1;
         self.head = 1;
@@ -344,21 +337,35 @@ impl Ledger {
         self.run = None;
         self.scattered.clear();
         self.unsettled = 0;
-    }
-
-    /// Gives up on a ghost: its call will not be repeated.
-    pub(super) fn forget_ghost(&mut self, delivery: Delivery) {
-        self.ghosts.remove(&delivery);
+        true
     }
 
     /// Whether somebody still wants to know what becomes of this delivery's users.
     pub(super) fn is_open(&self, delivery: Delivery) -> bool {
-        delivery.session == self.session
-            && delivery.tag >= self.head
-            && self
-                .entries
-                .get((delivery.tag - self.head) as usize)
-                .is_some_and(|e| e.state == State::Open)
+        self.users_open(delivery).is_some()
+    }
+
+    /// For how many users the delivery waits, if it is ours and waits for users.
+    pub(super) fn users_open(&self, delivery: Delivery) -> Option<u32> {
+        let place = delivery.tag.checked_sub(self.head)? as usize;
+        match self.entries.get(place)?.stage {
+            Stage::Users(open) if delivery.session == self.session => Some(open),
+            _ => None,
+        }
+    }
+
+    /// Every delivery that waits for users or letters, and for how many.
+    pub(super) fn open_deliveries(&self) -> impl Iterator<Item = (Delivery, u32)> {
+        self.entries
+            .iter()
+            .enumerate()
+            .filter_map(|(place, entry)| {
+                let delivery = self.delivery(self.head + place as u64);
+                match entry.stage {
+                    Stage::Users(open) | Stage::Letters(open) => Some((delivery, open)),
+                    Stage::Unread | Stage::Finished | Stage::Settled => None,
+                }
+            })
     }
 
     /// When [`settle`](Ledger::settle) or [`hand_back`](Ledger::hand_back) has something next.
@@ -367,12 +374,15 @@ impl Ledger {
             .scattered
             .front()
             .map(|(finished, _)| *finished + PATIENCE);
-        let held = self.next_held.max(self.head) - self.head;
-        let hold = self
-            .entries
-            .get(held as usize)
-            .map(|entry| entry.arrived + self.hold_limit);
+        let hold = self.next_held();
         [scattered, hold].into_iter().flatten().min()
+    }
+
+    /// When the oldest delivery has been held for long enough.
+    pub(super) fn next_held(&self) -> Option<Instant> {
+        let held = self.next_held.max(self.head) - self.head;
+        let entry = self.entries.get(held as usize)?;
+        Some(entry.arrived + self.hold_limit)
     }
 
     /// When the delivery came into our hands.
@@ -391,24 +401,12 @@ impl Ledger {
         self.unsettled
     }
 
-    fn state(&self, tag: u64) -> State {
-        self.entries[(tag - self.head) as usize].state
-    }
-
     fn entry(&mut self, delivery: Delivery) -> Option<&mut Entry> {
         if delivery.session != self.session {
             return None;
         }
         self.entries
             .get_mut(delivery.tag.checked_sub(self.head)? as usize)
-    }
-
-    fn entry_or_ghost(&mut self, delivery: Delivery) -> Option<&mut Entry> {
-        if self.ghosts.contains_key(&delivery) {
-            self.ghosts.get_mut(&delivery)
-        } else {
-            self.entry(delivery)
-        }
     }
 
     /// A delivery of this session.

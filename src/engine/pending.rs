@@ -1,9 +1,10 @@
 //! User IDs that wait for a call, distinct and in the order of their arrival.
 //!
-//! It knows nothing of calls or acknowledgement: it keeps who waits for which ID, and cuts windows.
+//! It knows nothing of calls or acknowledgement: it keeps who waits for which ID, and cuts windows. The users
+//! of an event that names very many wait in a lane of their own and leave half of each window to the others,
+//! so that small events behind a long one get their turn.
 
 use std::collections::{HashMap, VecDeque};
-use std::time::Instant;
 
 use super::Delivery;
 use crate::event::UserId;
@@ -12,8 +13,6 @@ use crate::event::UserId;
 #[derive(Clone, Debug)]
 pub(super) struct Claim {
     pub user: UserId,
-    /// When the first of its deliveries asked for it.
-    pub since: Instant,
     pub waiters: Waiters,
 }
 
@@ -40,7 +39,7 @@ impl Waiters {
     }
 
     /// Keeps those that `keep` wants; false when nobody is left.
-    fn retain(&mut self, mut keep: impl FnMut(Delivery) -> bool) -> bool {
+    pub(super) fn retain(&mut self, mut keep: impl FnMut(Delivery) -> bool) -> bool {
         match self {
             Waiters::One(delivery) => keep(*delivery),
             Waiters::Many(deliveries) => {
@@ -51,37 +50,45 @@ impl Waiters {
     }
 }
 
-impl Claim {
-    /// Forgets the waiters that `keep` does not want; false when the claim serves nobody any more.
-    pub(super) fn retain_waiters(&mut self, keep: impl FnMut(Delivery) -> bool) -> bool {
-        self.waiters.retain(keep)
-    }
+/// Where an ID waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Lane {
+    Common,
+    /// For users of events that name very many.
+    Long,
+}
+
+#[derive(Debug, Default)]
+struct Line {
+    claims: VecDeque<Claim>,
+    /// The number of the claim at the head.
+    head: u64,
 }
 
 #[derive(Debug, Default)]
 pub(super) struct Pending {
-    claims: VecDeque<Claim>,
-    /// Where each waiting ID stands: its number in order of arrival.
-    numbers: HashMap<UserId, u64>,
-    /// The number of the claim at the head.
-    head: u64,
+    lines: [Line; 2],
+    /// Where each waiting ID stands: its lane, and its number there in order of arrival.
+    places: HashMap<UserId, (Lane, u64)>,
+    /// Of an odd number the lanes get the larger half in turn.
+    odd: usize,
 }
 
 impl Pending {
     /// Makes `delivery` wait for `user`. An ID that already waits is joined, so that one call serves
     /// both. Returns false when this delivery waits for it already.
-    pub(super) fn join(&mut self, user: UserId, delivery: Delivery, now: Instant) -> bool {
-        let next = self.head + self.claims.len() as u64;
-        let number = *self.numbers.entry(user).or_insert(next);
-        if number == next {
-            self.claims.push_back(Claim {
-                user,
-                since: now,
-                waiters: Waiters::One(delivery),
-            });
+    pub(super) fn join(&mut self, user: UserId, delivery: Delivery, lane: Lane) -> bool {
+        let line = &self.lines[lane as usize];
+        let next = (lane, line.head + line.claims.len() as u64);
+        let place = *self.places.entry(user).or_insert(next);
+        let (lane, number) = place;
+        let line = &mut self.lines[lane as usize];
+        if place == next {
+            let waiters = Waiters::One(delivery);
+            line.claims.push_back(Claim { user, waiters });
             return true;
         }
-        let waiters = &mut self.claims[(number - self.head) as usize].waiters;
+        let waiters = &mut line.claims[(number - line.head) as usize].waiters;
         // The users of one event join together, so its earlier claim to this ID can only be the last.
         if waiters.as_slice().last() == Some(&delivery) {
             return false;
@@ -90,33 +97,46 @@ impl Pending {
         true
     }
 
-    /// Takes up to `limit` claims from the head.
+    /// Takes up to `limit` claims: of either lane half, or more where the other has less.
     pub(super) fn cut(&mut self, limit: usize) -> Vec<Claim> {
-        let count = limit.min(self.claims.len());
-        self.head += count as u64;
-        let claims: Vec<Claim> = self.claims.drain(..count).collect();
+        let [common, long] = [Lane::Common, Lane::Long].map(|lane| self.waiting(lane));
+        self.odd = 1 - self.odd;
+        let half = limit / 2 + (limit % 2) * self.odd;
+        let count = common.min(limit - long.min(half));
+        let mut claims = self.take(Lane::Common, count);
+        claims.append(&mut self.take(Lane::Long, (limit - count).min(long)));
+        claims
+    }
+
+    fn take(&mut self, lane: Lane, count: usize) -> Vec<Claim> {
+        let line = &mut self.lines[lane as usize];
+        line.head += count as u64;
+        let claims: Vec<Claim> = line.claims.drain(..count).collect();
         for claim in &claims {
-            self.numbers.remove(&claim.user);
+            self.places.remove(&claim.user);
         }
         claims
     }
 
     pub(super) fn clear(&mut self) {
-        self.claims.clear();
-        self.numbers.clear();
+        self.lines.iter_mut().for_each(|line| line.claims.clear());
+        self.places.clear();
     }
 
-    /// When the ID at the head began to wait.
-    pub(super) fn oldest(&self) -> Option<Instant> {
-        self.claims.front().map(|claim| claim.since)
+    pub(super) fn waiting(&self, lane: Lane) -> usize {
+        self.lines[lane as usize].claims.len()
     }
 
     pub(super) fn len(&self) -> usize {
-        self.claims.len()
+        self.waiting(Lane::Common) + self.waiting(Lane::Long)
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.claims.is_empty()
+        self.len() == 0
+    }
+
+    pub(super) fn claims(&self) -> impl Iterator<Item = &Claim> {
+        self.lines.iter().flat_map(|line| &line.claims)
     }
 }
 
@@ -140,7 +160,6 @@ mod tests {
         fn every_wait_leaves_exactly_once_and_no_cut_repeats_an_id(
             steps in proptest::collection::vec((0u8..20, 1u64..8, 0usize..5), 1..200),
         ) {
-            let now = Instant::now();
             let mut pending = Pending::default();
             let mut waits = Vec::new();
             let mut left = Vec::new();
@@ -157,10 +176,11 @@ mod tests {
             for (step, (id, _, cut)) in steps.into_iter().enumerate() {
                 // Each step is an event of its own, as a delivery's users join in one go.
                 let tag = step as u64;
-                if pending.join(user(id), delivery(tag), now) {
+                let lane = if id % 3 == 0 { Lane::Long } else { Lane::Common };
+                if pending.join(user(id), delivery(tag), lane) {
                     waits.push((user(id).as_str().to_owned(), tag));
                 }
-                prop_assert!(!pending.join(user(id), delivery(tag), now), "the same wait twice");
+                prop_assert!(!pending.join(user(id), delivery(tag), lane), "the same wait twice");
                 take(&mut pending, cut, &mut left);
             }
             take(&mut pending, usize::MAX, &mut left);

@@ -3,12 +3,16 @@
 //! An acknowledgement can be lost after it was written; the broker then delivers the event again.
 //! Entries are keyed by the event and not by the user: a *new* reset of the same user needs a new call.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::hash::{BuildHasherDefault, Hasher};
 use std::mem::swap;
 use std::time::{Duration, Instant};
 
-use crate::event::EventKey;
+use super::ledger::Failure;
+use crate::event::{EventKey, UserId};
+
+/// So many users are kept of events that went back half done, over all of them.
+const UNFINISHED_USERS: usize = 100_000;
 
 /// Two generations: one is filled, the one before is forgotten as a whole, so no event needs a time or a place
 /// in an order of its own.
@@ -84,6 +88,56 @@ impl Remembered {
         swap(&mut self.current, &mut self.previous);
         self.current.clear();
         self.began = now;
+    }
+}
+
+/// What is left to do of events that went back to the broker half done: so that one that is too long for a
+/// hold limit ends, and nobody is called again who is done.
+#[derive(Debug, Default)]
+pub(super) struct Unfinished {
+    events: HashMap<EventKey, Rest>,
+    /// In the order in which they were handed back; some may be taken again already.
+    order: VecDeque<EventKey>,
+    users: usize,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Rest {
+    pub users: HashSet<UserId>,
+    /// What has failed already, and needs a dead letter.
+    pub failures: Vec<Failure>,
+}
+
+impl Unfinished {
+    pub(super) fn insert(&mut self, event: EventKey, rest: Rest) {
+        self.take(event);
+        self.users += rest.size();
+        self.events.insert(event, rest);
+        self.order.push_back(event);
+        while self.users > UNFINISHED_USERS
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.remove(oldest);
+        }
+    }
+
+    /// The event is in our hands again.
+    pub(super) fn take(&mut self, event: EventKey) -> Option<Rest> {
+        let rest = self.remove(event)?;
+        self.order.retain(|other| *other != event);
+        Some(rest)
+    }
+
+    fn remove(&mut self, event: EventKey) -> Option<Rest> {
+        let rest = self.events.remove(&event)?;
+        self.users -= rest.size();
+        Some(rest)
+    }
+}
+
+impl Rest {
+    fn size(&self) -> usize {
+        self.users.len() + self.failures.len()
     }
 }
 

@@ -6,6 +6,7 @@ mod everything;
 mod flow;
 mod outages;
 mod verdicts;
+mod weather;
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::time::{Duration, Instant};
@@ -55,9 +56,17 @@ struct World {
     start: Instant,
     now: Instant,
     latency: Duration,
+    /// Whether a call hangs until it times out, though the API took it.
+    slow: Box<dyn Fn() -> bool>,
     api: Api,
     session: u32,
     next_tag: u64,
+    prefetch: usize,
+    /// Nothing was delivered since the consumer came.
+    newcomer: bool,
+    steps: u64,
+    /// When the broker says next that nobody consumes.
+    ping: Instant,
     queue: VecDeque<(usize, Published)>,
     unacked: BTreeMap<Delivery, (usize, Published)>,
     published: usize,
@@ -73,16 +82,27 @@ struct World {
     notices: Vec<Notice>,
     renewals: usize,
     handed_back: usize,
+    /// Whether what is handed back comes first again, as from a quorum queue.
+    requeue_at_head: bool,
 }
 
 impl World {
     fn new(settings: Settings, api: impl Fn(&World, &[UserId]) -> Answer + 'static) -> World {
         let now = Instant::now();
+        // Long enough ago for another worker's calls to be no matter.
+        let before = now - 2 * SECOND;
+        let mut engine = Engine::new(settings.clone(), before);
+        engine.handle(before, Input::TookOver);
         World {
-            engine: Engine::new(settings, now),
+            prefetch: settings.prefetch,
+            newcomer: false,
+            steps: 0,
+            ping: now,
+            engine,
             start: now,
             now,
             latency: Duration::from_millis(20),
+            slow: Box::new(|| false),
             api: Box::new(api),
             session: 1,
             next_tag: 1,
@@ -99,6 +119,7 @@ impl World {
             notices: Vec::new(),
             renewals: 0,
             handed_back: 0,
+            requeue_at_head: false,
         }
     }
 
@@ -122,14 +143,24 @@ impl World {
     /// Delivers, answers and polls until nothing more happens before `until`.
     fn run_until(&mut self, until: Instant) {
         loop {
-            self.deliver();
-            self.perform();
+            // What is handed back is delivered again at once.
+            while {
+                self.deliver();
+                self.perform();
+                !self.queue.is_empty() && self.unacked.len() < self.prefetch
+            } {}
+            self.steps += 1;
+            if self.steps.is_multiple_of(64) {
+                self.engine.assert_consistent();
+            }
             let next = self.engine.deadline(self.now);
             if let Some(next) = next {
                 assert!(next > self.now, "a deadline in the past would spin");
             }
             let answer = self.answers.keys().next().map(|(at, _)| *at);
-            let Some(next) = [next, answer]
+            self.ping = self.ping.max(self.now);
+            let ping = (self.prefetch == 0).then_some(self.ping);
+            let Some(next) = [next, answer, ping]
                 .into_iter()
                 .flatten()
                 .min()
@@ -139,6 +170,11 @@ impl World {
                 return;
             };
             self.now = self.now.max(next);
+            if ping.is_some_and(|ping| ping <= self.now) {
+                self.ping += SECOND;
+                let since = self.now;
+                self.engine.handle(since, Input::Unconsumed { since });
+            }
             while let Some(entry) = self
                 .answers
                 .first_entry()
@@ -174,7 +210,7 @@ impl World {
     }
 
     fn deliver(&mut self) {
-        while self.unacked.len() < self.engine.settings.prefetch
+        while self.unacked.len() < self.prefetch
             && let Some((id, event)) = self.queue.pop_front()
         {
             let delivery = Delivery {
@@ -182,6 +218,9 @@ impl World {
                 tag: self.next_tag,
             };
             self.next_tag += 1;
+            if std::mem::take(&mut self.newcomer) {
+                self.engine.handle(self.now, Input::TookOver);
+            }
             self.engine.handle(
                 self.now,
                 Input::Delivered {
@@ -223,11 +262,14 @@ impl World {
                         "an ID twice"
                     );
                     assert!(self.starts.len() < self.engine.settings.max_in_flight);
-                    let answer = (self.api)(self, &users);
+                    let hangs = (self.slow)();
+                    let (latency, answer) = match hangs {
+                        true => (SECOND * 10, Answer::Fault),
+                        false => (self.latency, (self.api)(self, &users)),
+                    };
                     self.calls.push((self.now, users.clone(), trigger));
                     self.starts.insert(window, (self.now, users));
-                    self.answers
-                        .insert((self.now + self.latency, window), answer);
+                    self.answers.insert((self.now + latency, window), answer);
                 }
                 Action::RenewUserSig => self.renewals += 1,
                 Action::Settle(Settlement::UpTo(last)) => {
@@ -251,13 +293,16 @@ impl World {
                 Action::Settle(Settlement::HandBack(delivery)) => {
                     let (id, event) = self.unacked.remove(&delivery).expect("settled once");
                     self.handed_back += 1;
-                    self.queue.push_back((
-                        id,
-                        Published {
-                            redelivered: true,
-                            ..event
-                        },
-                    ));
+                    let redelivered = true;
+                    let event = Published {
+                        redelivered,
+                        ..event
+                    };
+                    if self.requeue_at_head {
+                        self.queue.push_front((id, event));
+                    } else {
+                        self.queue.push_back((id, event));
+                    }
                 }
                 Action::DeadLetter(letter) => {
                     let answer = if self.refuse_letters {
@@ -270,7 +315,10 @@ impl World {
                     }
                     self.engine.handle(self.now, answer);
                 }
-                Action::Consume { .. } => {}
+                Action::Consume { prefetch } => {
+                    self.prefetch = prefetch;
+                    self.newcomer = true;
+                }
                 Action::Notice(notice) => self.notices.push(notice),
             }
         }
@@ -307,6 +355,7 @@ impl World {
         );
         self.session += 1;
         self.next_tag = 1;
+        self.newcomer = true;
         let unacked = std::mem::take(&mut self.unacked);
         for (_, (id, event)) in unacked.into_iter().rev() {
             self.queue.push_front((

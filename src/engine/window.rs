@@ -1,11 +1,15 @@
 //! Windows: the users of one call, from the moment they are cut until each has a verdict.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
+use super::judge::{Class, Suspect};
 use super::pace::Slot;
-use super::pending::Claim;
+use super::pending::{Claim, Waiters};
 use super::{Delivery, Trigger};
+use crate::event::UserId;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct WindowId(pub u64);
@@ -17,33 +21,27 @@ pub(super) struct Window {
     pub trigger: Trigger,
     /// Calls made for these users, in whatever company.
     pub calls: u32,
-    /// Failures that count against the limit of tries, since others succeeded meanwhile.
-    pub attempts: u32,
-    /// Failures in a row, by which the next try is put off.
-    pub failures: u32,
-    /// Whether it is part of a window that failed too often: it is split sooner.
-    pub second_chance: bool,
-    /// Answers that nobody knows the meaning of.
-    pub riddles: u32,
-    /// Whether a new UserSig was tried for an ambiguous code.
-    pub refreshed: bool,
-    /// How often its user was rejected when it stood alone.
-    pub rejections: u32,
-    /// When these users were first rejected, in whatever company.
-    pub suspected: Option<Instant>,
-    /// When their last call failed for a passing reason.
-    pub failed: Option<Instant>,
-    /// Whether some other call succeeded between these moments and the start of the call that is out.
-    pub witness: Witness,
     /// When its last call started.
     pub called: Option<Instant>,
+    /// Failures in a row, by which the next try is put off.
+    pub failures: u32,
+    /// Failures while others went through, of these users in whatever company.
+    pub strikes: u32,
+    /// What is held against its user, once it was refused alone.
+    pub suspect: Option<Suspect>,
+    pub history: History,
 }
 
-/// Guilt needs a witness: see [`health`](super::health).
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Witness {
-    pub since_suspicion: bool,
-    pub since_failure: bool,
+/// One call that was refused, for all its users.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Refusal {
+    pub at: Instant,
+    pub class: Class,
+    pub code: Option<i64>,
+    /// When the window may be called again.
+    pub due: Instant,
+    /// When it is called again though nothing is known to have gone through, where no control call can tell.
+    pub overdue: Instant,
 }
 
 impl Window {
@@ -52,59 +50,135 @@ impl Window {
             claims,
             trigger,
             calls: 0,
-            attempts: 0,
-            failures: 0,
-            second_chance: false,
-            riddles: 0,
-            refreshed: false,
-            rejections: 0,
-            suspected: None,
-            failed: None,
-            witness: Witness::default(),
             called: None,
+            failures: 0,
+            strikes: 0,
+            suspect: None,
+            history: History::default(),
         }
+    }
+
+    /// One for a user that was refused alone before.
+    pub(super) fn of_suspect(user: UserId, delivery: Delivery, suspect: Suspect) -> Window {
+        let waiters = Waiters::One(delivery);
+        Window {
+            suspect: Some(suspect),
+            ..Window::new(vec![Claim { user, waiters }], Trigger::Retry)
+        }
+    }
+
+    /// Whether nobody but this delivery waits for it.
+    pub(super) fn is_for(&self, delivery: Delivery) -> bool {
+        let mut claims = self.claims.iter();
+        claims.all(|claim| claim.waiters.as_slice() == [delivery])
+    }
+
+    pub(super) fn is_alone(&self) -> bool {
+        self.claims.len() == 1
     }
 
     /// The two halves, each to be called at once. A guilty user among `n` is alone after log2(n) splits.
     pub(super) fn split(mut self) -> [Window; 2] {
         let second = self.claims.split_off(self.claims.len().div_ceil(2));
-        [self.claims, second].map(|claims| Window {
+        [std::mem::take(&mut self.claims), second].map(|claims| Window {
+            trigger: Trigger::Split,
+            failures: 0,
+            ..self.part(claims)
+        })
+    }
+
+    /// A window of some of its users, with the same past.
+    pub(super) fn part(&self, claims: Vec<Claim>) -> Window {
+        Window {
+            claims,
+            trigger: self.trigger,
             calls: self.calls,
             called: self.called,
-            refreshed: self.refreshed,
-            suspected: self.suspected,
-            failed: self.failed,
-            ..Window::new(claims, Trigger::Split)
-        })
-    }
-
-    /// Keeps the first user only. Returns a window of the others, if there are any.
-    pub(super) fn leave_one(&mut self) -> Option<Window> {
-        let others = self.claims.split_off(self.claims.len().min(1));
-        (!others.is_empty()).then_some(Window {
-            claims: others,
-            ..*self
-        })
-    }
-
-    pub(super) fn deliveries(&self) -> impl Iterator<Item = Delivery> {
-        self.claims
-            .iter()
-            .flat_map(|claim| claim.waiters.as_slice())
-            .copied()
+            failures: self.failures,
+            strikes: self.strikes,
+            suspect: self.suspect.clone(),
+            history: self.history.clone(),
+        }
     }
 }
 
-/// All windows: those in a call, and those that wait to be called again.
+/// The refused calls that a window and its like come from: once all of their users have gone through, those
+/// refusals were wrong.
+#[derive(Clone, Debug, Default)]
+pub(super) struct History(Option<Arc<Refused>>);
+
+#[derive(Debug)]
+struct Refused {
+    calls: u32,
+    /// One of its users was found guilty, or was lost sight of.
+    explained: AtomicBool,
+    before: History,
+}
+
+impl History {
+    /// One more call was refused, for all who share this history from now on.
+    pub(super) fn refused(&mut self) {
+        if let Some(refused) = self.0.as_mut().and_then(Arc::get_mut)
+            && !*refused.explained.get_mut()
+        {
+            refused.calls += 1;
+            return;
+        }
+        *self = History(Some(Arc::new(Refused {
+            calls: 1,
+            explained: AtomicBool::new(false),
+            before: std::mem::take(self),
+        })));
+    }
+
+    /// All who held this end of the history went through. Returns how many refusals that shows to be wrong:
+    /// those which nobody else is left to explain.
+    pub(super) fn went_through(self) -> u32 {
+        let mut wronged = 0;
+        let mut history = self;
+        while let Some(refused) = history.0.and_then(Arc::into_inner) {
+            if !refused.explained.into_inner() {
+                wronged += refused.calls;
+            }
+            history = refused.before;
+        }
+        wronged
+    }
+
+    /// Somebody who shares this history explains its refusals.
+    pub(super) fn explain(&self) {
+        let mut history = self;
+        while let Some(refused) = &history.0
+            && !refused.explained.swap(true, Ordering::Relaxed)
+        {
+            history = &refused.before;
+        }
+    }
+}
+
+/// Which of the windows that wait come first: the smallest, and among those the oldest. So what was begun is
+/// finished first, and some users are judged soon, however many there are.
+type Rank = (usize, WindowId);
+
+/// All windows: those in a call, and those that wait for one.
 #[derive(Debug, Default)]
 pub(super) struct Windows {
     in_call: HashMap<WindowId, (Window, Slot)>,
+    /// Put off until a moment.
     waiting: BTreeMap<(Instant, WindowId), Window>,
+    /// Refused, while it is not known whether another call goes through: of class reject, or of another.
+    unwitnessed: [BTreeMap<(Instant, WindowId), (Window, Refusal)>; 2],
+    /// When the first of each kind is due; looked up now and then, so it may be none any more.
+    overdue: [Option<Instant>; 2],
+    /// To be called.
+    ready: BTreeMap<Rank, Window>,
+    /// Users of all that are in no call.
+    users: usize,
     next: u64,
 }
 
 impl Windows {
-    fn new_id(&mut self) -> WindowId {
+    pub(super) fn new_id(&mut self) -> WindowId {
         self.next += 1;
         WindowId(self.next)
     }
@@ -123,67 +197,120 @@ impl Windows {
         self.in_call.remove(&id)
     }
 
-    /// The window waits for a call at `due`.
+    /// The window waits until `due`.
     pub(super) fn wait(&mut self, window: Window, due: Instant) {
+        self.users += window.claims.len();
         let id = self.new_id();
         self.waiting.insert((due, id), window);
     }
 
-    /// All waiting windows are due now.
-    pub(super) fn hurry(&mut self, now: Instant) {
-        let waiting = std::mem::take(&mut self.waiting);
-        self.waiting = waiting
-            .into_iter()
-            .map(|((_, id), window)| ((now, id), window))
-            .collect();
+    /// The window is to be called as soon as there is room.
+    pub(super) fn make_ready(&mut self, window: Window) {
+        self.users += window.claims.len();
+        let id = self.new_id();
+        self.ready.insert((window.claims.len(), id), window);
     }
 
-    /// The window that is due first, if it is due.
+    /// The window was refused, and nothing is known to have gone through since.
+    pub(super) fn await_witness(&mut self, window: Window, refusal: Refusal) {
+        self.users += window.claims.len();
+        let id = self.new_id();
+        let kind = usize::from(refusal.class == Class::Reject);
+        let overdue = self.overdue[kind].map_or(refusal.overdue, |due| due.min(refusal.overdue));
+        self.overdue[kind] = Some(overdue);
+        self.unwitnessed[kind].insert((refusal.at, id), (window, refusal));
+    }
+
+    /// The next window whose time has come.
     pub(super) fn take_due(&mut self, now: Instant) -> Option<Window> {
-        self.waiting
-            .first_entry()
-            .filter(|entry| entry.key().0 <= now)
-            .map(std::collections::btree_map::OccupiedEntry::remove)
+        let first = self.waiting.first_entry();
+        let due = first.filter(|entry| entry.key().0 <= now)?.remove();
+        self.taken(due)
     }
 
-    /// The waiting window that was called longest ago, due or not. Probes go round with this, so that
-    /// one bad window cannot fail all of them.
-    pub(super) fn take_least_called(&mut self) -> Option<Window> {
-        let key = self
-            .waiting
-            .iter()
-            .min_by_key(|(_, window)| window.called)
-            .map(|(key, _)| *key)?;
-        self.waiting.remove(&key)
-    }
-
-    /// The first waiting window that `wanted` picks, due or not.
-    pub(super) fn take_first_waiting(
+    /// The next window whose refusal, of class reject or not, came at `witness` or before.
+    pub(super) fn take_witnessed(
         &mut self,
-        wanted: impl Fn(&Window) -> bool,
-    ) -> Option<Window> {
-        let key = self
-            .waiting
+        reject: bool,
+        witness: Instant,
+    ) -> Option<(Window, Refusal)> {
+        let first = self.unwitnessed[usize::from(reject)].first_entry();
+        let (window, refusal) = first.filter(|entry| entry.key().0 <= witness)?.remove();
+        Some((self.taken(window)?, refusal))
+    }
+
+    /// The windows that are due while they wait for a witness.
+    pub(super) fn take_overdue(&mut self, reject: bool, now: Instant) -> Vec<(Window, Refusal)> {
+        let kind = usize::from(reject);
+        if self.overdue[kind].is_none_or(|due| now < due) {
+            return Vec::new();
+        }
+        let refused = &mut self.unwitnessed[kind];
+        let due = refused.extract_if(.., |_, (_, refusal)| refusal.overdue <= now);
+        let due: Vec<_> = due.map(|(_, due)| due).collect();
+        self.overdue[kind] = refused.values().map(|(_, refusal)| refusal.overdue).min();
+        self.users -= due
             .iter()
-            .find(|(_, window)| wanted(window))
-            .map(|(key, _)| *key)?;
-        self.waiting.remove(&key)
+            .map(|(window, _)| window.claims.len())
+            .sum::<usize>();
+        due
     }
 
-    /// Takes out the waiting windows that `wanted` picks.
-    pub(super) fn take_waiting(&mut self, wanted: impl Fn(&Window) -> bool) -> Vec<Window> {
-        self.waiting
-            .extract_if(.., |_, window| wanted(window))
-            .map(|(_, window)| window)
-            .collect()
+    pub(super) fn take_ready(&mut self) -> Option<Window> {
+        let (_, ready) = self.ready.pop_first()?;
+        self.taken(ready)
     }
 
-    pub(super) fn waiting_mut(&mut self) -> impl Iterator<Item = &mut Window> {
-        self.waiting.values_mut()
+    /// The window that was called longest ago, wherever it waits. Probes go round with this, so that one bad
+    /// user cannot fail all of them.
+    pub(super) fn take_least_called(&mut self) -> Option<Window> {
+        let wanted = self.not_in_call().map(|window| window.called).min()?;
+        let mut found = false;
+        let first =
+            |window: &Window| window.called == wanted && !std::mem::replace(&mut found, true);
+        self.extract(first).pop()
+    }
+
+    /// Takes out the windows that `wanted` picks among those that are in no call.
+    pub(super) fn extract(&mut self, mut wanted: impl FnMut(&Window) -> bool) -> Vec<Window> {
+        let mut taken = Vec::new();
+        for refused in &mut self.unwitnessed {
+            let picked = refused.extract_if(.., |_, (window, _)| wanted(window));
+            taken.extend(picked.map(|(_, (window, _))| window));
+        }
+        let picked = self.waiting.extract_if(.., |_, window| wanted(window));
+        taken.extend(picked.map(|(_, window)| window));
+        let picked = self.ready.extract_if(.., |_, window| wanted(window));
+        taken.extend(picked.map(|(_, window)| window));
+        self.users -= taken
+            .iter()
+            .map(|window| window.claims.len())
+            .sum::<usize>();
+        taken
+    }
+
+    fn taken(&mut self, window: Window) -> Option<Window> {
+        self.users -= window.claims.len();
+        Some(window)
     }
 
     pub(super) fn next_due(&self) -> Option<Instant> {
         self.waiting.first_key_value().map(|((due, _), _)| *due)
+    }
+
+    pub(super) fn has_ready(&self) -> bool {
+        !self.ready.is_empty()
+    }
+
+    /// When the first was refused of the windows that wait for a witness, of class reject or not.
+    pub(super) fn first_refused(&self, reject: bool) -> Option<Instant> {
+        let first = self.unwitnessed[usize::from(reject)].first_key_value();
+        first.map(|((at, _), _)| *at)
+    }
+
+    /// When the first is due of the windows that wait for a witness, of class reject or not.
+    pub(super) fn first_overdue(&self, reject: bool) -> Option<Instant> {
+        self.overdue[usize::from(reject)]
     }
 
     pub(super) fn calls(&self) -> usize {
@@ -191,41 +318,29 @@ impl Windows {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.in_call.is_empty() && self.waiting.is_empty()
+        self.in_call.is_empty() && !self.has_waiting()
     }
 
     pub(super) fn has_waiting(&self) -> bool {
-        !self.waiting.is_empty()
+        self.users > 0
     }
 
-    /// How many users of each delivery are in a call.
-    pub(super) fn users_in_call(&self) -> HashMap<Delivery, u32> {
-        let mut users = HashMap::new();
-        for delivery in self
-            .in_call
-            .values()
-            .flat_map(|(window, _)| window.deliveries())
-        {
-            *users.entry(delivery).or_insert(0) += 1;
-        }
-        users
+    /// All windows, in a call or not.
+    pub(super) fn all(&self) -> impl Iterator<Item = &Window> {
+        let in_call = self.in_call.values().map(|(window, _)| window);
+        in_call.chain(self.not_in_call())
     }
 
-    /// How many users of this delivery are in a call.
-    pub(super) fn users_in_call_of(&self, delivery: Delivery) -> u32 {
-        let windows = self.in_call.values();
-        windows
-            .flat_map(|(window, _)| window.deliveries())
-            .filter(|other| *other == delivery)
-            .count() as u32
+    pub(super) fn not_in_call(&self) -> impl Iterator<Item = &Window> {
+        let unwitnessed = self.unwitnessed.iter().flat_map(BTreeMap::values);
+        let unwitnessed = unwitnessed.map(|(window, _)| window);
+        let waiting = self.waiting.values().chain(unwitnessed);
+        waiting.chain(self.ready.values())
     }
 
     /// Users that wait for another call.
     pub(super) fn waiting_users(&self) -> usize {
-        self.waiting
-            .values()
-            .map(|window| window.claims.len())
-            .sum()
+        self.users
     }
 }
 
@@ -233,14 +348,11 @@ impl Windows {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::pending::Waiters;
     use super::*;
-    use crate::event::UserId;
 
     fn window(users: usize) -> Window {
         let claim = |number: usize| Claim {
             user: UserId::parse(&format!("u{number}")).unwrap(),
-            since: Instant::now(),
             waiters: Waiters::One(Delivery {
                 session: 1,
                 tag: number as u64,
@@ -292,5 +404,37 @@ mod tests {
             .map(|window| window.claims.len())
             .collect();
         assert_eq!(order, [30, 20, 10]);
+    }
+
+    #[test]
+    fn refusals_were_wrong_once_everybody_who_shares_them_went_through() {
+        let mut whole = window(4);
+        whole.history.refused();
+        let [mut first, second] = whole.split();
+        first.history.refused();
+        first.history.refused();
+        assert_eq!(
+            second.history.went_through(),
+            0,
+            "the first half may explain it"
+        );
+        let [third, fourth] = first.split();
+        assert_eq!(third.history.went_through(), 0);
+        assert_eq!(fourth.history.went_through(), 3);
+    }
+
+    #[test]
+    fn refusals_that_a_guilty_user_explains_were_not_wrong() {
+        let mut whole = window(4);
+        whole.history.refused();
+        let [mut first, second] = whole.split();
+        first.history.refused();
+        let [guilty, innocent] = first.split();
+        guilty.history.explain();
+        drop(guilty);
+        assert_eq!(
+            innocent.history.went_through() + second.history.went_through(),
+            0
+        );
     }
 }

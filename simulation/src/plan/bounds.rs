@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::engine::Settings;
 
-use super::{Bad, Kind, Plan, Publication, ms, secs};
+use super::{Bad, Control, Kind, Plan, Publication, ms, secs};
 use crate::codes::{self, Meaning};
 use crate::weather::Reach;
 
@@ -85,8 +85,15 @@ impl Plan {
     pub fn patience(&self) -> Duration {
         let hold_limit = self.settings.hold_limit;
         let handfuls = self.judging().as_secs() / hold_limit.as_secs();
-        let holds = 4 + handfuls + self.work().as_secs() / hold_limit.as_secs();
-        secs(1_800)
+        // A control user that the API has never taken is trusted for an hour of a pause, by the default limit.
+        let trusted = match self.control {
+            Control::Refused(_) => 6,
+            Control::Known | Control::Unknown { .. } => 0,
+        };
+        let holds = 4 + trusted + handfuls + self.work().as_secs() / hold_limit.as_secs();
+        // Where good users alone show that the API works, they come one by one.
+        let slow = if self.is_measured() { 1 } else { 3 };
+        secs(1_800) * slow
             + 3 * self.work()
             + ms(50) * self.publications.len() as u32
             + 2 * self.judging()
@@ -155,16 +162,16 @@ impl Plan {
             + bad * u64::from(self.calls_of_bad())
     }
 
-    /// How many IDs may wait at most. Intake stops where as many wait as fit into our hands or into two windows;
-    /// the event that fills the room comes on top, and what comes back from calls. Twice that, since users that
-    /// were refused may wait apart from the others.
+    /// How many IDs may wait at most: the room for them, what may wait of long events, the event that fills it,
+    /// and what comes back from calls.
     pub fn most_pending(&self) -> usize {
+        const LONG: usize = 20_000;
         let settings = &self.settings;
         let events = self.publications.iter().map(|event| event.users.len());
         let room = settings.prefetch.max(2 * settings.max_ids)
             + events.max().unwrap_or_default()
             + settings.max_in_flight * settings.max_ids;
-        2 * room
+        room + LONG
     }
 
     /// The one outage of everything that outlasts hold limits, where nothing else is disturbed.

@@ -38,7 +38,7 @@ fn long_outage(rng: &mut Rng, settings: &Settings, horizon: Duration) -> Disturb
     };
     Disturbance {
         at: ms(rng.u64(0..horizon.as_millis() as u64)),
-        lasts: settings.hold_limit * rng.u32(3..12),
+        lasts: settings.hold_limit * rng.u32(3..7),
         kind: Kind::Api(weather, Reach::All),
     }
 }

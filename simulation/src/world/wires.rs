@@ -227,6 +227,7 @@ impl World<'_> {
             let pong = Happening::Pong {
                 session: id,
                 since: self.now,
+                unconsumed: !self.broker.is_consumed(),
             };
             if !session.silent && self.broker.knows(id) {
                 self.send_to_worker(id, pong);
@@ -235,13 +236,23 @@ impl World<'_> {
         }
     }
 
-    pub(super) fn pong(&mut self, id: SessionId, since: Duration) -> Result<(), Violation> {
+    pub(super) fn pong(
+        &mut self,
+        id: SessionId,
+        since: Duration,
+        unconsumed: bool,
+    ) -> Result<(), Violation> {
         let session = &self.sessions[id];
         if !session.open {
             return Ok(());
         }
+        let worker = session.worker;
         let since = self.epoch + since;
-        self.tell(session.worker, Input::InTouch { since })
+        self.tell(worker, Input::InTouch { since })?;
+        match unconsumed {
+            true => self.tell(worker, Input::Unconsumed { since }),
+            false => Ok(()),
+        }
     }
 
     /// In its order to the broker, if anything arrives there.

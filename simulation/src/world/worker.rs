@@ -278,6 +278,7 @@ impl World<'_> {
         let Some(engine) = &worker.engine else {
             return Ok(());
         };
+        engine.assert_consistent();
         let status = engine.status(self.instant());
         if status.unsettled_deliveries > worker.held.len() {
             return Err(format!(

@@ -12,7 +12,7 @@ fn delivery(tag: u64) -> Delivery {
 
 /// Settlements that are due at `now`, written into `settled`. Panics if one is settled twice.
 fn settle(ledger: &mut Ledger, now: Instant, open: &BTreeSet<u64>, settled: &mut BTreeSet<u64>) {
-    while let Some(settlement) = ledger.settle(now) {
+    while let Some(settlement) = ledger.settle(now, false) {
         match settlement {
             Settlement::UpTo(last) => {
                 assert!(!settled.contains(&last.tag), "{last:?} was settled before");
@@ -54,7 +54,7 @@ proptest! {
             open.insert(tag);
             prop_assert_eq!(ledger.next_unread(), Some(delivery(tag)));
             prop_assert_eq!(ledger.open(delivery(tag), None), Some(false));
-            (0..*count).for_each(|_| ledger.wait(delivery(tag)));
+            (0..*count).for_each(|_| ledger.wait_for_user(delivery(tag)));
             if *count == 0 {
                 open.remove(&tag);
                 ledger.advance(delivery(tag), now);
@@ -76,7 +76,7 @@ proptest! {
                 left.remove(place);
                 open.remove(&tag);
             }
-            let finished = matches!(ledger.resolve(delivery(tag), now), Progress::Finished { .. });
+            let finished = matches!(ledger.resolve(delivery(tag), now), Advance::Finished { .. });
             prop_assert_eq!(finished, !open.contains(&tag));
             settle(&mut ledger, now, &open, &mut settled);
         }
@@ -87,12 +87,12 @@ proptest! {
 
         // What is left goes back when it was held for long enough, and is done then.
         let mut handed_back = BTreeSet::new();
-        while let Some(back) = ledger.hand_back(now + HOLD_LIMIT, |_| 0) {
-            prop_assert!(handed_back.insert(back.tag));
+        while let Some(back) = ledger.hand_back(now) {
+            prop_assert!(handed_back.insert(back.delivery.tag));
         }
         prop_assert_eq!(handed_back, open);
         prop_assert_eq!(ledger.unsettled(), 0);
-        prop_assert_eq!(ledger.settle(now + HOLD_LIMIT), None);
+        prop_assert_eq!(ledger.settle(now + HOLD_LIMIT, false), None);
     }
 }
 
@@ -103,15 +103,18 @@ fn a_finished_run_is_one_acknowledgement() {
     for tag in 1..=5 {
         ledger.arrive(delivery(tag), false, now);
         ledger.open(delivery(tag), None);
-        ledger.wait(delivery(tag));
+        ledger.wait_for_user(delivery(tag));
     }
     for tag in [2, 3, 1, 5] {
         ledger.resolve(delivery(tag), now);
     }
-    assert_eq!(ledger.settle(now), Some(Settlement::UpTo(delivery(3))));
-    assert_eq!(ledger.settle(now), None);
     assert_eq!(
-        ledger.settle(now + PATIENCE),
+        ledger.settle(now, false),
+        Some(Settlement::UpTo(delivery(3)))
+    );
+    assert_eq!(ledger.settle(now, false), None);
+    assert_eq!(
+        ledger.settle(now + PATIENCE, false),
         Some(Settlement::One(delivery(5)))
     );
 }
@@ -122,15 +125,15 @@ fn tags_of_a_lost_session_settle_nothing() {
     let mut ledger = Ledger::new(8, HOLD_LIMIT);
     ledger.arrive(delivery(1), false, now);
     ledger.open(delivery(1), None);
-    ledger.wait(delivery(1));
-    ledger.lose_session(1, &HashMap::new());
-    assert_eq!(ledger.resolve(delivery(1), now), Progress::Waiting);
+    ledger.wait_for_user(delivery(1));
+    ledger.lose_session(1);
+    assert_eq!(ledger.resolve(delivery(1), now), Advance::None);
     assert!(
         !ledger.arrive(delivery(2), false, now),
         "it was on its way when the session was lost"
     );
     let first = Delivery { session: 2, tag: 1 };
     assert!(ledger.arrive(first, true, now));
-    assert_eq!(ledger.settle(now + PATIENCE), None);
+    assert_eq!(ledger.settle(now + PATIENCE, false), None);
     assert_eq!(ledger.unsettled(), 1);
 }

@@ -20,15 +20,22 @@ fn under_load_every_window_is_full_and_the_quota_is_kept() {
 }
 
 #[test]
-fn an_idle_worker_calls_when_the_oldest_id_has_waited_for_max_wait() {
+fn calls_that_are_not_full_are_max_wait_apart_and_the_first_one_is_made_at_once() {
     let mut world = World::new(settings(), |_, _| ok());
-    world.publish([1]);
-    world.run_for(Duration::from_millis(100));
-    world.publish([2]);
+    for number in 0..20 {
+        world.publish([number]);
+        world.run_for(Duration::from_millis(100));
+    }
     world.run_for(SECOND);
-    let (at, users, trigger) = &world.calls[0];
-    assert_eq!((users.len(), *trigger), (2, Trigger::Expired));
-    assert_eq!(*at - world.start, Duration::from_millis(500));
+    let calls = world.calls.iter().map(|(at, users, trigger)| {
+        assert_eq!(*trigger, Trigger::Expired);
+        ((*at - world.start).as_millis(), users.len())
+    });
+    let calls: Vec<_> = calls.collect();
+    assert_eq!(
+        calls,
+        [(0, 1), (500, 4), (1_000, 5), (1_500, 5), (2_000, 5)]
+    );
     world.assert_all_settled();
 }
 
@@ -46,12 +53,14 @@ fn a_duplicate_that_waits_shares_the_call_and_one_in_a_call_gets_a_call_of_its_o
 }
 
 #[test]
-fn an_event_with_thousands_of_users_stops_intake_until_calls_catch_up() {
+fn events_with_thousands_of_users_stop_intake_until_calls_catch_up() {
     let mut world = World::new(settings(), |_, _| ok());
-    world.publish(0..5_000);
-    world.publish([9_999]);
+    for _ in 0..10 {
+        let first = world.published * 10_000;
+        world.publish(first..first + 10_000);
+    }
     world.run_for(Duration::from_millis(1));
-    assert_eq!(world.engine.status(world.now).tally.events_accepted, 1);
-    world.run_for(SECOND * 2);
+    assert_eq!(world.engine.status(world.now).tally.events_accepted, 3);
+    world.run_for(SECOND * 11);
     world.assert_all_settled();
 }

@@ -3,15 +3,16 @@
 use super::*;
 
 #[test]
-fn one_rejected_id_among_100_costs_at_most_15_extra_calls_and_only_it_is_dead_lettered() {
+fn one_rejected_id_among_100_costs_the_others_nothing_and_only_it_is_dead_lettered() {
     for bad in [0, 37, 99] {
         let mut world = World::new(settings(), move |_, users| refuse_if(users, &[bad], 90001));
         for number in 0..100 {
             world.publish([number]);
         }
-        world.run_for(Duration::from_secs(5));
+        world.run_for(Duration::from_secs(1));
+        assert_eq!(world.engine.status(world.now).tally.users_cleared, 99);
+        world.run_for(Duration::from_secs(150));
         world.assert_all_settled();
-        assert!(world.calls.len() <= 1 + 15, "{} calls", world.calls.len());
         assert_eq!(world.dead_lettered(), [user(bad).as_str()]);
         assert_eq!(world.letters[0].reason, Reason::RejectedByApi);
         assert_eq!(world.letters[0].code, Some(90001));
@@ -33,16 +34,16 @@ fn the_error_list_is_the_truth_about_each_user() {
         }
     });
     world.publish([0, 1, 2, 3]);
-    world.run_for(Duration::from_secs(5));
+    world.run_for(Duration::from_secs(150));
     world.assert_all_settled();
     let tally = world.engine.status(world.now).tally;
     assert_eq!((tally.users_cleared, tally.users_missing), (2, 1));
     assert_eq!(world.dead_lettered(), ["u2"]);
-    assert_eq!(
-        world.calls[1].1,
-        [user(3)],
-        "only the transient one is called again"
-    );
+    let cleared = world
+        .calls
+        .iter()
+        .filter(|(_, users, _)| users.contains(&user(0)));
+    assert_eq!(cleared.count(), 1, "who went through is not called again");
 }
 
 #[test]
@@ -136,7 +137,7 @@ fn an_expired_user_sig_is_renewed_once_and_then_it_is_the_configuration() {
     let mut world = World::new(settings(), |_, _| Answer::Refused(70001));
     world.publish([1]);
     world.run_for(SECOND);
-    assert_eq!(world.calls.len(), 2);
+    assert_eq!(world.calls.len(), 3, "the window twice, and a control call");
     assert!(matches!(
         world.notices[..],
         [Notice::Paused(PauseReason {
@@ -147,33 +148,35 @@ fn an_expired_user_sig_is_renewed_once_and_then_it_is_the_configuration() {
 }
 
 #[test]
-fn an_ambiguous_code_is_split_only_after_a_new_user_sig_and_with_a_witness() {
+fn an_ambiguous_code_costs_a_new_user_sig_a_minute_and_is_then_the_users_own() {
     let mut world = World::new(settings(), |_, users| refuse_if(users, &[3], 60004));
     world.publish([100]);
     world.run_for(SECOND);
     for number in 0..8 {
         world.publish([number]);
     }
-    world.run_for(SECOND * 5);
+    world.run_for(SECOND * 200);
     world.assert_all_settled();
     assert_eq!(world.dead_lettered(), ["u3"]);
-    assert_eq!(world.renewals, 1);
+    assert!((1..=4).contains(&world.renewals));
 }
 
 #[test]
-fn a_code_that_nobody_knows_is_never_dead_lettered_and_holds_up_nobody_else() {
+fn a_code_that_nobody_knows_holds_up_nobody_else_and_ends_as_exhausted_retries() {
     let mut world = World::new(settings(), |_, users| refuse_if(users, &[3], 12345));
-    for second in 0..120 {
+    for second in 0..180 {
         world.run_until(world.start + SECOND * second);
         world.publish([second as usize]);
     }
     world.run_for(SECOND * 20);
-    assert!(world.letters.is_empty());
-    assert_eq!(world.unacked.len(), 1, "all but the riddle are done");
+    world.assert_all_settled();
+    assert_eq!(world.dead_lettered(), ["u3"]);
+    assert_eq!(world.letters[0].reason, Reason::RetriesExhausted);
+    assert!(world.letters[0].attempts >= 8);
 }
 
 #[test]
-fn a_configuration_code_that_only_one_user_gets_stops_nobody_else_and_is_no_dead_letter() {
+fn a_configuration_code_that_only_one_user_gets_stops_nobody_else() {
     let mut world = World::new(settings(), |_, users| refuse_if(users, &[5], 70051));
     for number in 0..20_000 {
         world.publish([number]);

@@ -75,6 +75,21 @@ impl<'node> Vhost<'node> {
         Ok(self.stat(queue).await?.1)
     }
 
+    /// Messages of `queue`, ready and delivered.
+    pub async fn messages(&self, queue: &str) -> anyhow::Result<u64> {
+        let messages = self
+            .node
+            .eval(&format!(
+                "{{ok, Queue}} = rabbit_amqqueue:lookup(rabbit_misc:r({}, queue, {})), \
+                 [{{messages, Messages}}] = rabbit_amqqueue:info(Queue, [messages]), \
+                 Messages",
+                binary(&self.name),
+                binary(queue),
+            ))
+            .await?;
+        Ok(messages.trim().parse()?)
+    }
+
     async fn stat(&self, queue: &str) -> anyhow::Result<(u64, u64)> {
         let stat = self
             .node

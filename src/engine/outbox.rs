@@ -150,6 +150,11 @@ impl Letters {
         self.open.is_empty()
     }
 
+    /// The delivery of each letter that is not confirmed.
+    pub(super) fn deliveries(&self) -> impl Iterator<Item = &Delivery> {
+        self.open.values().map(|(letter, _)| &letter.delivery)
+    }
+
     /// When a refused letter is to be sent again.
     pub(super) fn deadline(&self) -> Option<Instant> {
         self.refused.first().map(|(due, _)| *due)

@@ -5,23 +5,6 @@
 
 use std::sync::LazyLock;
 
-use crate::event::UserId;
-
-/// What one call came back with.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Answer {
-    /// The call succeeded for all its users but those in `failed`, each with a code of its own.
-    Done { failed: Vec<(UserId, i64)> },
-    /// The call as a whole was refused with this code.
-    Refused(i64),
-    /// There was an answer, but it contradicts itself.
-    Unclear,
-    /// No call could be made, since there is no secret to sign it with.
-    NoCredential,
-    /// No usable answer: no connection, a timeout, a broken body, an HTTP status other than 200.
-    Fault,
-}
-
 /// What the worker does on an error code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Class {
@@ -31,17 +14,17 @@ pub enum Class {
     Throttle,
     /// The UserSig has run out: make a new one and try again at once.
     AuthRefresh,
-    /// Our configuration or the app's is wrong: nothing can work, so pause.
+    /// Our configuration or the app's is wrong: pause, unless others go through.
     Config,
-    /// The API takes offence at the request: split until the guilty user stands alone.
+    /// The API rejects the request: split until the guilty user stands alone.
     Reject,
-    /// Too many IDs or too large a body: split; for a single user it is our configuration.
+    /// Too many IDs or too large a body: split.
     Oversize,
     /// The account does not exist: nothing is left to clear.
     Missing,
-    /// Either the UserSig or one of the IDs: refresh first, then split if other calls succeed.
+    /// Either the UserSig or one of the IDs: refresh first, then as unknown.
     Ambiguous,
-    /// Nobody knows: a few tries, then pause.
+    /// Nobody knows: as transient.
     Unknown,
 }
 
@@ -77,43 +60,45 @@ impl Class {
     pub fn reaction(self) -> &'static str {
         match self {
             Class::Transient => {
-                "The window is tried again with growing, jittered pauses while other windows go on. \
-                 If nothing succeeds, the worker pauses and probes; nothing is dead-lettered in an outage."
+                "The call is repeated with exponential backoff while other calls go on. A call that fails twice \
+                 while others succeed is split. If nothing succeeds, the worker pauses and probes; nothing is \
+                 dead-lettered in an outage. A single user that keeps failing while others succeed is \
+                 dead-lettered as retries-exhausted."
             }
             Class::Throttle => {
-                "The pace is halved at once and grows back slowly; the window is tried again. \
-                 Nothing is dead-lettered and no attempt is counted."
+                "The pace is halved at once and grows back slowly; the call is repeated. This never counts \
+                 against a user."
             }
             Class::AuthRefresh => {
-                "A new UserSig is made and the window is tried again at once. If the new one is refused \
-                 too, the worker pauses: check this machine's clock and im.user_sig_lifetime."
+                "The worker creates a new UserSig, at most one a minute, and repeats the call at once. If the new \
+                 one is refused too, it pauses: check this machine's clock and im.user_sig_lifetime."
             }
             Class::Config => {
-                "The worker pauses, keeps every event in the queue, and probes with one call, after 1 s \
-                 and then ever more slowly, until the cause is mended. Nothing is dead-lettered. If only one \
-                 user's calls get this answer while others succeed, the others go on."
+                "The worker pauses, keeps every event in the queue, and probes after 1 s and then less and less \
+                 often, up to once a minute. Nothing is dead-lettered. If only some users' calls get this answer \
+                 while others succeed, the others go on."
             }
             Class::Reject => {
-                "The window is split in halves until single users stand alone: the good ones are cleared \
-                 on the way and the guilty one is dead-lettered as rejected-by-api - but only while other \
-                 calls succeed; otherwise the worker pauses and probes."
+                "The call is split in halves until single users stand alone: good ones are cleared on the way. A \
+                 user that is refused alone again and again while other calls succeed is dead-lettered as \
+                 rejected-by-api. If calls for im.control_user are refused as well, the worker pauses and probes."
             }
             Class::Oversize => {
-                "The window is split in halves. If even one user is too much, the worker pauses: check \
-                 im.path and window.max_ids."
+                "The call is split in halves. A single user that is too much while other calls succeed is \
+                 dead-lettered as retries-exhausted: check im.path and window.max_ids."
             }
             Class::Missing => {
                 "The account does not exist, so nothing is left to clear: the user counts as done, or is \
                  dead-lettered as unknown-account where im.missing_account says so."
             }
             Class::Ambiguous => {
-                "A new UserSig is made and the window is tried again. If it is refused again while other \
-                 calls succeed, one of its IDs is at fault and the window is split; else the worker pauses."
+                "The worker creates a new UserSig, at most one a minute, and repeats the call. If it is refused \
+                 again while other calls succeed, it is split; else the worker pauses."
             }
             Class::Unknown => {
-                "The window is tried a few times more. If nothing else succeeds, the worker pauses; \
-                 otherwise the window is split and what still fails is tried again for as long as it takes. \
-                 Nothing is dead-lettered for it."
+                "The call is repeated and then split, like after a passing failure. A single user that keeps \
+                 failing while others succeed is dead-lettered as retries-exhausted; if nothing succeeds, the \
+                 worker pauses."
             }
         }
     }

@@ -1,0 +1,100 @@
+//! Is it the user or the API? Three ideas answer it, without special cases:
+//!
+//! - *Witness.* A refusal counts only when another call, started after it, went through. Where no ordinary
+//!   call does, a [`control`] call asks: the same interface, for a user that is nobody's. If that is refused
+//!   as well, it is the API and not the user: [`pause`].
+//! - *Record.* How often does the API refuse whom it should not?
+//! - *Verdict.* Who stands alone and was refused so often that an innocent user would meet that less than once
+//!   in a billion times is dead-lettered. Both in [`suspects`].
+//!
+//! [`codes`] says which class a code has, [`classes`] what follows from each class, and [`answers`] reads an
+//! answer, so that a code means the same for a whole call and for one user of an `ErrorList`.
+
+mod answers;
+mod classes;
+mod codes;
+mod control;
+mod pause;
+mod suspects;
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+pub use codes::{Class, ErrorCode, class, error_code, error_codes};
+use control::Control;
+pub(super) use control::Measure;
+pub use pause::PauseReason;
+use pause::Pauses;
+use suspects::Record;
+pub(super) use suspects::Suspect;
+
+use crate::event::UserId;
+
+/// So many calls in a row that fail, for whatever reasons, may be an outage: a control call tells.
+const RUN_LIMIT: u32 = 16;
+/// In doubt no other call is made until the control call is over, unless one went through this short a time
+/// ago.
+const FRESH: Duration = Duration::from_secs(2);
+/// A UserSig is renewed for a refusal this often at most.
+const RENEW_AGAIN: Duration = Duration::from_secs(60);
+
+/// So many suspects are remembered whose deliveries went back to the broker.
+const MOST_AWAY: usize = 10_000;
+
+#[derive(Debug)]
+pub(super) struct Judge {
+    pub record: Record,
+    pub control: Control,
+    pub pauses: Pauses,
+    /// Failed calls since the last one that went through, and why the latest failed.
+    run: u32,
+    latest: PauseReason,
+    /// When a call last showed that the API works.
+    worked: Option<Instant>,
+    /// A call was refused for our configuration.
+    doubt: bool,
+    renewed: Option<Instant>,
+    /// Suspects whose deliveries went back to the broker: when they come again, they are called alone, and what
+    /// is held against them still stands.
+    pub away: HashMap<UserId, Suspect>,
+}
+
+impl Judge {
+    pub(super) fn new(control_user: UserId) -> Judge {
+        Judge {
+            record: Record::default(),
+            control: Control::new(control_user),
+            pauses: Pauses::default(),
+            run: 0,
+            latest: PauseReason::NO_ANSWER,
+            worked: None,
+            doubt: false,
+            renewed: None,
+            away: HashMap::new(),
+        }
+    }
+
+    /// Whether a call was refused that nothing but a control call can explain.
+    pub(super) fn is_in_doubt(&self) -> bool {
+        self.doubt || self.run >= RUN_LIMIT
+    }
+
+    /// Whether ordinary calls wait for the control call.
+    pub(super) fn holds_calls(&self, now: Instant) -> bool {
+        self.is_in_doubt() && self.worked.is_none_or(|worked| now > worked + FRESH)
+    }
+
+    /// The user's delivery went back to the broker.
+    pub(super) fn remember(&mut self, user: UserId, suspect: Suspect) {
+        if self.away.len() >= MOST_AWAY {
+            self.away.clear();
+        }
+        self.away.insert(user, suspect);
+    }
+
+    fn works(&mut self, now: Instant) {
+        self.run = 0;
+        self.doubt = false;
+        self.worked = Some(now);
+    }
+}

@@ -1,0 +1,220 @@
+//! What follows from a refusal: one function a class, whether the code came for the whole call or for some of
+//! its users in an `ErrorList`.
+
+use std::time::{Duration, Instant};
+
+use super::answers::Outcome;
+use super::codes::Class;
+use super::control::Measure;
+use super::pause::PauseReason;
+use super::{RENEW_AGAIN, RUN_LIMIT};
+use crate::engine::window::{Refusal, Window};
+use crate::engine::{Action, Engine, Notice, Reason, Trigger};
+
+/// How long a throttled window waits, at most; the pace itself is halved besides.
+const THROTTLE_WAIT: Duration = Duration::from_secs(2);
+/// Whether a call went through this short a time ago, when another is refused for our configuration.
+const LATELY: Duration = Duration::from_secs(10);
+/// So long a window waits for an ordinary call to go through, where no control call can tell.
+const UNTOLD: Duration = Duration::from_secs(60);
+/// Failures while others went through, after which a window is split.
+const STRIKES: u32 = 2;
+
+impl Engine {
+    /// The call was refused for all users of the window.
+    pub(super) fn refused(
+        &mut self,
+        now: Instant,
+        window: Window,
+        class: Class,
+        code: Option<i64>,
+    ) {
+        if class == Class::Missing {
+            return self.missing(now, window, code);
+        }
+        let started = window.called.unwrap_or(now);
+        self.judge.run += 1;
+        self.judge.latest = PauseReason { class, code };
+        match class {
+            Class::Missing => {}
+            Class::Throttle => {
+                self.throttled(now, started);
+                let due = now + self.jitter.spread(THROTTLE_WAIT);
+                self.wait(window, due);
+            }
+            Class::AuthRefresh | Class::Ambiguous if self.renews(now, started) => {
+                self.wait(window, now);
+            }
+            Class::AuthRefresh | Class::Config => self.misconfigured(now, started, window),
+            Class::Reject | Class::Oversize if !window.is_alone() => {
+                let mut window = window;
+                window.history.refused();
+                self.split(window);
+            }
+            Class::Transient
+            | Class::Unknown
+            | Class::Ambiguous
+            | Class::Reject
+            | Class::Oversize => self.try_again(now, window),
+        }
+        // Without a control call nothing else can tell an outage.
+        if self.judge.run >= RUN_LIMIT && self.judge.control.measure == Measure::None {
+            self.pause(now, started, self.judge.latest);
+        }
+        if let Some(pause) = self.judge.pauses.current_mut() {
+            pause.reason = PauseReason { class, code };
+        }
+    }
+
+    /// One of the accounts does not exist: with a single user that is the end of it.
+    fn missing(&mut self, now: Instant, window: Window, code: Option<i64>) {
+        let Some(code) = code.filter(|_| window.is_alone()) else {
+            return self.split(window);
+        };
+        self.found_nobody(now, window.called.unwrap_or(now));
+        self.all_over(now, window, Outcome::Missing { code });
+    }
+
+    pub(super) fn throttled(&mut self, now: Instant, started: Instant) {
+        if self.pace.throttled(started, now) {
+            let calls_per_second = self.pace.rate(now);
+            self.out
+                .push_back(Action::Notice(Notice::Throttled { calls_per_second }));
+        }
+    }
+
+    /// Whether a new UserSig may help a call that started at `started`: it was made with an old one, or the
+    /// last renewal was long ago.
+    pub(super) fn renews(&mut self, now: Instant, started: Instant) -> bool {
+        match self.judge.renewed {
+            Some(renewed) if started < renewed => true,
+            Some(renewed) if now < renewed + RENEW_AGAIN => false,
+            _ => {
+                self.judge.renewed = Some(now);
+                self.out.push_back(Action::RenewUserSig);
+                true
+            }
+        }
+    }
+
+    /// Our configuration or the app's is refused. Unless another call goes through at this time, nothing can
+    /// work: a control call tells at once.
+    fn misconfigured(&mut self, now: Instant, started: Instant, window: Window) {
+        let lately = |worked: Instant| now < worked + LATELY;
+        if self.judge.control.measure != Measure::None {
+            self.judge.doubt |= self.judge.pauses.current().is_none();
+        } else if !self.judge.worked.is_some_and(lately) {
+            self.pause(now, started, self.judge.latest);
+        }
+        self.try_again(now, window);
+    }
+
+    /// Another try after a jittered pause that doubles with each failure, once it is known whether another
+    /// call goes through.
+    fn try_again(&mut self, now: Instant, mut window: Window) {
+        window.history.refused();
+        if window.is_alone() && window.suspect.is_none() {
+            window.suspect = Some(self.judge.record.suspect(now));
+        }
+        let wait = self.settings.backoff_min * (1 << window.failures.min(16));
+        window.failures += 1;
+        window.trigger = Trigger::Retry;
+        let PauseReason { class, code } = self.judge.latest;
+        let refusal = Refusal {
+            at: now,
+            class,
+            code,
+            due: now + self.jitter.spread(wait.min(self.settings.backoff_max)),
+            overdue: now + self.jitter.spread(wait.min(UNTOLD)),
+        };
+        if self.keeps(&mut window) {
+            self.windows.await_witness(window, refusal);
+        }
+    }
+
+    /// Judges the windows whose refusal has a witness, and makes those ready whose time has come.
+    pub(in super::super) fn judge_due(&mut self, now: Instant) {
+        for reject in [true, false] {
+            if self.windows.first_refused(reject).is_none() || self.judge.pauses.current().is_some()
+            {
+                continue;
+            }
+            if let Some(witness) = self.judge.record.witness(reject) {
+                while let Some((window, refusal)) = self.windows.take_witnessed(reject, witness) {
+                    self.witnessed(now, window, refusal);
+                }
+            }
+            // Who waits for a witness that no control call can be is tried again, and it does not count.
+            if !self.judge.control.measure.tells(reject) {
+                for (window, refusal) in self.windows.take_overdue(reject, now) {
+                    match window.suspect {
+                        Some(_) => self.windows.wait(window, refusal.due),
+                        // To split it blames nobody.
+                        None => self.witnessed(now, window, refusal),
+                    }
+                }
+            }
+        }
+        while let Some(window) = self.windows.take_due(now) {
+            self.windows.make_ready(window);
+        }
+    }
+
+    /// Another call went through after the window was refused: the refusal counts.
+    fn witnessed(&mut self, now: Instant, mut window: Window, refusal: Refusal) {
+        let reject = refusal.class == Class::Reject;
+        let Some(suspect) = window.suspect.as_mut() else {
+            window.strikes += 1;
+            // A setting that others do not meet with is this window's own.
+            let own = matches!(refusal.class, Class::Config | Class::AuthRefresh);
+            return match own || window.strikes >= STRIKES {
+                true => self.split(window),
+                false => self.windows.wait(window, refusal.due),
+            };
+        };
+        suspect.refusals += 1;
+        let tried = reject || suspect.refusals >= self.settings.max_attempts;
+        if !tried || !self.judge.record.condemns(suspect, reject, now) {
+            return self.windows.wait(window, refusal.due);
+        }
+        let reason = match reject {
+            true => Reason::RejectedByApi,
+            false => Reason::RetriesExhausted,
+        };
+        let code = refusal.code;
+        self.all_over(now, window, Outcome::Failed { reason, code });
+    }
+
+    fn split(&mut self, window: Window) {
+        for mut half in window.split() {
+            if self.keeps(&mut half) {
+                self.windows.make_ready(half);
+            }
+        }
+    }
+
+    fn wait(&mut self, mut window: Window, due: Instant) {
+        window.trigger = Trigger::Retry;
+        if self.keeps(&mut window) {
+            self.windows.wait(window, due);
+        }
+    }
+
+    /// Whether the window waits for another call. In a drain there is none: the broker gives it to the next
+    /// worker.
+    fn keeps(&mut self, window: &mut Window) -> bool {
+        self.drop_lost_waiters(window);
+        !window.claims.is_empty() && !self.draining
+    }
+
+    /// Forgets the deliveries that are not ours any more, and the users nobody waits for then.
+    pub(in super::super) fn drop_lost_waiters(&mut self, window: &mut Window) {
+        let before = window.claims.len();
+        let open = |delivery| self.ledger.is_open(delivery);
+        window.claims.retain_mut(|claim| claim.waiters.retain(open));
+        if window.claims.len() < before {
+            // Whether they would have gone through nobody knows.
+            window.history.explain();
+        }
+    }
+}

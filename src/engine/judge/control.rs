@@ -1,0 +1,114 @@
+//! Calls for the control user: whether the API takes calls at all.
+
+use std::time::{Duration, Instant};
+
+use super::suspects::{Record, Suspect};
+use crate::engine::WindowId;
+use crate::engine::pace::Slot;
+use crate::event::UserId;
+
+/// At most one control call in this time, and in the time of so many calls at the current pace.
+const APART: Duration = Duration::from_secs(1);
+const SHARE: u32 = 5;
+
+#[derive(Debug)]
+pub(in super::super) struct Control {
+    pub user: UserId,
+    /// The call that is out, and its start.
+    out: Option<(WindowId, Slot, Instant)>,
+    /// When the next one may start.
+    next: Option<Instant>,
+    pub measure: Measure,
+    /// What is held against the control user itself: the API may refuse this name for good.
+    suspect: Option<Refused>,
+}
+
+#[derive(Debug)]
+struct Refused {
+    suspect: Suspect,
+    last: Instant,
+    times: u32,
+}
+
+/// What a control call can show.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in super::super) enum Measure {
+    /// Not known yet: none has gone through.
+    Unknown,
+    /// That the API works.
+    Whole,
+    /// That it takes calls, and does not know this account.
+    Door,
+    /// Nothing: it refuses the control user and takes others.
+    None,
+}
+
+impl Measure {
+    /// Whether a control call can be a witness against refusals of class reject, or of the other classes.
+    pub(in super::super) fn tells(self, reject: bool) -> bool {
+        match self {
+            Measure::Unknown | Measure::Whole => true,
+            Measure::Door => reject,
+            Measure::None => false,
+        }
+    }
+}
+
+impl Control {
+    pub(super) fn new(user: UserId) -> Control {
+        Control {
+            user,
+            out: None,
+            next: None,
+            measure: Measure::Unknown,
+            suspect: None,
+        }
+    }
+
+    /// When a control call may start. None while one is out, or where it would show nothing.
+    pub(in super::super) fn next(&self, now: Instant) -> Option<Instant> {
+        let usable = self.out.is_none() && self.measure != Measure::None;
+        usable.then(|| self.next.map_or(now, |next| next.max(now)))
+    }
+
+    /// A control call starts, at a pace of one call in such a `gap`.
+    pub(in super::super) fn call(&mut self, id: WindowId, slot: Slot, gap: Duration, now: Instant) {
+        self.next = Some(now + APART.max(gap * SHARE));
+        self.out = Some((id, slot, now));
+    }
+
+    pub(in super::super) fn is_out(&self) -> bool {
+        self.out.is_some()
+    }
+
+    /// The call is over, if it is this one: its slot and its start.
+    pub(super) fn answered(&mut self, id: WindowId) -> Option<(Slot, Instant)> {
+        let (_, slot, started) = self.out.take_if(|(out, ..)| *out == id)?;
+        Some((slot, started))
+    }
+
+    /// The control user went through. Returns how often it was refused before.
+    pub(super) fn passed(&mut self, measure: Measure) -> u32 {
+        self.measure = measure;
+        self.suspect.take().map_or(0, |refused| refused.times)
+    }
+
+    /// The control user was refused. Judged like any other: true when it has turned out to be no measure.
+    pub(super) fn refused(&mut self, record: &Record, now: Instant) -> bool {
+        let refused = self.suspect.get_or_insert_with(|| Refused {
+            suspect: record.suspect(now),
+            last: now,
+            times: 0,
+        });
+        if record.witness(false) >= Some(refused.last) {
+            refused.suspect.refusals += 1;
+        }
+        refused.last = now;
+        refused.times += 1;
+        let useless = record.condemns(&refused.suspect, false, now);
+        if useless {
+            self.measure = Measure::None;
+        }
+        useless
+    }
+}

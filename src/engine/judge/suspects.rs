@@ -1,0 +1,186 @@
+//! What the API does to others, and what that says of a user whom it refuses.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+/// How long a wrong refusal tells how the API is at this time; and for how long it is kept for those who were
+/// suspected by then.
+const LATELY: Duration = Duration::from_secs(5 * 60);
+const KEPT: Duration = Duration::from_secs(60 * 60);
+/// Wrong refusals are counted together within this time, so that few numbers are kept.
+const COUNTED_TOGETHER: Duration = Duration::from_secs(10);
+/// An innocent user would meet so many refusals less often than this.
+const BEYOND_DOUBT: f64 = 1e-9;
+
+/// How often the API refuses whom it should not.
+#[derive(Debug, Default)]
+pub(in super::super) struct Record {
+    /// Calls that cleared somebody.
+    through: Passed,
+    /// Calls that found no such account: the API took them, but may not have looked far.
+    found_nobody: Passed,
+    /// Refusals of those who went through afterwards, the control user among them.
+    wronged: VecDeque<(Instant, u32)>,
+}
+
+#[derive(Debug, Default)]
+struct Passed {
+    calls: u64,
+    /// The latest start of such a call.
+    latest: Option<Instant>,
+}
+
+impl Passed {
+    fn add(&mut self, started: Instant) {
+        self.calls += 1;
+        self.latest = self.latest.max(Some(started));
+    }
+}
+
+/// A user that was refused alone.
+#[derive(Clone, Debug)]
+pub(in super::super) struct Suspect {
+    /// Refusals that have a witness.
+    pub refusals: u32,
+    /// When it was refused alone for the first time.
+    since: Instant,
+    /// What had gone through by then: that says nothing about now.
+    through: u64,
+    found_nobody: u64,
+}
+
+impl Record {
+    pub(super) fn went_through(&mut self, started: Instant) {
+        self.through.add(started);
+    }
+
+    pub(super) fn found_nobody(&mut self, started: Instant) {
+        self.found_nobody.add(started);
+    }
+
+    /// So many refusals have turned out to be wrong.
+    pub(super) fn wronged(&mut self, refusals: u32, now: Instant) {
+        if refusals == 0 {
+            return;
+        }
+        while let Some((at, _)) = self.wronged.front()
+            && *at + KEPT < now
+        {
+            self.wronged.pop_front();
+        }
+        match self.wronged.back_mut() {
+            Some((at, count)) if now < *at + COUNTED_TOGETHER => *count += refusals,
+            _ => self.wronged.push_back((now, refusals)),
+        }
+    }
+
+    /// The latest start of a call that is a witness against refusals of class reject, or of the other classes.
+    /// "No such account" speaks only for the former: a store that fails for all real accounts must not condemn
+    /// them.
+    pub(in super::super) fn witness(&self, reject: bool) -> Option<Instant> {
+        let nobody = self.found_nobody.latest.filter(|_| reject);
+        self.through.latest.max(nobody)
+    }
+
+    /// A user is refused alone for the first time.
+    pub(super) fn suspect(&self, now: Instant) -> Suspect {
+        Suspect {
+            refusals: 0,
+            since: now,
+            through: self.through.calls,
+            found_nobody: self.found_nobody.calls,
+        }
+    }
+
+    /// Whether an innocent user would have met this many refusals less than once in a billion times. `reject`
+    /// says which witnesses count.
+    pub(super) fn condemns(&self, suspect: &Suspect, reject: bool, now: Instant) -> bool {
+        let counts = |at: Instant| at >= suspect.since || now <= at + LATELY;
+        let wronged = self
+            .wronged
+            .iter()
+            .filter(|(at, _)| counts(*at + COUNTED_TOGETHER));
+        let wronged: u32 = wronged.map(|(_, refusals)| refusals).sum();
+        let nobody = match reject {
+            true => self.found_nobody.calls - suspect.found_nobody,
+            false => 0,
+        };
+        let through = self.through.calls - suspect.through + nobody;
+        let chance = f64::from(wronged + 1) / (through as f64 + f64::from(wronged) + 2.0);
+        f64::from(suspect.refusals) * chance.ln() < BEYOND_DOUBT.ln()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Refusals until the verdict, when so many other calls go through and so many are wrongly refused
+    /// between one refusal and the next.
+    fn refusals(through: u32, wronged: u32) -> Option<u32> {
+        let now = Instant::now();
+        let mut record = Record::default();
+        for _ in 0..1_000 {
+            record.went_through(now);
+        }
+        let mut suspect = record.suspect(now);
+        (1..=1_000).find(|refusals| {
+            (0..through).for_each(|_| record.went_through(now));
+            record.wronged(wronged, now);
+            suspect.refusals = *refusals;
+            record.condemns(&suspect, true, now)
+        })
+    }
+
+    #[test]
+    fn the_more_goes_through_the_fewer_refusals_condemn_and_what_was_before_says_nothing() {
+        assert_eq!(refusals(0, 0), Some(30));
+        assert_eq!(refusals(1, 0), Some(9));
+        assert_eq!(refusals(100, 0), Some(4));
+    }
+
+    #[test]
+    fn while_many_are_refused_wrongly_it_takes_many_refusals() {
+        assert!(refusals(10, 1).unwrap() >= 8);
+        assert!(refusals(1, 1).unwrap() >= 28);
+        assert_eq!(refusals(0, 1), None);
+    }
+
+    #[test]
+    fn wrong_refusals_are_forgotten_after_some_minutes_but_not_for_who_was_suspected_by_then() {
+        let now = Instant::now();
+        let mut record = Record::default();
+        let early = record.suspect(now);
+        record.wronged(100, now + COUNTED_TOGETHER);
+        for _ in 0..100 {
+            record.went_through(now);
+        }
+        let condemns = |suspect: Suspect, at| {
+            let suspect = Suspect {
+                refusals: 8,
+                through: 0,
+                ..suspect
+            };
+            record.condemns(&suspect, true, at)
+        };
+        let later = now + LATELY + 4 * COUNTED_TOGETHER;
+        assert!(!condemns(early, later));
+        assert!(!condemns(record.suspect(now + LATELY), now + LATELY));
+        assert!(condemns(record.suspect(later), later));
+    }
+
+    #[test]
+    fn no_such_account_is_a_witness_against_rejections_only() {
+        let now = Instant::now();
+        let mut record = Record::default();
+        let mut suspect = record.suspect(now);
+        for _ in 0..1_000 {
+            record.found_nobody(now);
+        }
+        suspect.refusals = 20;
+        assert_eq!(record.witness(false), None);
+        assert!(!record.condemns(&suspect, false, now));
+        assert_eq!(record.witness(true), Some(now));
+        assert!(record.condemns(&suspect, true, now));
+    }
+}

@@ -1,0 +1,80 @@
+//! When a call was counted at the latest, as far as its answer's time tells.
+//!
+//! All of that time above the quickest answer of late may have been spent on the way to the API, and some more,
+//! since even the quickest was on its way for a moment. Until enough answers are known, all of it may have
+//! been. So calls that are held up on their way and arrive together never share a second with too many others.
+//! A way that has been long for all calls and becomes shorter at one moment is beyond this: nothing here tells
+//! it from an API that was slow and becomes quick.
+
+use std::time::{Duration, Instant};
+
+/// Answers after which the quickest of them says how long the API itself takes: among so many, one had an
+/// undisturbed way.
+const ENOUGH_ANSWERS: u32 = 64;
+const GENERATION: Duration = Duration::from_secs(5);
+
+/// How long the API itself takes, as far as its answers of late tell: over one to two generations of them,
+/// so that this follows an API that becomes slower for good.
+#[derive(Debug, Default)]
+pub(super) struct Latency {
+    current: Generation,
+    previous: Option<Generation>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Generation {
+    began: Option<Instant>,
+    answers: u32,
+    quickest: Duration,
+    total: Duration,
+}
+
+impl Latency {
+    /// What of `took` may have been the way to the API; all of it, until there were enough answers to tell.
+    /// The more the answers differ and the fewer they are, the less is known of what the API takes at least:
+    /// where time is spent in three places (there, at the API, and back), the quickest of `n` answers is above
+    /// the least that is possible by some `n^(-1/3)` of how much they differ.
+    pub(super) fn way(&self, took: Duration) -> Duration {
+        let known = self.current.answers >= ENOUGH_ANSWERS;
+        let generations = [known.then_some(self.current), self.previous];
+        let quickest = |generation: &Generation| generation.quickest;
+        let Some(best) = generations.into_iter().flatten().min_by_key(quickest) else {
+            return took;
+        };
+        let quickest = best.quickest.min(self.quickest_now());
+        // One that is quicker than all before shows that these say too little.
+        if took < quickest {
+            return took;
+        }
+        let mean = best.total / best.answers;
+        let unknown = 2.0 / f64::from(best.answers).cbrt();
+        took - quickest + mean.saturating_sub(quickest).mul_f64(unknown)
+    }
+
+    fn quickest_now(&self) -> Duration {
+        match self.current.answers {
+            0 => Duration::MAX,
+            _ => self.current.quickest,
+        }
+    }
+
+    pub(super) fn learn(&mut self, took: Duration, now: Instant) {
+        let before = self.previous.map_or(Duration::ZERO, |it| it.quickest);
+        if took < before / 2 {
+            // The API is another one than it was.
+            *self = Latency::default();
+        }
+        let current = &mut self.current;
+        let began = *current.began.get_or_insert(now);
+        if now >= began + GENERATION && current.answers >= ENOUGH_ANSWERS {
+            self.previous = Some(std::mem::take(current));
+            current.began = Some(now);
+        }
+        current.quickest = match current.answers {
+            0 => took,
+            _ => took.min(current.quickest),
+        };
+        current.answers += 1;
+        current.total += took;
+    }
+}

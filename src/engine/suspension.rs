@@ -1,0 +1,130 @@
+//! What goes back to the broker undone.
+//!
+//! A delivery goes back when it was held for the hold limit. A pause that outlasts that gives everything back
+//! once, and takes nothing until it is over: so even a long outage costs each event one return.
+
+use std::collections::HashSet;
+use std::time::{Duration, Instant};
+
+use super::judge::Measure;
+use super::ledger::HandedBack;
+use super::remembered::Rest;
+use super::window::Window;
+use super::{Action, Delivery, Engine, Notice};
+use crate::event::UserId;
+
+/// Deliveries that are held for probes where control calls tell nothing.
+const PROBES_HELD: usize = 8;
+/// For so many hold limits control calls alone may show that the API works again, before any went through.
+const TRUSTED: u32 = 6;
+/// From such a quota on, a call of each worker at a moment at which nobody consumes the queue cannot break it.
+const APART_QUOTA: u32 = 10;
+
+/// Events stay with the broker until a pause is over.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Suspension {
+    /// What arrived until then goes back.
+    before: Instant,
+    /// So many deliveries are held all the same, for probes.
+    pub held: usize,
+}
+
+impl Engine {
+    /// Begins and ends a suspension. Where control calls do not show whether the API works, or cannot be told
+    /// from those of another worker, some deliveries are held for probes.
+    pub(super) fn consume(&mut self, now: Instant) -> Option<Action> {
+        let unknown = self.settings.hold_limit * TRUSTED;
+        let begins = |from: Instant| self.suspension.is_some() || from <= now;
+        let wanted = self.suspended_from().filter(|from| begins(*from));
+        let held = wanted.filter(|_| !self.draining).map(|_| {
+            let told = match self.judge.control.measure {
+                Measure::Whole => true,
+                // Should it be refused for good, that shows by real users only.
+                Measure::Unknown => self.suspension.is_none_or(|it| now < it.before + unknown),
+                Measure::Door | Measure::None => false,
+            };
+            match told && self.settings.calls_per_second >= APART_QUOTA {
+                true => 0,
+                false => PROBES_HELD.min(self.settings.prefetch),
+            }
+        });
+        if held == self.suspension.map(|suspension| suspension.held) {
+            return None;
+        }
+        if self.suspension.is_none() {
+            let returned = self.ledger.unsettled();
+            self.out
+                .push_back(Action::Notice(Notice::Suspended { returned }));
+        }
+        let before = now.checked_sub(Duration::from_nanos(1)).unwrap_or(now);
+        let before = self
+            .suspension
+            .map_or(before, |suspension| suspension.before);
+        self.suspension = held.map(|held| Suspension { before, held });
+        // Another worker may have the queue until something is delivered again.
+        self.ours = false;
+        let prefetch = held.unwrap_or(self.settings.prefetch);
+        Some(Action::Consume { prefetch })
+    }
+
+    /// When [`consume`](Engine::consume) has something to do.
+    pub(super) fn next_consume(&self) -> Option<Instant> {
+        match self.suspension {
+            None => self.suspended_from(),
+            Some(Suspension { before, held: 0 }) => {
+                Some(before + self.settings.hold_limit * TRUSTED)
+                    .filter(|_| self.judge.control.measure == Measure::Unknown)
+            }
+            Some(_) => None,
+        }
+    }
+
+    /// When the pause outlasts the hold limit: at the latest, or when the first delivery has been held for so
+    /// long and half of it passed in the pause.
+    fn suspended_from(&self) -> Option<Instant> {
+        let pause = self.judge.pauses.current()?;
+        let limit = self.settings.hold_limit;
+        let held = self.ledger.next_held();
+        let held = held.map_or(pause.since + limit, |held| {
+            held.max(pause.since + limit / 2)
+        });
+        Some(held.min(pause.since + limit))
+    }
+
+    /// What was held for the whole hold limit goes back to the broker. What is done of it is kept, so that nobody
+    /// is called again who is.
+    pub(super) fn hand_back(&mut self, now: Instant) -> Option<Delivery> {
+        let latest = match self.suspension {
+            Some(Suspension { held: 0, .. }) => Some(now),
+            _ => {
+                let suspended = self.suspension.as_ref().map(|it| it.before);
+                suspended.max(now.checked_sub(self.settings.hold_limit))
+            }
+        };
+        let HandedBack {
+            delivery,
+            partly_done,
+        } = self.ledger.hand_back(latest?)?;
+        if let Some((event, failures)) = partly_done {
+            let users = self.users_of(delivery);
+            self.unfinished.insert(event, Rest { users, failures });
+        }
+        let of_it = |window: &Window| window.suspect.is_some() && window.is_for(delivery);
+        for window in self.windows.extract(of_it) {
+            self.forget(window);
+        }
+        self.tally.events_handed_back += 1;
+        self.letters.forget(delivery);
+        Some(delivery)
+    }
+
+    /// The users that a delivery still waits for.
+    fn users_of(&self, delivery: Delivery) -> HashSet<UserId> {
+        let in_windows = self.windows.all().flat_map(|window| &window.claims);
+        let claims = self.pending.claims().chain(in_windows);
+        claims
+            .filter(|claim| claim.waiters.as_slice().contains(&delivery))
+            .map(|claim| claim.user)
+            .collect()
+    }
+}
