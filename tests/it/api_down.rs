@@ -32,6 +32,31 @@ async fn an_api_that_rejects_everything_for_a_minute_costs_none_of_3000_users() 
 }
 
 #[tokio::test]
+async fn an_outage_of_several_hold_limits_returns_each_event_once_and_ends_by_itself() {
+    let mut stage = Stage::new().await;
+    stage.set("IM__CONNECT_TIMEOUT", "1s");
+    stage.set("IM__REQUEST_TIMEOUT", "1s");
+    stage.set("RETRY__BACKOFF_MAX", "1s");
+    stage.set("RABBITMQ__HOLD_LIMIT", "4s");
+    stage.simulator.import_users(["tagsweep-control"]);
+    let outage = stage.simulator.add_fault(Fault::Answer(91000));
+    stage.import(0..200);
+    let worker = stage.worker().await;
+    stage.delete(0..200).await;
+    stage
+        .says("paused for longer than rabbitmq.hold_limit", 1)
+        .await;
+    let calls = stage.simulator.stats().calls;
+    stage
+        .seen("probes go on", |stats| stats.calls >= calls + 2)
+        .await;
+    stage.simulator.remove_fault(outage);
+    stage.cleared(200).await;
+    let account = stage.finish(worker).await;
+    assert_eq!(account.count("events_handed_back"), 200);
+}
+
+#[tokio::test]
 async fn throttling_slows_the_worker_down_and_dead_letters_nothing() {
     let mut stage = Stage::new().await;
     stage.set("WINDOW__MAX_IDS", 10);

@@ -237,7 +237,7 @@ async fn connections_that_are_cut_under_load_lose_nothing() {
 }
 
 #[tokio::test]
-async fn an_event_that_was_cleared_but_not_acknowledged_costs_no_second_call() {
+async fn a_call_that_was_out_when_the_session_was_lost_is_made_once_more_and_no_other() {
     let vhost = shared().await.vhost().await.expect("a virtual host");
     let (proxy, mut stage) = stage_behind_a_proxy(&vhost).await;
     stage.set("WINDOW__MAX_IDS", 50);
@@ -257,10 +257,13 @@ async fn an_event_that_was_cleared_but_not_acknowledged_costs_no_second_call() {
     // What is delivered again comes before these.
     stage.delete(50..100).await;
     stage.cleared(100).await;
-    assert_eq!(stage.simulator.clear_counts(), [(1, 100)].into());
-    let account = stage.finish(worker).await;
-    assert_eq!(account.count("calls"), 2);
-    assert_eq!(account.count("events_remembered"), 50);
+    let counts = stage.simulator.clear_counts();
+    assert!(
+        counts.keys().all(|times| (1..=2).contains(times)),
+        "{counts:?}"
+    );
+    assert_eq!(counts.get(&1), Some(&50), "those that came later");
+    stage.finish(worker).await;
 }
 
 /// The worker reaches the broker through the proxy, the test itself does not.

@@ -147,13 +147,14 @@ async fn an_event_that_comes_while_its_user_is_in_a_call_gets_a_call_of_its_own(
 #[tokio::test]
 async fn under_a_backlog_every_window_is_full() {
     let mut stage = Stage::new().await;
-    stage.set("WINDOW__MAX_WAIT", "5m");
+    stage.set("WINDOW__MAX_WAIT", "2s");
     stage.prepare_queues().await;
     stage.import(0..3_000);
     stage.delete(0..3_000).await;
     let worker = stage.worker().await;
     let stats = stage.cleared(3_000).await;
-    assert_eq!(stats.calls, 30);
+    // The first one goes out at once, and leaves a rest.
+    assert!(stats.calls <= 32, "{stats:?}");
     assert_eq!(stage.simulator.clear_counts(), [(1, 3_000)].into());
     stage.finish(worker).await;
 }

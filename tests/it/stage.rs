@@ -19,7 +19,7 @@ pub const QUEUE: &str = "tagsweep.events";
 pub const DEAD_LETTERS: &str = "tagsweep.dead-letters";
 pub const EXCHANGE: &str = "account.events";
 /// Long enough for a busy machine; a test that needs it all has found something.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(180);
 
 /// What a user ID looks like in these tests, so that one in a log is found.
 pub const USER_MARK: &str = "pii-";

@@ -69,8 +69,8 @@ async fn the_documented_permissions_are_enough() {
             .map(|finding| finding["what"].as_str().unwrap())
             .collect();
         let expected: &[&str] = match declare {
-            true => &[],
-            false => &["bindings", "queues and exchanges"],
+            true => &["control user"],
+            false => &["bindings", "control user", "queues and exchanges"],
         };
         assert_eq!(Vec::from_iter(warned), expected, "{ended:?}");
     }

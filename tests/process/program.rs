@@ -13,7 +13,7 @@ use tokio::process::{Child, Command};
 use crate::secrets;
 
 /// Long enough for a busy machine; a test that needs it all has found something.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A command of the binary. [`run`](Program::run) waits for its end, [`start`](Program::start) does not.
 #[derive(Clone, Default)]

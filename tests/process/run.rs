@@ -113,7 +113,6 @@ async fn no_user_is_lost_when_the_worker_is_killed_twenty_times() {
     let stage = Stage::new().await;
     stage.declare().await;
     stage.import(0..USERS);
-    // None among the last: guilt needs a witness, a call that succeeds later.
     let rejected = |number: usize| number % 2_000 == 17 && number < 40_000;
     for number in (0..USERS).filter(|number| rejected(*number)) {
         stage.simulator.reject_user(user(number), 90001);
@@ -133,10 +132,11 @@ async fn no_user_is_lost_when_the_worker_is_killed_twenty_times() {
         stage.cleared(before + part).await;
         worker.kill().await;
     }
-    let worker = stage.program("run").start();
+    let worker = stage.program("run").set("retry.backoff_max", "2s").start();
     let bad = (0..USERS).filter(|number| rejected(*number)).count();
     stage.cleared((USERS - bad) as u64).await;
     stage.letters_wait(2 * bad as u64).await;
+    stage.all_settled().await;
     worker.signal("TERM").await;
     let (code, log) = worker.ended().await;
     assert_eq!(code, Some(0), "{log}");

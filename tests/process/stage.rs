@@ -101,6 +101,15 @@ impl Stage {
         .await;
     }
 
+    /// Waits until the queue holds nothing, delivered or not.
+    pub async fn all_settled(&self) {
+        testkit::eventually(PATIENCE, "everything is settled", async || {
+            let messages = self.vhost.messages(QUEUE).await;
+            messages.is_ok_and(|messages| messages == 0).then_some(())
+        })
+        .await;
+    }
+
     pub async fn letters(&self) -> Vec<Incoming> {
         self.amqp.take_all(DEAD_LETTERS).await.unwrap()
     }
