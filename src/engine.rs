@@ -65,6 +65,8 @@ pub struct Engine {
     remembered: Remembered,
     unfinished: Unfinished,
     suspension: Option<Suspension>,
+    /// What arrived until then goes back.
+    returned: Option<Instant>,
     /// When nobody consumed the queue, as far as was told last.
     unconsumed: Option<Instant>,
     /// Whether the broker gives the queue to us and to nobody else.
@@ -101,6 +103,7 @@ impl Engine {
             ),
             unfinished: Unfinished::default(),
             suspension: None,
+            returned: None,
             unconsumed: None,
             ours: false,
             in_touch: None,

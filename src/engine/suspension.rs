@@ -23,8 +23,7 @@ const APART_QUOTA: u32 = 10;
 /// Events stay with the broker until a pause is over.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Suspension {
-    /// What arrived until then goes back.
-    before: Instant,
+    since: Instant,
     /// So many deliveries are held all the same, for probes.
     pub held: usize,
 }
@@ -40,7 +39,7 @@ impl Engine {
             let told = match self.judge.control.measure {
                 Measure::Whole => true,
                 // Should it be refused for good, that shows by real users only.
-                Measure::Unknown => self.suspension.is_none_or(|it| now < it.before + unknown),
+                Measure::Unknown => self.suspension.is_none_or(|it| now < it.since + unknown),
                 Measure::Door | Measure::None => false,
             };
             match told && self.settings.calls_per_second >= APART_QUOTA {
@@ -56,11 +55,10 @@ impl Engine {
             self.out
                 .push_back(Action::Notice(Notice::Suspended { returned }));
         }
-        let before = now.checked_sub(Duration::from_nanos(1)).unwrap_or(now);
-        let before = self
-            .suspension
-            .map_or(before, |suspension| suspension.before);
-        self.suspension = held.map(|held| Suspension { before, held });
+        let since = self.suspension.map_or(now, |suspension| suspension.since);
+        self.suspension = held.map(|held| Suspension { since, held });
+        // What the consumer before had comes again to the next one, ours or another's.
+        self.returned = now.checked_sub(Duration::from_nanos(1));
         // Another worker may have the queue until something is delivered again.
         self.ours = false;
         let prefetch = held.unwrap_or(self.settings.prefetch);
@@ -71,10 +69,8 @@ impl Engine {
     pub(super) fn next_consume(&self) -> Option<Instant> {
         match self.suspension {
             None => self.suspended_from(),
-            Some(Suspension { before, held: 0 }) => {
-                Some(before + self.settings.hold_limit * TRUSTED)
-                    .filter(|_| self.judge.control.measure == Measure::Unknown)
-            }
+            Some(Suspension { since, held: 0 }) => Some(since + self.settings.hold_limit * TRUSTED)
+                .filter(|_| self.judge.control.measure == Measure::Unknown),
             Some(_) => None,
         }
     }
@@ -96,10 +92,7 @@ impl Engine {
     pub(super) fn hand_back(&mut self, now: Instant) -> Option<Delivery> {
         let latest = match self.suspension {
             Some(Suspension { held: 0, .. }) => Some(now),
-            _ => {
-                let suspended = self.suspension.as_ref().map(|it| it.before);
-                suspended.max(now.checked_sub(self.settings.hold_limit))
-            }
+            _ => self.returned.max(now.checked_sub(self.settings.hold_limit)),
         };
         let HandedBack {
             delivery,
