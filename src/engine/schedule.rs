@@ -20,7 +20,7 @@ const IN_FLIGHT_FULL: Duration = Duration::from_secs(10);
 const MINUTE: Duration = Duration::from_secs(60);
 const TOLD_AGAIN: Duration = Duration::from_secs(10 * 60);
 
-/// What keeps of the calls that were made.
+/// What is remembered of earlier calls to decide on the next one.
 #[derive(Debug, Default)]
 pub(super) struct Schedule {
     /// Calls for new users since the last one for a window that was called before.
