@@ -140,6 +140,7 @@ pub struct World<'p> {
     /// Of those that the plan has.
     planned: usize,
     account: Account,
+    most_pending: usize,
     /// When the plan is over and only the trickle goes on.
     calm: bool,
     summary: Summary,
@@ -206,6 +207,7 @@ impl<'p> World<'p> {
             unacknowledged: plan.publications.len(),
             planned: plan.publications.len(),
             account: Account::new(plan),
+            most_pending: plan.most_pending(),
             calm: false,
             summary: Summary::default(),
             plan,
