@@ -210,11 +210,16 @@ impl Engine {
     /// Forgets the deliveries that are not ours any more, and the users nobody waits for then.
     pub(in super::super) fn drop_lost_waiters(&mut self, window: &mut Window) {
         let before = window.claims.len();
+        let user = window.claims.first().map(|claim| claim.user);
         let open = |delivery| self.ledger.is_open(delivery);
         window.claims.retain_mut(|claim| claim.waiters.retain(open));
         if window.claims.len() < before {
             // Whether they would have gone through nobody knows.
             window.history.explain();
+            // Its delivery went back while the call was out: who is suspected comes again.
+            if let (Some(user), Some(suspect)) = (user, window.suspect.take()) {
+                self.judge.remember(user, suspect);
+            }
         }
     }
 }

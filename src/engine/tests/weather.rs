@@ -333,6 +333,29 @@ fn the_loss_of_an_older_session_that_is_told_late_changes_nothing() {
 }
 
 #[test]
+fn a_suspect_whose_delivery_goes_back_during_its_call_is_still_known_when_it_comes_again() {
+    // Some of these let the limit come while a call is out that takes ten seconds.
+    for hold_limit in (30..90).step_by(3) {
+        let settings = Settings {
+            hold_limit: SECOND * hold_limit,
+            ..settings()
+        };
+        let fails = |_: &World, users: &[UserId]| match users.contains(&user(0)) {
+            true => Answer::Fault,
+            false => ok(),
+        };
+        let mut world = World::new(settings, fails);
+        world.latency = SECOND * 10;
+        for number in 0..600 {
+            world.publish([number]);
+            world.run_for(SECOND);
+        }
+        assert_eq!(world.dead_lettered(), ["u0"], "{hold_limit} s");
+        assert!(world.handed_back > 1);
+    }
+}
+
+#[test]
 fn a_lone_bad_user_in_a_silent_queue_is_judged_by_control_calls() {
     let mut world = World::new(settings(), |_, users| refuse_if(users, &[1], 90001));
     world.publish([1]);
