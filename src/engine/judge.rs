@@ -26,7 +26,7 @@ pub(super) use control::Measure;
 pub use pause::PauseReason;
 use pause::Pauses;
 use suspects::Record;
-pub(super) use suspects::Suspect;
+pub(super) use suspects::{Refusals, Suspect};
 
 use crate::event::UserId;
 

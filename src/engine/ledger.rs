@@ -42,6 +42,8 @@ pub(super) enum Advance {
 /// How far a delivery has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
+    /// The broker left its tag out. It is not acknowledged with others: nobody has seen what it holds.
+    Absent,
     /// Not decoded yet.
     Unread,
     /// Waits for so many users.
@@ -120,11 +122,6 @@ impl Ledger {
         if delivery.session < self.session || delivery.tag < next {
             return false;
         }
-        if self.entries.is_empty() {
-            self.head = delivery.tag;
-            self.next_unread = delivery.tag;
-            self.next_held = delivery.tag;
-        }
         let entry = |stage, redelivered| Entry {
             stage,
             redelivered,
@@ -134,9 +131,9 @@ impl Ledger {
             users: 0,
             failures: Vec::new(),
         };
-        // A broker does not leave tags out; should one do so, the gap is nothing of ours to settle.
         while self.head + (self.entries.len() as u64) < delivery.tag {
-            self.entries.push_back(entry(Stage::Settled, false));
+            self.entries.push_back(entry(Stage::Absent, false));
+            self.unsettled += 1;
         }
         self.entries.push_back(entry(Stage::Unread, redelivered));
         self.unsettled += 1;
@@ -248,7 +245,7 @@ impl Ledger {
                     self.unsettled -= 1;
                 }
                 Stage::Settled => {}
-                Stage::Unread | Stage::Users(_) | Stage::Letters(_) => break,
+                Stage::Absent | Stage::Unread | Stage::Users(_) | Stage::Letters(_) => break,
             }
             self.entries.pop_front();
             self.head += 1;
@@ -302,7 +299,7 @@ impl Ledger {
                 Stage::Users(open) if open < entry.users => entry
                     .event
                     .map(|event| (event, std::mem::take(&mut entry.failures))),
-                Stage::Unread | Stage::Users(_) | Stage::Letters(_) => None,
+                Stage::Absent | Stage::Unread | Stage::Users(_) | Stage::Letters(_) => None,
                 Stage::Finished | Stage::Settled => continue,
             };
             self.mark_settled(tag);
@@ -363,7 +360,7 @@ impl Ledger {
                 let delivery = self.delivery(self.head + place as u64);
                 match entry.stage {
                     Stage::Users(open) | Stage::Letters(open) => Some((delivery, open)),
-                    Stage::Unread | Stage::Finished | Stage::Settled => None,
+                    Stage::Absent | Stage::Unread | Stage::Finished | Stage::Settled => None,
                 }
             })
     }

@@ -32,10 +32,13 @@ impl Engine {
     /// Begins and ends a suspension. Where control calls do not show whether the API works, or cannot be told
     /// from those of another worker, some deliveries are held for probes.
     pub(super) fn consume(&mut self, now: Instant) -> Option<Action> {
+        if self.draining {
+            return None;
+        }
         let unknown = self.settings.hold_limit * TRUSTED;
         let begins = |from: Instant| self.suspension.is_some() || from <= now;
         let wanted = self.suspended_from().filter(|from| begins(*from));
-        let held = wanted.filter(|_| !self.draining).map(|_| {
+        let held = wanted.map(|_| {
             let told = match self.judge.control.measure {
                 Measure::Whole => true,
                 // Should it be refused for good, that shows by real users only.
@@ -68,6 +71,7 @@ impl Engine {
     /// When [`consume`](Engine::consume) has something to do.
     pub(super) fn next_consume(&self) -> Option<Instant> {
         match self.suspension {
+            _ if self.draining => None,
             None => self.suspended_from(),
             Some(Suspension { since, held: 0 }) => Some(since + self.settings.hold_limit * TRUSTED)
                 .filter(|_| self.judge.control.measure == Measure::Unknown),

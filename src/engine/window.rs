@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use super::judge::{Class, Suspect};
+use super::judge::{Class, Refusals, Suspect};
 use super::pace::Slot;
 use super::pending::{Claim, Waiters};
 use super::{Delivery, Trigger};
@@ -109,7 +109,7 @@ pub(super) struct History(Option<Arc<Refused>>);
 
 #[derive(Debug)]
 struct Refused {
-    calls: u32,
+    calls: Refusals,
     /// One of its users was found guilty, or was lost sight of.
     explained: AtomicBool,
     before: History,
@@ -117,24 +117,26 @@ struct Refused {
 
 impl History {
     /// One more call was refused, for all who share this history from now on.
-    pub(super) fn refused(&mut self) {
+    pub(super) fn refused(&mut self, reject: bool) {
         if let Some(refused) = self.0.as_mut().and_then(Arc::get_mut)
             && !*refused.explained.get_mut()
         {
-            refused.calls += 1;
+            refused.calls.add(reject);
             return;
         }
+        let mut calls = Refusals::default();
+        calls.add(reject);
         *self = History(Some(Arc::new(Refused {
-            calls: 1,
+            calls,
             explained: AtomicBool::new(false),
             before: std::mem::take(self),
         })));
     }
 
-    /// All who held this end of the history went through. Returns how many refusals that shows to be wrong:
+    /// All who held this end of the history went through. Returns the refusals that this shows to be wrong:
     /// those which nobody else is left to explain.
-    pub(super) fn went_through(self) -> u32 {
-        let mut wronged = 0;
+    pub(super) fn went_through(self) -> Refusals {
+        let mut wronged = Refusals::default();
         let mut history = self;
         while let Some(refused) = history.0.and_then(Arc::into_inner) {
             if !refused.explained.into_inner() {
@@ -409,32 +411,32 @@ mod tests {
     #[test]
     fn refusals_were_wrong_once_everybody_who_shares_them_went_through() {
         let mut whole = window(4);
-        whole.history.refused();
+        whole.history.refused(true);
         let [mut first, second] = whole.split();
-        first.history.refused();
-        first.history.refused();
+        first.history.refused(true);
+        first.history.refused(true);
         assert_eq!(
-            second.history.went_through(),
+            second.history.went_through().of(true),
             0,
             "the first half may explain it"
         );
         let [third, fourth] = first.split();
-        assert_eq!(third.history.went_through(), 0);
-        assert_eq!(fourth.history.went_through(), 3);
+        assert_eq!(third.history.went_through().of(true), 0);
+        assert_eq!(fourth.history.went_through().of(true), 3);
     }
 
     #[test]
     fn refusals_that_a_guilty_user_explains_were_not_wrong() {
         let mut whole = window(4);
-        whole.history.refused();
+        whole.history.refused(true);
         let [mut first, second] = whole.split();
-        first.history.refused();
+        first.history.refused(true);
         let [guilty, innocent] = first.split();
         guilty.history.explain();
         drop(guilty);
         assert_eq!(
-            innocent.history.went_through() + second.history.went_through(),
-            0
+            [innocent, second].map(|window| window.history.went_through()),
+            [Refusals::default(); 2]
         );
     }
 }

@@ -116,7 +116,11 @@ impl Engine {
             Class::AuthRefresh | Class::Ambiguous if self.renews(now, started) => return,
             _ => {}
         }
-        if self.judge.control.refused(&self.judge.record, now) {
+        if self
+            .judge
+            .control
+            .refused(reason.class, &self.judge.record, now)
+        {
             self.judge.doubt = false;
             let code = reason.code;
             self.out

@@ -48,7 +48,7 @@ impl Engine {
             Class::AuthRefresh | Class::Config => self.misconfigured(now, started, window),
             Class::Reject | Class::Oversize if !window.is_alone() => {
                 let mut window = window;
-                window.history.refused();
+                window.history.refused(class == Class::Reject);
                 self.split(window);
             }
             Class::Transient
@@ -112,7 +112,9 @@ impl Engine {
     /// Another try after a jittered pause that doubles with each failure, once it is known whether another
     /// call goes through.
     fn try_again(&mut self, now: Instant, mut window: Window) {
-        window.history.refused();
+        window
+            .history
+            .refused(self.judge.latest.class == Class::Reject);
         if window.is_alone() && window.suspect.is_none() {
             window.suspect = Some(self.judge.record.suspect(now));
         }
@@ -172,8 +174,8 @@ impl Engine {
                 false => self.windows.wait(window, refusal.due),
             };
         };
-        suspect.refusals += 1;
-        let tried = reject || suspect.refusals >= self.settings.max_attempts;
+        suspect.refusals.add(reject);
+        let tried = reject || suspect.refusals.of(false) >= self.settings.max_attempts;
         if !tried || !self.judge.record.condemns(suspect, reject, now) {
             return self.windows.wait(window, refusal.due);
         }

@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::suspects::{Record, Suspect};
+use super::codes::Class;
+use super::suspects::{Record, Refusals, Suspect};
 use crate::engine::WindowId;
 use crate::engine::pace::Slot;
 use crate::event::UserId;
@@ -27,7 +28,7 @@ pub(in super::super) struct Control {
 struct Refused {
     suspect: Suspect,
     last: Instant,
-    times: u32,
+    times: Refusals,
 }
 
 /// What a control call can show.
@@ -87,25 +88,28 @@ impl Control {
         Some((slot, started))
     }
 
-    /// The control user went through. Returns how often it was refused before.
-    pub(super) fn passed(&mut self, measure: Measure) -> u32 {
+    /// The control user went through. Returns how it was refused before.
+    pub(super) fn passed(&mut self, measure: Measure) -> Refusals {
         self.measure = measure;
-        self.suspect.take().map_or(0, |refused| refused.times)
+        self.suspect
+            .take()
+            .map_or_else(Refusals::default, |refused| refused.times)
     }
 
     /// The control user was refused. Judged like any other: true when it has turned out to be no measure.
-    pub(super) fn refused(&mut self, record: &Record, now: Instant) -> bool {
+    pub(super) fn refused(&mut self, class: Class, record: &Record, now: Instant) -> bool {
+        let reject = class == Class::Reject;
         let refused = self.suspect.get_or_insert_with(|| Refused {
             suspect: record.suspect(now),
             last: now,
-            times: 0,
+            times: Refusals::default(),
         });
         if record.witness(false) >= Some(refused.last) {
-            refused.suspect.refusals += 1;
+            refused.suspect.refusals.add(reject);
         }
         refused.last = now;
-        refused.times += 1;
-        let useless = record.condemns(&refused.suspect, false, now);
+        refused.times.add(reject);
+        let useless = record.condemns(&refused.suspect, reject, now);
         if useless {
             self.measure = Measure::None;
         }

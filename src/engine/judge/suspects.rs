@@ -1,6 +1,7 @@
 //! What the API does to others, and what that says of a user whom it refuses.
 
 use std::collections::VecDeque;
+use std::ops::AddAssign;
 use std::time::{Duration, Instant};
 
 /// How long a wrong refusal tells how the API is at this time; and for how long it is kept for those who were
@@ -12,6 +13,37 @@ const COUNTED_TOGETHER: Duration = Duration::from_secs(10);
 /// An innocent user would meet so many refusals less often than this.
 const BEYOND_DOUBT: f64 = 1e-9;
 
+/// Refusals of class reject, and of the other classes. Each kind is judged for itself: that the API was out of
+/// reach says nothing about how often it rejects an innocent user.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(in super::super) struct Refusals {
+    reject: u32,
+    other: u32,
+}
+
+impl Refusals {
+    pub(in super::super) fn add(&mut self, reject: bool) {
+        match reject {
+            true => self.reject += 1,
+            false => self.other += 1,
+        }
+    }
+
+    pub(in super::super) fn of(self, reject: bool) -> u32 {
+        match reject {
+            true => self.reject,
+            false => self.other,
+        }
+    }
+}
+
+impl AddAssign for Refusals {
+    fn add_assign(&mut self, more: Refusals) {
+        self.reject += more.reject;
+        self.other += more.other;
+    }
+}
+
 /// How often the API refuses whom it should not.
 #[derive(Debug, Default)]
 pub(in super::super) struct Record {
@@ -20,7 +52,7 @@ pub(in super::super) struct Record {
     /// Calls that found no such account: the API took them, but may not have looked far.
     found_nobody: Passed,
     /// Refusals of those who went through afterwards, the control user among them.
-    wronged: VecDeque<(Instant, u32)>,
+    wronged: VecDeque<(Instant, Refusals)>,
 }
 
 #[derive(Debug, Default)]
@@ -41,7 +73,7 @@ impl Passed {
 #[derive(Clone, Debug)]
 pub(in super::super) struct Suspect {
     /// Refusals that have a witness.
-    pub refusals: u32,
+    pub refusals: Refusals,
     /// When it was refused alone for the first time.
     since: Instant,
     /// What had gone through by then: that says nothing about now.
@@ -58,9 +90,9 @@ impl Record {
         self.found_nobody.add(started);
     }
 
-    /// So many refusals have turned out to be wrong.
-    pub(super) fn wronged(&mut self, refusals: u32, now: Instant) {
-        if refusals == 0 {
+    /// These refusals have turned out to be wrong.
+    pub(super) fn wronged(&mut self, refusals: Refusals, now: Instant) {
+        if refusals == Refusals::default() {
             return;
         }
         while let Some((at, _)) = self.wronged.front()
@@ -85,35 +117,41 @@ impl Record {
     /// A user is refused alone for the first time.
     pub(super) fn suspect(&self, now: Instant) -> Suspect {
         Suspect {
-            refusals: 0,
+            refusals: Refusals::default(),
             since: now,
             through: self.through.calls,
             found_nobody: self.found_nobody.calls,
         }
     }
 
-    /// Whether an innocent user would have met this many refusals less than once in a billion times. `reject`
-    /// says which witnesses count.
+    /// Whether an innocent user would have met this many refusals of a kind less than once in a billion times.
     pub(super) fn condemns(&self, suspect: &Suspect, reject: bool, now: Instant) -> bool {
         let counts = |at: Instant| at >= suspect.since || now <= at + LATELY;
         let wronged = self
             .wronged
             .iter()
             .filter(|(at, _)| counts(*at + COUNTED_TOGETHER));
-        let wronged: u32 = wronged.map(|(_, refusals)| refusals).sum();
+        let wronged: u32 = wronged.map(|(_, refusals)| refusals.of(reject)).sum();
         let nobody = match reject {
             true => self.found_nobody.calls - suspect.found_nobody,
             false => 0,
         };
         let through = self.through.calls - suspect.through + nobody;
         let chance = f64::from(wronged + 1) / (through as f64 + f64::from(wronged) + 2.0);
-        f64::from(suspect.refusals) * chance.ln() < BEYOND_DOUBT.ln()
+        f64::from(suspect.refusals.of(reject)) * chance.ln() < BEYOND_DOUBT.ln()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn rejected(times: u32) -> Refusals {
+        Refusals {
+            reject: times,
+            other: 0,
+        }
+    }
 
     /// Refusals until the verdict, when so many other calls go through and so many are wrongly refused
     /// between one refusal and the next.
@@ -126,8 +164,8 @@ mod tests {
         let mut suspect = record.suspect(now);
         (1..=1_000).find(|refusals| {
             (0..through).for_each(|_| record.went_through(now));
-            record.wronged(wronged, now);
-            suspect.refusals = *refusals;
+            record.wronged(rejected(wronged), now);
+            suspect.refusals = rejected(*refusals);
             record.condemns(&suspect, true, now)
         })
     }
@@ -151,13 +189,13 @@ mod tests {
         let now = Instant::now();
         let mut record = Record::default();
         let early = record.suspect(now);
-        record.wronged(100, now + COUNTED_TOGETHER);
+        record.wronged(rejected(100), now + COUNTED_TOGETHER);
         for _ in 0..100 {
             record.went_through(now);
         }
         let condemns = |suspect: Suspect, at| {
             let suspect = Suspect {
-                refusals: 8,
+                refusals: rejected(8),
                 through: 0,
                 ..suspect
             };
@@ -177,10 +215,36 @@ mod tests {
         for _ in 0..1_000 {
             record.found_nobody(now);
         }
-        suspect.refusals = 20;
+        suspect.refusals = Refusals {
+            reject: 20,
+            other: 20,
+        };
         assert_eq!(record.witness(false), None);
         assert!(!record.condemns(&suspect, false, now));
         assert_eq!(record.witness(true), Some(now));
         assert!(record.condemns(&suspect, true, now));
+    }
+
+    #[test]
+    fn that_the_api_was_out_of_reach_says_nothing_about_whom_it_rejects() {
+        let now = Instant::now();
+        let mut record = Record::default();
+        record.wronged(
+            Refusals {
+                reject: 0,
+                other: 1_000,
+            },
+            now,
+        );
+        let mut suspect = record.suspect(now);
+        for _ in 0..100 {
+            record.went_through(now);
+        }
+        suspect.refusals = Refusals {
+            reject: 8,
+            other: 8,
+        };
+        assert!(record.condemns(&suspect, true, now));
+        assert!(!record.condemns(&suspect, false, now));
     }
 }

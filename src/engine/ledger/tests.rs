@@ -137,3 +137,20 @@ fn tags_of_a_lost_session_settle_nothing() {
     assert_eq!(ledger.settle(now + PATIENCE, false), None);
     assert_eq!(ledger.unsettled(), 1);
 }
+
+#[test]
+fn a_tag_that_the_broker_left_out_is_acknowledged_with_no_other_and_goes_back() {
+    let now = Instant::now();
+    let mut ledger = Ledger::new(8, HOLD_LIMIT);
+    assert!(ledger.arrive(delivery(2), false, now));
+    assert_eq!(ledger.next_unread(), Some(delivery(2)));
+    ledger.open(delivery(2), None);
+    ledger.advance(delivery(2), now);
+    assert_eq!(
+        ledger.settle(now + PATIENCE, false),
+        Some(Settlement::One(delivery(2)))
+    );
+    let back = ledger.hand_back(now).map(|back| back.delivery);
+    assert_eq!(back, Some(delivery(1)));
+    assert_eq!(ledger.unsettled(), 0);
+}
