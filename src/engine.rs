@@ -281,6 +281,7 @@ impl Engine {
             };
             for user in users {
                 if rest.as_ref().is_some_and(|rest| !rest.users.contains(user)) {
+                    self.ledger.was_done_before(delivery);
                     continue;
                 }
                 if let Some(suspect) = self.judge.away.remove(user) {

@@ -33,8 +33,9 @@ use crate::event::UserId;
 /// So many calls in a row that fail, for whatever reasons, may be an outage: a control call tells.
 const RUN_LIMIT: u32 = 16;
 /// In doubt no other call is made until the control call is over, unless one went through this short a time
-/// ago.
+/// ago, or in the time of so few calls.
 const FRESH: Duration = Duration::from_secs(2);
+const FRESH_CALLS: u32 = 10;
 /// A UserSig is renewed for a refusal this often at most.
 const RENEW_AGAIN: Duration = Duration::from_secs(60);
 
@@ -79,9 +80,10 @@ impl Judge {
         self.doubt || self.run >= RUN_LIMIT
     }
 
-    /// Whether ordinary calls wait for the control call.
-    pub(super) fn holds_calls(&self, now: Instant) -> bool {
-        self.is_in_doubt() && self.worked.is_none_or(|worked| now > worked + FRESH)
+    /// Whether ordinary calls wait for the control call, at a pace of one call in such a `gap`.
+    pub(super) fn holds_calls(&self, gap: Duration, now: Instant) -> bool {
+        let fresh = FRESH.max(gap * FRESH_CALLS);
+        self.is_in_doubt() && self.worked.is_none_or(|worked| now > worked + fresh)
     }
 
     /// The user's delivery went back to the broker.

@@ -182,6 +182,14 @@ impl Ledger {
         }
     }
 
+    /// One of its users was done when the event was in our hands before. Should it go back once more, that is
+    /// kept.
+    pub(super) fn was_done_before(&mut self, delivery: Delivery) {
+        if let Some(entry) = self.entry(delivery) {
+            entry.users += 1;
+        }
+    }
+
     /// The delivery waits for so many letters, after its users.
     pub(super) fn wait_for_letters(&mut self, delivery: Delivery, letters: u32) {
         if let Some(entry) = self.entry(delivery) {

@@ -117,7 +117,7 @@ impl Engine {
             return self.wanted_probe(now);
         }
         let control = self.control_due(now).map(|at| (at, Next::Control));
-        if self.judge.holds_calls(now) {
+        if self.judge.holds_calls(self.pace.gap(now), now) {
             return control;
         }
         let fresh = self.fresh_due(now);

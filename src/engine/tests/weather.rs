@@ -356,6 +356,31 @@ fn a_suspect_whose_delivery_goes_back_during_its_call_is_still_known_when_it_com
 }
 
 #[test]
+fn what_is_done_of_an_event_is_kept_however_often_it_goes_back() {
+    let settings = Settings {
+        hold_limit: MINUTE,
+        max_attempts: 10_000,
+        ..settings()
+    };
+    let never = |_: &World, users: &[UserId]| match users.contains(&user(1)) {
+        true => Answer::Done {
+            failed: vec![(user(1), 91000)],
+        },
+        false => ok(),
+    };
+    let mut world = World::new(settings, never);
+    world.publish([0, 1]);
+    for number in 2..400 {
+        world.publish([number]);
+        world.run_for(SECOND);
+    }
+    assert!(world.handed_back >= 4);
+    let calls = world.calls.iter();
+    let calls = calls.filter(|(_, users, _)| users.contains(&user(0)));
+    assert_eq!(calls.count(), 1);
+}
+
+#[test]
 fn a_lone_bad_user_in_a_silent_queue_is_judged_by_control_calls() {
     let mut world = World::new(settings(), |_, users| refuse_if(users, &[1], 90001));
     world.publish([1]);
