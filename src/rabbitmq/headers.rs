@@ -2,22 +2,22 @@
 
 use lapin::types::{AMQPValue, FieldTable, ShortString, generation::gen_value};
 
-/// As many of the headers as fit into so many bytes, the small ones first, and how many do not.
+/// As many of the headers as fit into so many bytes, the small ones first, and the names of those that do not.
 pub(super) fn fitting<'a>(
     headers: impl IntoIterator<Item = (&'a ShortString, &'a AMQPValue)>,
     mut room: usize,
-) -> (FieldTable, u32) {
+) -> (FieldTable, Vec<String>) {
     let with_size = |(name, value): (&'a ShortString, _)| (size(name.as_str(), value), name, value);
     let mut headers: Vec<_> = headers.into_iter().map(with_size).collect();
     headers.sort_by_key(|(size, ..)| *size);
     let mut fitting = FieldTable::default();
-    let mut others = 0;
+    let mut others = Vec::new();
     for (size, name, value) in headers {
         if let Some(rest) = room.checked_sub(size) {
             room = rest;
             fitting.insert(name.clone(), value.clone());
         } else {
-            others += 1;
+            others.push(name.as_str().to_owned());
         }
     }
     (fitting, others)

@@ -10,7 +10,7 @@ use lapin::{
 
 use super::{
     Loss, Options,
-    lanes::{Lanes, Outgoing},
+    lanes::{Lanes, Outgoing, Refused},
     link::Link,
     topology::prepare,
 };
@@ -100,7 +100,12 @@ async fn try_dead_letter_route(link: &Link, options: &Options) -> Result<(), Str
         0,
         Outgoing {
             exchange: options.dead_letter_exchange.as_str().into(),
-            routing_key: "tagsweep.check".into(),
+            // As a letter has: permissions may depend on it.
+            routing_key: options
+                .routing_keys
+                .first()
+                .map_or("tagsweep.check", String::as_str)
+                .into(),
             body: Bytes::new(),
             properties: BasicProperties::default()
                 .with_expiration("0".into())
@@ -111,9 +116,9 @@ async fn try_dead_letter_route(link: &Link, options: &Options) -> Result<(), Str
     let (_, outcome) = confirmed
         .map_err(|_| "no confirm in time: the broker may block publishers".to_owned())?
         .map_err(text)?;
-    outcome.map_err(|refusal| {
+    outcome.map_err(|Refused { why, .. }| {
         format!(
-            "exchange {:?}: {refusal}; see that queue {:?} is bound to it and not full",
+            "exchange {:?}: {why}; see that queue {:?} is bound to it and not full",
             options.dead_letter_exchange, options.dead_letter_queue
         )
     })

@@ -8,6 +8,7 @@ use std::{
     collections::VecDeque,
     future::Future,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
     time::{Duration, Instant},
 };
@@ -15,7 +16,7 @@ use std::{
 use bytes::Bytes;
 use futures_util::future::try_join_all;
 use lapin::{
-    BasicProperties, Channel, Confirmation,
+    BasicProperties, Channel, Confirmation, Connection,
     options::{BasicPublishOptions, ConfirmSelectOptions},
     types::ShortString,
 };
@@ -27,6 +28,7 @@ use super::{
 };
 
 /// A message on its way out. Always mandatory: a message that no queue takes is a failure.
+#[derive(Clone)]
 pub(super) struct Outgoing {
     pub(super) exchange: ShortString,
     pub(super) routing_key: ShortString,
@@ -34,25 +36,35 @@ pub(super) struct Outgoing {
     pub(super) properties: BasicProperties,
 }
 
-pub(super) type Outcome = Result<(), LetterRefusal>;
+/// The broker has no copy of the message.
+pub(super) struct Refused {
+    pub(super) why: LetterRefusal,
+    pub(super) outgoing: Outgoing,
+}
 
 pub(super) struct Lanes {
+    connection: Arc<Connection>,
     lanes: Vec<Lane>,
     waiting: VecDeque<(u64, Outgoing)>,
+    call_limit: Duration,
     confirm_limit: Duration,
     blocked: bool,
     /// Confirms are only overdue counted from here.
     flowing_since: Instant,
 }
 
-struct Lane {
-    channel: Channel,
-    in_flight: Option<InFlight>,
+/// The broker refuses some messages by closing the channel, which says nothing of others: the lane is opened again.
+enum Lane {
+    Free(Channel),
+    InFlight(InFlight),
+    Opening(Pin<Box<dyn Future<Output = Result<Channel, CallError>> + Send>>),
 }
 
 struct InFlight {
     id: u64,
     since: Instant,
+    channel: Channel,
+    outgoing: Outgoing,
     confirmation: Pin<Box<dyn Future<Output = lapin::Result<Confirmation>> + Send>>,
 }
 
@@ -63,18 +75,14 @@ impl Lanes {
         call_limit: Duration,
         confirm_limit: Duration,
     ) -> Result<Self, CallError> {
-        let lane = async || {
-            let channel = link.channel().await?;
-            let select = channel.confirm_select(ConfirmSelectOptions::default());
-            within(call_limit, "confirm.select", select).await?;
-            Ok::<_, CallError>(Lane {
-                channel,
-                in_flight: None,
-            })
-        };
+        let connection = link.connection();
+        let channels = (0..count).map(|_| open(Arc::clone(&connection), call_limit));
+        let channels = try_join_all(channels).await?;
         Ok(Self {
-            lanes: try_join_all((0..count).map(|_| lane())).await?,
+            connection,
+            lanes: channels.into_iter().map(Lane::Free).collect(),
             waiting: VecDeque::new(),
+            call_limit,
             confirm_limit,
             blocked: false,
             flowing_since: Instant::now(),
@@ -87,8 +95,14 @@ impl Lanes {
 
     /// How many have no outcome yet.
     pub(super) fn unconfirmed(&self) -> usize {
-        let in_flight = self.lanes.iter().filter(|lane| lane.in_flight.is_some());
-        self.waiting.len() + in_flight.count()
+        self.waiting.len() + self.in_flight().count()
+    }
+
+    fn in_flight(&self) -> impl Iterator<Item = &InFlight> {
+        self.lanes.iter().filter_map(|lane| match lane {
+            Lane::InFlight(in_flight) => Some(in_flight),
+            Lane::Free(_) | Lane::Opening(_) => None,
+        })
     }
 
     /// A blocked broker is slow, not dead: confirms are not overdue while it blocks.
@@ -98,43 +112,53 @@ impl Lanes {
     }
 
     /// The next outcome. `Pending` when nothing is in flight.
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(u64, Outcome), Loss>> {
+    pub(super) fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(u64, Result<(), Refused>), Loss>> {
         for lane in &mut self.lanes {
-            if lane.in_flight.is_none() {
-                let Some((id, outgoing)) = self.waiting.pop_front() else {
-                    continue;
-                };
-                lane.start(id, outgoing);
+            if let Lane::Opening(opening) = lane
+                && let Poll::Ready(channel) = opening.as_mut().poll(cx)
+            {
+                *lane = Lane::Free(channel?);
             }
-            let Some(in_flight) = &mut lane.in_flight else {
+            if let Lane::Free(channel) = lane
+                && let Some((id, outgoing)) = self.waiting.pop_front()
+            {
+                *lane = Lane::InFlight(InFlight::start(channel.clone(), id, outgoing));
+            }
+            let Lane::InFlight(in_flight) = lane else {
                 continue;
             };
-            if let Poll::Ready(confirmation) = in_flight.confirmation.as_mut().poll(cx) {
-                let id = in_flight.id;
-                lane.in_flight = None;
-                return Poll::Ready(Ok((id, outcome(confirmation)?)));
-            }
+            let Poll::Ready(confirmation) = in_flight.confirmation.as_mut().poll(cx) else {
+                continue;
+            };
+            let next = match &confirmation {
+                Ok(_) => Lane::Free(in_flight.channel.clone()),
+                Err(_) => Lane::Opening(Box::pin(open(
+                    Arc::clone(&self.connection),
+                    self.call_limit,
+                ))),
+            };
+            let Lane::InFlight(InFlight { id, outgoing, .. }) = std::mem::replace(lane, next)
+            else {
+                continue;
+            };
+            let outcome = match refusal(confirmation)? {
+                None => Ok(()),
+                Some(why) => Err(Refused { why, outgoing }),
+            };
+            return Poll::Ready(Ok((id, outcome)));
         }
         Poll::Pending
     }
 
-    /// Err when a channel is gone or a confirm is overdue.
+    /// Err when a confirm is overdue.
     pub(super) fn check(&self) -> Result<(), Loss> {
-        if self.lanes.iter().any(|it| !it.channel.status().connected()) {
-            return Err(Loss::Broken {
-                cause: "a publish channel is closed".to_owned(),
-            });
-        }
         let overdue = |in_flight: &InFlight| {
             in_flight.since.max(self.flowing_since).elapsed() > self.confirm_limit
         };
-        if !self.blocked
-            && self
-                .lanes
-                .iter()
-                .filter_map(|it| it.in_flight.as_ref())
-                .any(overdue)
-        {
+        if !self.blocked && self.in_flight().any(overdue) {
             return Err(Loss::Silent {
                 operation: "a publish",
                 limit: self.confirm_limit,
@@ -144,49 +168,61 @@ impl Lanes {
     }
 }
 
-impl Lane {
-    fn start(&mut self, id: u64, outgoing: Outgoing) {
-        let channel = self.channel.clone();
+async fn open(connection: Arc<Connection>, limit: Duration) -> Result<Channel, CallError> {
+    let channel = within(limit, "channel.open", connection.create_channel()).await?;
+    let select = channel.confirm_select(ConfirmSelectOptions::default());
+    within(limit, "confirm.select", select).await?;
+    Ok(channel)
+}
+
+impl InFlight {
+    fn start(channel: Channel, id: u64, outgoing: Outgoing) -> InFlight {
+        let (sent, to) = (outgoing.clone(), channel.clone());
         let confirmation = async move {
             let options = BasicPublishOptions {
                 mandatory: true,
                 ..BasicPublishOptions::default()
             };
-            channel
-                .basic_publish(
-                    outgoing.exchange,
-                    outgoing.routing_key,
-                    options,
-                    &outgoing.body,
-                    outgoing.properties,
-                )
-                .await?
-                .await
+            let Outgoing {
+                exchange,
+                routing_key,
+                body,
+                properties,
+            } = sent;
+            let publish = to.basic_publish(exchange, routing_key, options, &body, properties);
+            publish.await?.await
         };
-        self.in_flight = Some(InFlight {
+        InFlight {
             id,
             since: Instant::now(),
+            channel,
+            outgoing,
             confirmation: Box::pin(confirmation),
-        });
+        }
     }
 }
 
-/// Only an ack without a return means that a queue has it.
-fn outcome(confirmation: lapin::Result<Confirmation>) -> Result<Outcome, Loss> {
+/// Only an ack without a return means that a queue has it. A closed channel is a refusal of its one message.
+fn refusal(confirmation: lapin::Result<Confirmation>) -> Result<Option<LetterRefusal>, Loss> {
     match confirmation {
-        Ok(Confirmation::Ack(None)) => Ok(Ok(())),
-        Ok(Confirmation::Ack(Some(_))) => Ok(Err(LetterRefusal::Returned)),
-        Ok(Confirmation::Nack(_)) => Ok(Err(LetterRefusal::Nacked)),
+        Ok(Confirmation::Ack(None)) => Ok(None),
+        Ok(Confirmation::Ack(Some(_))) => Ok(Some(LetterRefusal::Returned)),
+        Ok(Confirmation::Nack(_)) => Ok(Some(LetterRefusal::Nacked)),
         Ok(Confirmation::NotRequested) => Err(Loss::Broken {
             cause: "a publish channel is not in confirm mode".to_owned(),
         }),
-        Err(error) => {
+        Err(error) if error.is_amqp_soft_error() => {
             let error = CallError::Failed(error);
-            Err(match error.reply_code() {
-                Some(NOT_FOUND) => Loss::ExchangeGone,
-                Some(ACCESS_REFUSED) => Loss::PublishDenied,
-                _ => error.into(),
-            })
+            let size = |text: &str| text.contains("message size");
+            Ok(Some(match error.reply_code() {
+                Some(NOT_FOUND) => LetterRefusal::ExchangeGone,
+                Some(ACCESS_REFUSED) => LetterRefusal::Denied,
+                _ if error.reply_text().is_some_and(size) => LetterRefusal::TooLarge,
+                code => LetterRefusal::Unacceptable {
+                    code: code.unwrap_or_default(),
+                },
+            }))
         }
+        Err(error) => Err(error.into()),
     }
 }

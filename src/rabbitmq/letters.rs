@@ -1,9 +1,11 @@
 //! Dead letters: the original message, with the reason in headers under `tagsweep-`.
 
+use bytes::Bytes;
 use lapin::{
     BasicProperties,
     types::{AMQPValue, FieldArray, FieldTable, LongString},
 };
+use sha2::{Digest, Sha256};
 
 use super::{
     Message,
@@ -37,8 +39,18 @@ pub enum Mark {
 pub enum LetterRefusal {
     #[error("no queue is bound to the exchange for it")]
     Returned,
-    #[error("the queue took it not: it is full, or the broker could not store it")]
+    #[error("the queue rejected it: it is full, or the broker could not store it")]
     Nacked,
+    #[error("the exchange published to does not exist any more")]
+    ExchangeGone,
+    #[error(
+        "the broker's user may not publish to the exchange, or not with this routing key: grant it to write there"
+    )]
+    Denied,
+    #[error("it is larger than the broker's max_message_size")]
+    TooLarge,
+    #[error("the broker refuses a property of it (AMQP reply {code})")]
+    Unacceptable { code: u16 },
 }
 
 pub(super) const MARK_PREFIX: &str = "tagsweep-";
@@ -48,8 +60,15 @@ const PERSISTENT: u8 = 2;
 /// The type and the length of a text in a list.
 const TEXT_HEAD: usize = 5;
 
-/// How many headers of the original had no room beside ours.
+/// The names of what the original had, and what had no room beside ours or was refused by the broker.
 const DROPPED: &str = "tagsweep-dropped-headers";
+/// What stands for a body that the broker does not take.
+const BODY_HASH: &str = "tagsweep-body-sha256";
+const BODY_SIZE: &str = "tagsweep-body-bytes";
+/// So many bytes of names are listed at most.
+const DROPPED_ROOM: usize = 1024;
+/// The name of the body among what was dropped.
+const BODY: &str = "body";
 
 /// All properties go in one frame. This much of it is for those that are no headers, and for what brokers
 /// add to the headers on the letter's further way: a count of deliveries, a history of queues.
@@ -72,47 +91,245 @@ impl Letter {
     }
 }
 
-/// The original's properties, but for those that would end, copy or refuse the letter:
-/// `expiration` (a letter waits for a person), `user_id` (must be the publishing user, which it
-/// no longer is), and `delivery_mode`, which is always persistent.
+/// The properties of a message, so that what becomes of each is decided in one place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Property {
+    ContentType,
+    ContentEncoding,
+    Headers,
+    DeliveryMode,
+    Priority,
+    CorrelationId,
+    ReplyTo,
+    Expiration,
+    MessageId,
+    Timestamp,
+    Type,
+    UserId,
+    AppId,
+    ClusterId,
+}
+
+/// What becomes of a property in a letter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    Kept,
+    /// Kept unless the broker refuses the letter.
+    KeptIfTaken,
+    /// Made by us, or left out.
+    NotCopied,
+}
+
+impl Property {
+    const ALL: [Property; 14] = [
+        Property::ContentType,
+        Property::ContentEncoding,
+        Property::Headers,
+        Property::DeliveryMode,
+        Property::Priority,
+        Property::CorrelationId,
+        Property::ReplyTo,
+        Property::Expiration,
+        Property::MessageId,
+        Property::Timestamp,
+        Property::Type,
+        Property::UserId,
+        Property::AppId,
+        Property::ClusterId,
+    ];
+
+    fn fate(self) -> Fate {
+        match self {
+            Property::ContentType
+            | Property::ContentEncoding
+            | Property::MessageId
+            | Property::Timestamp
+            | Property::Type
+            | Property::AppId => Fate::Kept,
+            // amq.rabbitmq.reply-to is refused from whoever does not consume from it.
+            Property::ReplyTo | Property::CorrelationId | Property::Priority => Fate::KeptIfTaken,
+            // Chosen one by one.
+            Property::Headers
+            // A letter is always persistent.
+            | Property::DeliveryMode
+            // A letter waits for a person.
+            | Property::Expiration
+            // It must be the publishing user, which it no longer is.
+            | Property::UserId
+            // Means nothing since AMQP 0-9-1.
+            | Property::ClusterId => Fate::NotCopied,
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Property::ContentType => "content-type",
+            Property::ContentEncoding => "content-encoding",
+            Property::Headers => "headers",
+            Property::DeliveryMode => "delivery-mode",
+            Property::Priority => "priority",
+            Property::CorrelationId => "correlation-id",
+            Property::ReplyTo => "reply-to",
+            Property::Expiration => "expiration",
+            Property::MessageId => "message-id",
+            Property::Timestamp => "timestamp",
+            Property::Type => "type",
+            Property::UserId => "user-id",
+            Property::AppId => "app-id",
+            Property::ClusterId => "cluster-id",
+        }
+    }
+
+    /// `to` with the property of `from`; none where that has none.
+    fn copy(self, from: &BasicProperties, to: &BasicProperties) -> Option<BasicProperties> {
+        let to = to.clone();
+        match self {
+            Property::ContentType => Some(to.with_content_type(from.content_type().clone()?)),
+            Property::ContentEncoding => {
+                Some(to.with_content_encoding(from.content_encoding().clone()?))
+            }
+            Property::Headers => Some(to.with_headers(from.headers().clone()?)),
+            Property::DeliveryMode => Some(to.with_delivery_mode((*from.delivery_mode())?)),
+            Property::Priority => Some(to.with_priority((*from.priority())?)),
+            Property::CorrelationId => Some(to.with_correlation_id(from.correlation_id().clone()?)),
+            Property::ReplyTo => Some(to.with_reply_to(from.reply_to().clone()?)),
+            Property::Expiration => Some(to.with_expiration(from.expiration().clone()?)),
+            Property::MessageId => Some(to.with_message_id(from.message_id().clone()?)),
+            Property::Timestamp => Some(to.with_timestamp((*from.timestamp())?)),
+            Property::Type => Some(to.with_type(from.kind().clone()?)),
+            Property::UserId => Some(to.with_user_id(from.user_id().clone()?)),
+            Property::AppId => Some(to.with_app_id(from.app_id().clone()?)),
+            Property::ClusterId => Some(to.with_cluster_id(from.cluster_id().clone()?)),
+        }
+    }
+}
+
+fn copy(
+    properties: impl Iterator<Item = Property>,
+    from: &BasicProperties,
+    to: BasicProperties,
+) -> BasicProperties {
+    properties.fold(to, |to, property| property.copy(from, &to).unwrap_or(to))
+}
+
 fn letter_properties(
     message: &Message,
     marks: Vec<(&'static str, Mark)>,
     room: usize,
 ) -> BasicProperties {
-    let original = message.properties();
-    let headers = letter_headers(original.headers().as_ref(), marks, room);
+    let shared = message.properties();
+    let headers = letter_headers(shared.headers().as_ref(), marks, room);
     let mut letter = BasicProperties::default()
         .with_delivery_mode(PERSISTENT)
         .with_headers(headers);
-    if let Some(value) = original.content_type() {
-        letter = letter.with_content_type(value.clone());
+    if let Some(id) = message.message_id() {
+        letter = letter.with_message_id(id.into());
     }
-    if let Some(value) = original.content_encoding() {
-        letter = letter.with_content_encoding(value.clone());
+    if let Some(time) = message.timestamp() {
+        letter = letter.with_timestamp(time);
     }
-    if let Some(value) = original.priority() {
-        letter = letter.with_priority(*value);
+    let of_its_own = [Property::MessageId, Property::Timestamp];
+    let properties = Property::ALL
+        .into_iter()
+        .filter(|property| property.fate() != Fate::NotCopied && !of_its_own.contains(property));
+    copy(properties, shared, letter)
+}
+
+impl Outgoing {
+    /// The letter without what the broker may have refused; none when there is nothing to leave out.
+    pub(super) fn with_less(self, why: LetterRefusal, dead_letter_queue: &str) -> Option<Self> {
+        match why {
+            // It goes to the queue itself.
+            LetterRefusal::Denied | LetterRefusal::ExchangeGone => {
+                (!self.exchange.as_str().is_empty()).then(|| Self {
+                    exchange: "".into(),
+                    routing_key: dead_letter_queue.into(),
+                    ..self
+                })
+            }
+            LetterRefusal::TooLarge => self.without_body(),
+            LetterRefusal::Unacceptable { .. } => self.plainer(),
+            LetterRefusal::Returned | LetterRefusal::Nacked => None,
+        }
     }
-    if let Some(value) = original.correlation_id() {
-        letter = letter.with_correlation_id(value.clone());
+
+    /// First without the properties that a broker may refuse, then without the publisher's headers, then without
+    /// the body.
+    fn plainer(self) -> Option<Self> {
+        let properties = &self.properties;
+        let refusable = Property::ALL.into_iter().filter(|property| {
+            property.fate() == Fate::KeptIfTaken
+                && property
+                    .copy(properties, &BasicProperties::default())
+                    .is_some()
+        });
+        let mut dropped: Vec<String> = refusable
+            .map(|property| property.name().to_owned())
+            .collect();
+        let mut headers = properties.headers().clone().unwrap_or_default();
+        if dropped.is_empty() {
+            let all = std::mem::take(&mut headers);
+            for (name, value) in all.inner() {
+                if name.as_str().starts_with(MARK_PREFIX) {
+                    headers.insert(name.clone(), value.clone());
+                } else {
+                    dropped.push(name.as_str().to_owned());
+                }
+            }
+        }
+        if dropped.is_empty() {
+            return self.without_body();
+        }
+        note_dropped(&mut headers, dropped);
+        let bare = BasicProperties::default()
+            .with_delivery_mode(PERSISTENT)
+            .with_headers(headers);
+        let kept = Property::ALL
+            .into_iter()
+            .filter(|property| property.fate() == Fate::Kept);
+        let properties = copy(kept, properties, bare);
+        Some(Self { properties, ..self })
     }
-    if let Some(value) = original.reply_to() {
-        letter = letter.with_reply_to(value.clone());
+
+    fn without_body(self) -> Option<Self> {
+        if self.body.is_empty() {
+            return None;
+        }
+        let mut headers = self.properties.headers().clone().unwrap_or_default();
+        let hash = Sha256::digest(&self.body)
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
+        headers.insert(BODY_HASH.into(), Mark::Text(hash).into());
+        let size = i64::try_from(self.body.len()).unwrap_or(i64::MAX);
+        headers.insert(BODY_SIZE.into(), Mark::Integer(size).into());
+        note_dropped(&mut headers, vec![BODY.to_owned()]);
+        let properties = self.properties.with_headers(headers);
+        Some(Self {
+            body: Bytes::new(),
+            properties,
+            ..self
+        })
     }
-    if let Some(value) = message.message_id() {
-        letter = letter.with_message_id(value.into());
+}
+
+/// Adds to the list of what was left out, as far as there is room.
+fn note_dropped(headers: &mut FieldTable, more: Vec<String>) {
+    if more.is_empty() {
+        return;
     }
-    if let Some(value) = message.timestamp() {
-        letter = letter.with_timestamp(value);
+    let mut names = Vec::new();
+    if let Some(AMQPValue::FieldArray(before)) = headers.inner().get(DROPPED) {
+        names.extend(before.as_slice().iter().filter_map(|name| match name {
+            AMQPValue::LongString(name) => Some(name.to_string()),
+            _ => None,
+        }));
     }
-    if let Some(value) = original.kind() {
-        letter = letter.with_type(value.clone());
-    }
-    if let Some(value) = original.app_id() {
-        letter = letter.with_app_id(value.clone());
-    }
-    letter
+    names.extend(more);
+    headers.insert(
+        DROPPED.into(),
+        Mark::Texts(names).cut_to(DROPPED_ROOM).into(),
+    );
 }
 
 /// Ours, and as many of the publisher's as there is room for, the small ones first: a broker answers a
@@ -134,9 +351,7 @@ fn letter_headers(
     for (name, value) in kept.inner() {
         headers.insert(name.clone(), value.clone());
     }
-    if dropped > 0 {
-        headers.insert(DROPPED.into(), AMQPValue::LongLongInt(dropped.into()));
-    }
+    note_dropped(&mut headers, dropped);
     headers
 }
 
@@ -181,7 +396,6 @@ impl From<Mark> for AMQPValue {
 
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
     use lapin::types::ShortString;
 
     use super::*;
@@ -261,7 +475,8 @@ mod tests {
         let headers = letter.headers().clone().expect("headers");
         let names: Vec<_> = headers.inner().keys().map(ShortString::as_str).collect();
         assert_eq!(names, ["b", "d", DROPPED, "tagsweep-failed-users"]);
-        assert_eq!(headers.inner()[DROPPED], AMQPValue::LongLongInt(2));
+        let dropped = Mark::Texts(vec!["a".to_owned(), "c".to_owned()]);
+        assert_eq!(headers.inner()[DROPPED], dropped.into());
 
         let tiny = letter_properties(&original, marks, 1_000);
         let headers = tiny.headers().clone().expect("headers");

@@ -34,12 +34,6 @@ pub enum Loss {
         "the broker cancelled the consumer: the queue was deleted or moved, or a delivery was held past the consumer timeout"
     )]
     Cancelled,
-    #[error("the exchange published to does not exist any more")]
-    ExchangeGone,
-    #[error(
-        "the broker's user lacks permissions on the exchange published to: grant it to write there"
-    )]
-    PublishDenied,
     #[error("the broker closed the {scope} with AMQP reply {code}")]
     Closed { scope: &'static str, code: u16 },
     #[error("the connection broke: {cause}")]

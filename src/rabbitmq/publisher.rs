@@ -105,7 +105,10 @@ impl Publisher {
                     operation: "a publish",
                     limit,
                 })??;
-        outcome.map_err(|refusal| PublishError::Refused { number, refusal })?;
+        outcome.map_err(|refused| PublishError::Refused {
+            number,
+            refusal: refused.why,
+        })?;
         self.confirmed += 1;
         Ok(())
     }

@@ -18,7 +18,7 @@ use super::{
     Delivery, Event, Letter, LetterRefusal, Loss, Options, QueueCount, Settlement, Warning,
     consuming::Consuming,
     contact::Contact,
-    lanes::Lanes,
+    lanes::{Lanes, Refused},
     link::{Link, LinkEvents},
     loss::{CallError, within},
     message::{Envelope, delivery},
@@ -241,16 +241,19 @@ impl Session {
     }
 
     fn poll_letters(&mut self, cx: &mut Context<'_>) -> Poll<Result<Event, Loss>> {
-        let (id, outcome) = ready!(self.letters.poll(cx))?;
-        Poll::Ready(Ok(match outcome {
-            Ok(()) => Event::LetterConfirmed(id),
-            Err(refusal) => {
-                if refusal == LetterRefusal::Returned {
-                    self.mend_dead_letter_route();
-                }
-                Event::LetterRefused(id, refusal)
+        loop {
+            let (id, outcome) = ready!(self.letters.poll(cx))?;
+            let Err(Refused { why, outgoing }) = outcome else {
+                return Poll::Ready(Ok(Event::LetterConfirmed(id)));
+            };
+            if matches!(why, LetterRefusal::Returned | LetterRefusal::ExchangeGone) {
+                self.mend_dead_letter_route();
             }
-        }))
+            match outgoing.with_less(why, &self.options.dead_letter_queue) {
+                Some(less) => self.letters.push(id, less),
+                None => return Poll::Ready(Ok(Event::LetterRefused(id, why))),
+            }
+        }
     }
 
     /// A returned letter means that the dead-letter queue or its binding is gone.
