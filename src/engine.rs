@@ -217,7 +217,7 @@ impl Engine {
             self.ledger.deadline(),
             self.letters.deadline(),
             self.next_turn(now),
-            self.next_consume(),
+            self.next_consume(now),
         ]
         .into_iter()
         .flatten()

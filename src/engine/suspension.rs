@@ -35,21 +35,9 @@ impl Engine {
         if self.draining {
             return None;
         }
-        let unknown = self.settings.hold_limit * TRUSTED;
         let begins = |from: Instant| self.suspension.is_some() || from <= now;
         let wanted = self.suspended_from().filter(|from| begins(*from));
-        let held = wanted.map(|_| {
-            let told = match self.judge.control.measure {
-                Measure::Whole => true,
-                // Should it be refused for good, that shows by real users only.
-                Measure::Unknown => self.suspension.is_none_or(|it| now < it.since + unknown),
-                Measure::Door | Measure::None => false,
-            };
-            match told && self.settings.calls_per_second >= APART_QUOTA {
-                true => 0,
-                false => PROBES_HELD.min(self.settings.prefetch),
-            }
-        });
+        let held = wanted.map(|_| self.wanted_for_probes(now));
         if held == self.suspension.map(|suspension| suspension.held) {
             return None;
         }
@@ -68,15 +56,39 @@ impl Engine {
         Some(Action::Consume { prefetch })
     }
 
+    /// How many deliveries are held for probes: more with each hold limit, as those that are held may all be of
+    /// bad users, and come first again when they went back.
+    fn wanted_for_probes(&self, now: Instant) -> usize {
+        let since = self.suspension.map_or(now, |suspension| suspension.since);
+        let holds = (now - since).as_nanos() / self.settings.hold_limit.as_nanos();
+        let holds = u32::try_from(holds).unwrap_or(u32::MAX);
+        let told = match self.judge.control.measure {
+            _ if self.settings.calls_per_second < APART_QUOTA => 0,
+            Measure::Whole => return 0,
+            // Should it be refused for good, that shows by real users only.
+            Measure::Unknown => TRUSTED,
+            Measure::Door | Measure::None => 0,
+        };
+        let untold = holds
+            .checked_sub(told)
+            .map_or(0, |holds| holds as usize + 1);
+        untold
+            .saturating_mul(PROBES_HELD)
+            .min(self.settings.prefetch)
+    }
+
     /// When [`consume`](Engine::consume) has something to do.
-    pub(super) fn next_consume(&self) -> Option<Instant> {
-        match self.suspension {
-            _ if self.draining => None,
-            None => self.suspended_from(),
-            Some(Suspension { since, held: 0 }) => Some(since + self.settings.hold_limit * TRUSTED)
-                .filter(|_| self.judge.control.measure == Measure::Unknown),
-            Some(_) => None,
-        }
+    pub(super) fn next_consume(&self, now: Instant) -> Option<Instant> {
+        let Some(Suspension { since, held }) = self.suspension else {
+            return self.suspended_from().filter(|_| !self.draining);
+        };
+        let told = self.judge.control.measure == Measure::Whole
+            && self.settings.calls_per_second >= APART_QUOTA;
+        let grows = !told && !self.draining && held < self.settings.prefetch;
+        let hold_limit = self.settings.hold_limit;
+        let holds = (now - since).as_nanos() / hold_limit.as_nanos();
+        let next = u32::try_from(holds + 1).ok().filter(|_| grows)?;
+        Some(since + hold_limit * next)
     }
 
     /// When the pause outlasts the hold limit: at the latest, or when the first delivery has been held for so
