@@ -3,8 +3,12 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use crate::names::LONG;
-use crate::plan::{Control, Plan, Publication, secs};
+use crate::engine::Answer;
+use crate::names::{CONTROL, LONG};
+use crate::plan::{Backoff, Overload, Plan, Publication, secs};
+
+/// Events that a worker keeps in a long outage, to probe with.
+const KEPT_AT_HAND: u32 = 8;
 
 /// What the world has counted.
 #[derive(Debug)]
@@ -13,16 +17,29 @@ pub struct Account {
     is_counted: bool,
     /// What the plan allows.
     longest_wait: Duration,
+    /// From this moment on a good event has none but tries of bad users before it, and waits for this time.
+    all_called: Duration,
+    longest_wait_behind: Duration,
     long_outage: Option<(Duration, Duration)>,
     /// Calls that each user was in, and events that named it; kept where they are counted.
     calls_of: Vec<u32>,
     named: Vec<u32>,
+    /// Users that are called for more than one delivery.
+    named_again: Vec<bool>,
     /// Calls for real users.
     calls: u64,
     /// How often each publication went back to the queue.
     returns: HashMap<usize, u32>,
     /// Those of the long outage, if there is one.
     returns_in_outage: HashMap<usize, u32>,
+    /// Of each bad user that was called alone: when the last such call was over, and how many there were.
+    alone: HashMap<u32, (Duration, u32)>,
+    backoff: Backoff,
+    /// Whether the API has ever taken the control user.
+    is_control_taken: bool,
+    overload: Option<Overload>,
+    /// Calls that the API counted while it had just called them too many, and there were more to make.
+    after_overload: u64,
 }
 
 impl Account {
@@ -32,29 +49,71 @@ impl Account {
         Account {
             is_counted,
             longest_wait: plan.longest_wait(),
+            all_called: plan.all_called(),
+            longest_wait_behind: plan.longest_wait_behind(),
             long_outage: plan.long_outage(),
             calls_of: vec![0; users],
             named: vec![0; users],
+            named_again: vec![false; users],
             calls: 0,
             returns: HashMap::new(),
             returns_in_outage: HashMap::new(),
+            alone: HashMap::new(),
+            backoff: plan.backoff(),
+            is_control_taken: false,
+            overload: plan.overload(),
+            after_overload: 0,
         }
     }
 
     pub fn published(&mut self, publication: &Publication) {
-        for user in &publication.users {
-            if let Some(named) = self.named.get_mut(*user as usize) {
+        for user in publication.users.iter().map(|user| *user as usize) {
+            if let Some(named) = self.named.get_mut(user) {
+                self.named_again[user] |= *named > 0;
                 *named += 1;
             }
         }
     }
 
-    pub fn called(&mut self, users: &[u32]) {
+    pub fn called(&mut self, now: Duration, users: &[u32]) -> Result<(), String> {
         self.calls += 1;
+        if self.overload.is_some_and(|it| it.counts(now)) {
+            self.after_overload += 1;
+        }
         for user in users {
             if let Some(calls) = self.calls_of.get_mut(*user as usize) {
                 *calls += 1;
             }
+        }
+        let [user] = users else {
+            return Ok(());
+        };
+        let named_once = self.named_again.get(*user as usize) == Some(&false);
+        let Some((over, tries)) = self.alone.get(user).filter(|_| named_once) else {
+            return Ok(());
+        };
+        let least = self.backoff.least(*tries);
+        if now < *over + least {
+            return Err(format!(
+                "a refused user is called again too soon: user {user} after {:?}, for the {tries}. time; {least:?} \
+                 is the least",
+                now - *over
+            ));
+        }
+        Ok(())
+    }
+
+    /// A call is over. That of a bad user alone was refused.
+    pub fn answered(&mut self, now: Duration, users: &[u32], answer: &Answer, plan: &Plan) {
+        let is_done = matches!(answer, Answer::Done { failed } if failed.is_empty());
+        self.is_control_taken |= is_done && users == [CONTROL];
+        if let [user] = users
+            && self.is_counted
+            && plan.bad.get(user).is_some_and(|bad| bad.is_user_at_fault())
+        {
+            let (over, tries) = self.alone.entry(*user).or_default();
+            *over = now;
+            *tries += 1;
         }
     }
 
@@ -71,6 +130,13 @@ impl Account {
             return Err("a delivery is handed back, though nothing stood in its way".to_owned());
         }
         *self.returns.entry(publication).or_default() += 1;
+        // Whoever has it next calls its users anew, as for an event that names them too.
+        let users = plan.publications.get(publication).map(|it| &it.users);
+        for user in users.into_iter().flatten() {
+            if let Some(named) = self.named_again.get_mut(*user as usize) {
+                *named = true;
+            }
+        }
         let Some((start, end)) = self.long_outage else {
             return Ok(());
         };
@@ -79,11 +145,11 @@ impl Account {
         }
         let returns = self.returns_in_outage.entry(publication).or_default();
         *returns += 1;
-        let allowed = 3 * workers as u32;
-        // Where the control user says nothing, and below ten calls a second, some events are kept at hand to probe
+        let allowed = 2 * workers as u32;
+        // Where the control user says nothing or was never taken, and below ten calls a second, some events are kept at hand to probe
         // with, and are renewed.
-        let all = plan.control == Control::Known && plan.is_measured();
-        if all && plan.settings.calls_per_second >= 10 && *returns > allowed {
+        let is_trusted = self.is_control_taken && plan.is_measured();
+        if is_trusted && plan.settings.calls_per_second >= 10 && *returns > allowed {
             return Err(format!(
                 "an event is handed back too often in one outage: {returns} times, event {publication}"
             ));
@@ -91,7 +157,7 @@ impl Account {
         let all: u32 = self.returns_in_outage.values().sum();
         let events = self.returns_in_outage.len() as u32;
         let renewed = (now - start).as_secs() / plan.settings.hold_limit.as_secs() + 1;
-        if all > allowed * (events + renewed as u32) {
+        if all > allowed * events + KEPT_AT_HAND * workers as u32 * renewed as u32 {
             return Err(format!(
                 "in one outage events are handed back too often: {events} events {all} times"
             ));
@@ -111,10 +177,32 @@ impl Account {
         let waited = now - event.at;
         // One that is too long for a hold limit is a matter of patience.
         let is_short = !self.returns.contains_key(&number);
-        if self.is_counted && is_good && is_short && waited > self.longest_wait {
+        // What comes back is called anew, in company of all that wait.
+        let longest = match event.at >= self.all_called && self.returns.is_empty() {
+            true => self.longest_wait.min(self.longest_wait_behind),
+            false => self.longest_wait,
+        };
+        if self.is_counted && is_good && is_short && waited > longest {
             return Err(format!(
-                "a good event had to wait for too long: event {number} for {waited:?}, {:?} are allowed",
-                self.longest_wait
+                "a good event had to wait for too long: event {number} for {waited:?}, {longest:?} are allowed"
+            ));
+        }
+        Ok(())
+    }
+
+    /// And nobody who is bad keeps an event for ever.
+    pub fn waits(
+        &self,
+        now: Duration,
+        number: usize,
+        event: &Publication,
+        plan: &Plan,
+    ) -> Result<(), String> {
+        let waited = now.saturating_sub(event.at);
+        if self.is_counted && waited > plan.longest_judgement() {
+            return Err(format!(
+                "an event waits for too long: event {number} for {waited:?}, {:?} are allowed",
+                plan.longest_judgement()
             ));
         }
         Ok(())
@@ -122,6 +210,14 @@ impl Account {
 
     /// What all of it has cost, once everything is settled.
     pub fn close(&self, took: Duration, plan: &Plan) -> Result<(), String> {
+        if let Some(overload) = self.overload
+            && self.after_overload < overload.fewest
+        {
+            return Err(format!(
+                "too few calls are made after a short overload: {}, {} are the fewest",
+                self.after_overload, overload.fewest
+            ));
+        }
         if !self.is_counted {
             return Ok(());
         }

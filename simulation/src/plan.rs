@@ -4,11 +4,13 @@ mod bad;
 mod bounds;
 mod disturbances;
 mod publications;
+mod staged;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::engine::{MissingAccount, Settings};
+pub use bounds::{Backoff, Overload};
 use fastrand::Rng;
 
 use crate::codes::{self, Meaning};
@@ -78,6 +80,15 @@ impl Bad {
             Bad::Refused(code) | Bad::Listed(code) => Some(code),
             Bad::Failing | Bad::Hangs => None,
         }
+    }
+
+    /// Whether the API's answer can have no other cause than this user: it is no failure of our own key.
+    pub fn is_user_at_fault(self) -> bool {
+        let meaning = self.code().map(codes::meaning);
+        !matches!(
+            meaning,
+            Some(Meaning::Auth | Meaning::Ambiguous | Meaning::Missing)
+        )
     }
 
     /// Whether the API merely does not know the user: then nothing is left to clear.
@@ -198,26 +209,47 @@ enum Day {
     BadAhead,
     /// One event has more users than one hold limit is enough for.
     LongEvent,
+    /// The API refuses everybody, works for a moment, and refuses everybody again.
+    Relapses,
+    /// The API calls it too much for a moment.
+    Throttled,
+    /// A worker with a lot in its hands loses the queue to another.
+    CutOff,
 }
 
 impl Plan {
     pub fn from_seed(seed: u64) -> Plan {
         let mut rng = Rng::with_seed(seed);
         let day = match rng.u32(..200) {
-            0..120 => Day::Ordinary,
-            120..175 => Day::Steady,
-            175..187 => Day::ManyBad,
-            187..198 => Day::BadAhead,
-            _ => Day::LongEvent,
+            0..111 => Day::Ordinary,
+            111..161 => Day::Steady,
+            161..173 => Day::ManyBad,
+            173..185 => Day::BadAhead,
+            185..189 => Day::LongEvent,
+            189..194 => Day::Relapses,
+            194..197 => Day::Throttled,
+            _ => Day::CutOff,
         };
         let settings = settings(&mut rng, day);
-        let latency = ms(*pick(&mut rng, &[1, 20, 20, 90, 400]));
+        let latency = match day {
+            Day::Throttled => ms(400),
+            _ => ms(*pick(&mut rng, &[1, 20, 20, 90, 400])),
+        };
         let jitter = ms(*pick(&mut rng, &[0, 2, 15, 30, 30]));
         let capacity = bounds::capacity(&settings, latency + jitter);
         let control = bad::control(&mut rng);
         let bad = bad::users(&mut rng, day, &settings);
-        let publications = publications::draw(&mut rng, day, &settings, capacity, &bad);
-        let horizon = publications.last().map_or(secs(10), |last| last.at) + secs(20);
+        let (publications, disturbances) = match day {
+            Day::Relapses => staged::relapses(&mut rng, &settings),
+            Day::Throttled => staged::throttled(&mut rng, &settings, latency),
+            Day::CutOff => staged::cut_off(&mut rng, &settings, capacity),
+            _ => {
+                let publications = publications::draw(&mut rng, day, &settings, capacity, &bad);
+                let horizon = publications.last().map_or(secs(10), |last| last.at) + secs(20);
+                let disturbances = disturbances::draw(&mut rng, day, &settings, horizon);
+                (publications, disturbances)
+            }
+        };
         let mut plan = Plan {
             seed,
             consumer_timeout: settings.hold_limit * 2 + secs(60),
@@ -230,9 +262,12 @@ impl Plan {
                 Day::BadAhead => Requeue::Head,
                 _ => *pick(&mut rng, &[Requeue::Head, Requeue::Tail, Requeue::Anywhere]),
             },
-            disturbances: disturbances::draw(&mut rng, day, &settings, horizon),
+            disturbances,
             publications,
-            standby_at: rng.bool().then(|| secs(rng.u64(0..60))),
+            standby_at: match day {
+                Day::CutOff => Some(secs(rng.u64(1..4))),
+                _ => rng.bool().then(|| secs(rng.u64(0..60))),
+            },
             trickle: None,
             bad,
             control,
@@ -273,19 +308,19 @@ impl Plan {
 }
 
 fn settings(rng: &mut Rng, day: Day) -> Settings {
-    let is_long = day == Day::LongEvent;
-    let quotas: &[u32] = if is_long {
-        &[1, 2, 2, 5]
-    } else {
-        &[1, 2, 5, 20, 50, 100, 100, 100]
-    };
-    let windows: &[usize] = if is_long {
-        &[7, 20]
-    } else {
-        &[1, 2, 7, 20, 100, 100, 100]
+    let (quotas, windows, in_flight): (&[u32], &[usize], &[usize]) = match day {
+        Day::LongEvent => (&[1, 2, 2, 5], &[7, 20], &[1, 2, 16, 16, 32]),
+        Day::Relapses => (&[20, 50, 100, 100], &[1, 1, 2, 7], &[16, 32]),
+        Day::Throttled => (&[20, 50], &[1, 2], &[32]),
+        Day::CutOff => (&[2, 5, 20], &[1, 2, 7], &[2, 16]),
+        _ => (
+            &[1, 2, 5, 20, 50, 100, 100, 100],
+            &[1, 2, 7, 20, 100, 100, 100],
+            &[1, 2, 16, 16, 32],
+        ),
     };
     let max_ids = *pick(rng, windows);
-    let max_in_flight = *pick(rng, &[1, 2, 16, 16, 32]);
+    let max_in_flight = *pick(rng, in_flight);
     Settings {
         max_ids,
         max_wait: ms(*pick(rng, &[1, 50, 500, 500, 5_000])),

@@ -301,7 +301,10 @@ impl<'p> World<'p> {
                 self.call_answered(worker, life, window, answer)?;
             }
             Happening::Trickle => self.trickle(),
-            Happening::LookForOverdue => self.look_for_overdue()?,
+            Happening::LookForOverdue => {
+                self.look_for_overdue()?;
+                self.look_for_waiting()?;
+            }
         }
         self.deliver();
         Ok(())
@@ -340,6 +343,15 @@ impl<'p> World<'p> {
         self.unacknowledged += 1;
         self.publish(number);
         self.after(often, Happening::Trickle);
+    }
+
+    fn look_for_waiting(&self) -> Result<(), Violation> {
+        for (number, event) in self.publications.iter().enumerate() {
+            if !self.acknowledged[number] {
+                self.account.waits(self.now, number, event, self.plan)?;
+            }
+        }
+        Ok(())
     }
 
     /// The event that this one is: itself, or the one that it repeats.

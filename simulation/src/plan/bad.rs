@@ -26,6 +26,7 @@ pub(super) fn users(rng: &mut Rng, day: Day, settings: &Settings) -> BTreeMap<u3
             .unwrap_or_else(|| quick(rng))
     };
     match day {
+        Day::Relapses | Day::Throttled | Day::CutOff => BTreeMap::new(),
         Day::Ordinary | Day::Steady | Day::LongEvent => {
             let count = *pick(rng, &[0, 0, 1, 1, 2, 6]);
             (0..count).map(|_| (rng.u32(USERS), one(rng))).collect()

@@ -6,12 +6,14 @@ use crate::engine::Settings;
 
 use super::{Bad, Control, Kind, Plan, Publication, ms, secs};
 use crate::codes::{self, Meaning};
-use crate::weather::Reach;
+use crate::weather::{Code, Reach, Weather};
 
 /// Tries of a bad user that stands alone, until it is believed to be bad. In a silent queue it takes ten to
 /// twelve, within five minutes.
 const TRIES: u32 = 20;
 const ONE_JUDGEMENT: Duration = secs(330);
+/// What is made of the pace after one halving, at the least.
+const OVERLOADED: f64 = 0.4;
 
 /// Users a second that such a worker can do, calls that take up to twice as long included.
 pub(super) fn capacity(settings: &Settings, call: Duration) -> f64 {
@@ -23,7 +25,68 @@ fn calls_a_second(settings: &Settings, call: Duration) -> f64 {
     f64::from(settings.calls_per_second).min(by_calls)
 }
 
+/// How long a refused user is let alone.
+#[derive(Clone, Copy, Debug)]
+pub struct Backoff {
+    min: Duration,
+    max: Duration,
+}
+
+impl Backoff {
+    /// The least time between so many refusals of a user alone and its next call: `retry.backoff_min`, doubled
+    /// each time up to `retry.backoff_max`, with jitter, which takes half of it at most.
+    pub fn least(self, refusals: u32) -> Duration {
+        let doubled = self.min * (1 << (refusals - 1).min(12));
+        doubled.min(self.max) / 2
+    }
+}
+
+/// The API says for a moment that calls come too often, and there are a lot more to make.
+#[derive(Clone, Copy, Debug)]
+pub struct Overload {
+    end: Duration,
+    /// So many calls are to be made soon after it.
+    pub fewest: u64,
+}
+
+impl Overload {
+    const SOON: Duration = secs(10);
+
+    pub fn counts(self, now: Duration) -> bool {
+        (self.end..self.end + Overload::SOON).contains(&now)
+    }
+}
+
 impl Plan {
+    pub fn backoff(&self) -> Backoff {
+        Backoff {
+            min: self.settings.backoff_min,
+            max: self.settings.backoff_max,
+        }
+    }
+
+    /// An overload so short that no call is made after the first answer of it is one and the same overload: half
+    /// of the pace is left, and grows again.
+    pub fn overload(&self) -> Option<Overload> {
+        let [only] = self.disturbances.as_slice() else {
+            return None;
+        };
+        let Kind::Api(Weather::Refuses(Code::Always(code)), Reach::All) = only.kind else {
+            return None;
+        };
+        let end = only.at + only.lasts;
+        let quota = self.settings.calls_per_second;
+        let by_then = self.publications.iter().filter(|event| event.at <= only.at);
+        let users: usize = by_then.map(|event| event.users.len()).sum();
+        let soon = (end + Overload::SOON).as_secs_f64() + 1.0;
+        let is_enough = users as f64 >= soon * f64::from(quota) * self.settings.max_ids as f64;
+        let is_short = codes::meaning(code) == Meaning::Throttle && only.lasts <= self.latency;
+        let pace = calls_a_second(&self.settings, self.latency + self.jitter);
+        let fewest = (Overload::SOON.as_secs_f64() * pace * OVERLOADED) as u64;
+        let overload = Overload { end, fewest };
+        (is_enough && is_short).then_some(overload)
+    }
+
     /// How long the calls for all users take at the full pace, if none fails.
     fn work(&self) -> Duration {
         let users = self.publications.iter().map(|event| event.users.len());
@@ -140,6 +203,38 @@ impl Plan {
             named if 2 * named <= self.settings.prefetch => good + secs(60) + self.calling_bad(),
             _ => good + secs(60) + self.judging(),
         }
+    }
+
+    /// When every bad user has been called once, at half the pace, and so have those who came with it, if all of
+    /// them leave half of our hands free.
+    pub fn all_called(&self) -> Duration {
+        let bad = self
+            .publications
+            .iter()
+            .filter(|event| self.names_bad(event));
+        let last = bad.map(|event| event.at).max().unwrap_or_default();
+        let called = last + secs(2) + 2 * self.settings.max_wait + 2 * self.work();
+        let company = self.publications.iter().filter(|event| event.at <= called);
+        let company: usize = company.map(|event| event.users.len().max(1)).sum();
+        match 2 * company <= self.settings.prefetch {
+            true => called,
+            false => Duration::MAX,
+        }
+    }
+
+    /// From then on nobody waits for the tries of bad users: most calls are for who was not called yet.
+    pub fn longest_wait_behind(&self) -> Duration {
+        let hanging = self.bad_named().filter(|bad| *bad == Bad::Hangs).count() as u32;
+        secs(20)
+            + 2 * self.settings.max_wait
+            + 3 * self.work()
+            + self.request_timeout * hanging * self.calls_of_bad()
+    }
+
+    /// Under the same conditions every event is settled within this time, bad users and all.
+    pub fn longest_judgement(&self) -> Duration {
+        let good = secs(15) + 2 * self.settings.max_wait + 3 * self.work();
+        good + secs(60) + self.judging()
     }
 
     /// Calls that a good user may be in for one event that names it, where nothing is disturbed, and the control

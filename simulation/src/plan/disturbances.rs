@@ -20,7 +20,7 @@ pub(super) fn draw(
     }
     let counts: &[usize] = match day {
         Day::Ordinary | Day::Steady => &[0, 1, 2, 4, 8, 16],
-        Day::ManyBad | Day::BadAhead | Day::LongEvent => &[0, 0, 1, 2],
+        _ => &[0, 0, 1, 2],
     };
     let count = *pick(rng, counts);
     let mut all: Vec<Disturbance> = (0..count).map(|_| one(rng, horizon)).collect();
@@ -38,7 +38,7 @@ fn long_outage(rng: &mut Rng, settings: &Settings, horizon: Duration) -> Disturb
     };
     Disturbance {
         at: ms(rng.u64(0..horizon.as_millis() as u64)),
-        lasts: settings.hold_limit * rng.u32(3..7),
+        lasts: settings.hold_limit * *pick(rng, &[3, 4, 6, 10, 14]),
         kind: Kind::Api(weather, Reach::All),
     }
 }

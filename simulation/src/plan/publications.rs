@@ -32,8 +32,9 @@ pub(super) fn draw(
         Day::BadAhead => {
             ahead(rng, bad, &mut all);
             let good = rng.usize(10..300).min((capacity * 60.0) as usize).max(1);
+            let until = *pick(rng, &[10_000, 10_000, 60_000, 120_000]);
             for _ in 0..good {
-                all.push(event(ms(rng.u64(1..10_000)), vec![rng.u32(USERS)]));
+                all.push(event(ms(rng.u64(1..until)), vec![rng.u32(USERS)]));
             }
             all.sort_by_key(|publication| publication.at);
         }
@@ -47,11 +48,13 @@ pub(super) fn draw(
             ));
             bursts(rng, 20, capacity, bad, &mut all);
         }
+        // They are staged.
+        Day::Relapses | Day::Throttled | Day::CutOff => {}
     }
     all
 }
 
-fn event(at: Duration, users: Vec<u32>) -> Publication {
+pub(super) fn event(at: Duration, users: Vec<u32>) -> Publication {
     Publication {
         at,
         users,

@@ -47,7 +47,7 @@ impl World<'_> {
         }
         match trigger {
             Trigger::Control => self.workers[name].control_calls.call(self.now)?,
-            _ => self.account.called(&users),
+            _ => self.account.called(self.now, &users)?,
         }
         let weather = self.api.weather(self.now, &mut self.rng);
         let worker = &mut self.workers[name];
@@ -149,6 +149,8 @@ impl World<'_> {
             format!("worker {name}: window {} is answered {answer:?}", window.0)
         });
         worker.told.answered(call.start, &call.users, &answer);
+        self.account
+            .answered(self.now, &call.users, &answer, self.plan);
         self.tell(name, Input::Answered { window, answer })
     }
 }

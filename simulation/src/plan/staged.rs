@@ -1,0 +1,95 @@
+//! Days on which what comes in and what goes wrong belong together: each stages what chance alone rarely does.
+
+use std::time::Duration;
+
+use crate::engine::Settings;
+use fastrand::Rng;
+
+use super::publications::event;
+use super::{Disturbance, Kind, Publication, ms, secs};
+use crate::codes::{self, Meaning};
+use crate::names::{LONG, USERS};
+use crate::weather::{Code, Reach, Weather};
+
+type Day = (Vec<Publication>, Vec<Disturbance>);
+
+/// The API refuses everybody while next to nobody is called, works for a moment in which many are, and then
+/// refuses everybody again.
+pub(super) fn relapses(rng: &mut Rng, settings: &Settings) -> Day {
+    let (mut events, mut spells) = (Vec::new(), Vec::new());
+    let mut at = secs(3);
+    let quota = settings.calls_per_second;
+    for _ in 0..rng.u32(1..=6) {
+        let weather = refuses_all(rng);
+        let first = ms(rng.u64(200..8_000));
+        for _ in 0..rng.u32(1..=2) {
+            let early = first.mul_f64(rng.f64() / 2.0);
+            events.push(event(at + early, vec![rng.u32(USERS)]));
+        }
+        spells.push(spell(at, first, weather));
+        at += first;
+        let works = ms(rng.u64(300..4_000));
+        let calls = f64::from(quota) * works.as_secs_f64() / 2.0;
+        for _ in 0..calls as usize {
+            let users = (0..settings.max_ids).map(|_| rng.u32(USERS));
+            let users = users.collect::<std::collections::BTreeSet<u32>>();
+            events.push(event(at, users.into_iter().collect()));
+        }
+        at += works;
+        let second = secs(rng.u64(5..40));
+        spells.push(spell(at, second, weather));
+        at += second + secs(rng.u64(10..60));
+    }
+    events.sort_by_key(|event| event.at);
+    (events, spells)
+}
+
+fn refuses_all(rng: &mut Rng) -> Weather {
+    let says_nothing_of_settings = |meaning| {
+        matches!(
+            meaning,
+            Meaning::Transient | Meaning::Unknown | Meaning::Reject
+        )
+    };
+    match rng.u32(..6) {
+        0 => Weather::Unreachable,
+        1 => Weather::Unclear,
+        _ => Weather::Refuses(Code::Always(codes::draw(rng, says_nothing_of_settings))),
+    }
+}
+
+/// The queue is full, and for as long as one call takes the API says that calls come too often.
+pub(super) fn throttled(rng: &mut Rng, settings: &Settings, latency: Duration) -> Day {
+    let at = ms(rng.u64(3_000..6_000));
+    let calls = settings.calls_per_second * (at.as_secs() as u32 + 15);
+    let users = calls * settings.max_ids as u32;
+    let events = LONG.take(users as usize);
+    let events = events.map(|user| event(Duration::ZERO, vec![user]));
+    let code = codes::draw(rng, |meaning| meaning == Meaning::Throttle);
+    let weather = Weather::Refuses(Code::Always(code));
+    (events.collect(), vec![spell(at, latency, weather)])
+}
+
+/// A worker with a lot in its hands is cut off, or stands still for a while, and the other one takes over.
+pub(super) fn cut_off(rng: &mut Rng, settings: &Settings, capacity: f64) -> Day {
+    let each = (capacity * 40.0) as usize;
+    let users: Vec<u32> = LONG
+        .take(settings.max_ids * settings.calls_per_second as usize * 150)
+        .collect();
+    let events = users.chunks(each.max(1));
+    let events = events.map(|users| event(Duration::ZERO, users.to_vec()));
+    let stands_still = Disturbance {
+        at: ms(rng.u64(4_000..20_000)),
+        lasts: ms(rng.u64(15_000..60_000)),
+        kind: match rng.bool() {
+            true => Kind::Silent { worker: 0 },
+            false => Kind::Frozen { worker: 0 },
+        },
+    };
+    (events.collect(), vec![stands_still])
+}
+
+fn spell(at: Duration, lasts: Duration, weather: Weather) -> Disturbance {
+    let kind = Kind::Api(weather, Reach::All);
+    Disturbance { at, lasts, kind }
+}
