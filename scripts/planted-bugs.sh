@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Does the simulation find bugs? Plants each patch of simulation/planted/ into a copy of the sources, and runs
-# seeds until a promise breaks. A patch that does not apply any more, or that nobody notices, is an error.
+# seeds until a promise breaks. BUG=name plants only that one. A patch that does not apply any more, or that nobody notices, is an error.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -15,6 +15,13 @@ simulate() {
     (cd "$copy" && CARGO_TARGET_DIR="$target/planted" RUSTFLAGS=-Awarnings cargo build --quiet --locked --package simulation &&
         "$target/planted/debug/simulate" --whole --seeds "$seeds")
 }
+
+# Whatever breaks a promise without any of them would pass for each of them.
+if [[ ! ${BUG:-} ]] && ! output=$(simulate 2>&1); then
+    echo "FAILED  the simulation breaks a promise, or does not build, with no bug planted"
+    head -n 30 <<<"$output" | cut -c 1-300
+    exit 1
+fi
 
 missed=0
 for patch in simulation/planted/${BUG:-*}.patch; do

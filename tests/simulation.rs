@@ -18,16 +18,6 @@ fn the_promises_hold_on_two_thousand_bad_days() {
     }
 }
 
-/// An engine broke a promise on each of these: by a verdict without proof, by calls of a worker that does not
-/// have the queue, by retries that left no room for others, by consuming that never began again.
-#[test]
-fn the_promises_hold_on_the_days_on_which_they_broke_once() {
-    for seed in [1, 21, 22, 23, 34, 64, 79, 119, 139, 311, 924, 1_011, 1_105] {
-        let run = simulation::run(&Plan::from_seed(seed), &mut Trace::default());
-        assert!(run.is_ok(), "{}", simulation::report(seed, true));
-    }
-}
-
 #[test]
 fn the_same_seed_gives_the_same_run() {
     for seed in 0..100 {

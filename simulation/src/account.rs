@@ -20,6 +20,7 @@ pub struct Account {
     /// From this moment on a good event has none but tries of bad users before it, and waits for this time.
     all_called: Duration,
     longest_wait_behind: Duration,
+    longest_judgement: Duration,
     long_outage: Option<(Duration, Duration)>,
     /// Calls that each user was in, and events that named it; kept where they are counted.
     calls_of: Vec<u32>,
@@ -51,6 +52,7 @@ impl Account {
             longest_wait: plan.longest_wait(),
             all_called: plan.all_called(),
             longest_wait_behind: plan.longest_wait_behind(),
+            longest_judgement: plan.longest_judgement(),
             long_outage: plan.long_outage(),
             calls_of: vec![0; users],
             named: vec![0; users],
@@ -191,18 +193,12 @@ impl Account {
     }
 
     /// And nobody who is bad keeps an event for ever.
-    pub fn waits(
-        &self,
-        now: Duration,
-        number: usize,
-        event: &Publication,
-        plan: &Plan,
-    ) -> Result<(), String> {
+    pub fn waits(&self, now: Duration, number: usize, event: &Publication) -> Result<(), String> {
         let waited = now.saturating_sub(event.at);
-        if self.is_counted && waited > plan.longest_judgement() {
+        if self.is_counted && waited > self.longest_judgement {
             return Err(format!(
                 "an event waits for too long: event {number} for {waited:?}, {:?} are allowed",
-                plan.longest_judgement()
+                self.longest_judgement
             ));
         }
         Ok(())

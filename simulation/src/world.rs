@@ -345,15 +345,6 @@ impl<'p> World<'p> {
         self.after(often, Happening::Trickle);
     }
 
-    fn look_for_waiting(&self) -> Result<(), Violation> {
-        for (number, event) in self.publications.iter().enumerate() {
-            if !self.acknowledged[number] {
-                self.account.waits(self.now, number, event, self.plan)?;
-            }
-        }
-        Ok(())
-    }
-
     /// The event that this one is: itself, or the one that it repeats.
     fn event(&self, publication: usize) -> usize {
         self.publications[publication]

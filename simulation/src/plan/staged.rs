@@ -6,7 +6,7 @@ use crate::engine::Settings;
 use fastrand::Rng;
 
 use super::publications::event;
-use super::{Disturbance, Kind, Publication, ms, secs};
+use super::{Disturbance, Kind, Publication, ms, pick, secs};
 use crate::codes::{self, Meaning};
 use crate::names::{LONG, USERS};
 use crate::weather::{Code, Reach, Weather};
@@ -14,7 +14,7 @@ use crate::weather::{Code, Reach, Weather};
 type Day = (Vec<Publication>, Vec<Disturbance>);
 
 /// The API refuses everybody while next to nobody is called, works for a moment in which many are, and then
-/// refuses everybody again.
+/// refuses everybody again, or nearly.
 pub(super) fn relapses(rng: &mut Rng, settings: &Settings) -> Day {
     let (mut events, mut spells) = (Vec::new(), Vec::new());
     let mut at = secs(3);
@@ -37,7 +37,12 @@ pub(super) fn relapses(rng: &mut Rng, settings: &Settings) -> Day {
         }
         at += works;
         let second = secs(rng.u64(5..40));
-        spells.push(spell(at, second, weather));
+        // Or nearly everybody: what went through by then says nothing of those who are refused now.
+        let reach = *pick(rng, &[Reach::All, Reach::Chance(0.75), Reach::Chance(0.9)]);
+        spells.push(Disturbance {
+            kind: Kind::Api(weather, reach),
+            ..spell(at, second, weather)
+        });
         at += second + secs(rng.u64(10..60));
     }
     events.sort_by_key(|event| event.at);

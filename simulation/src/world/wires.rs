@@ -289,4 +289,14 @@ impl World<'_> {
         self.reset(session);
         Ok(())
     }
+
+    /// No event is kept for ever.
+    pub(super) fn look_for_waiting(&self) -> Result<(), Violation> {
+        for (number, event) in self.publications.iter().enumerate() {
+            if !self.acknowledged[number] {
+                self.account.waits(self.now, number, event)?;
+            }
+        }
+        Ok(())
+    }
 }
