@@ -255,6 +255,7 @@ impl Engine {
         {
             self.awake_since = now;
         }
+        self.tally.held_up += self.held_up(now);
         self.last_turn = now;
     }
 

@@ -125,7 +125,8 @@ impl Shell {
     }
 
     pub(crate) fn summary(&mut self) {
-        self.watch.summary(&self.engine.status(Instant::now()));
+        let now = Instant::now();
+        self.watch.summary(now, &self.engine.status(now));
     }
 
     /// Answers a question. `oldest` is the time of the oldest event in hand.

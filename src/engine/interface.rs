@@ -229,9 +229,6 @@ pub enum Notice {
     Suspended { returned: usize },
     /// The API refuses the control user while it takes others, so it is no measure any more.
     ControlRefused { code: Option<i64> },
-    /// For more than ten seconds of a minute calls waited for others to end, and not for the quota; so many
-    /// calls a second were made.
-    InFlightFull { calls_per_second: f64 },
 }
 
 /// Running totals.
@@ -250,6 +247,8 @@ pub struct Tally {
     pub calls: u64,
     /// Users in those calls, repeats included.
     pub called_users: u64,
+    /// For how long calls could only wait for others to end, while the quota had room.
+    pub held_up: Duration,
     /// Dead letters that were confirmed.
     pub letters: PerReason,
 }

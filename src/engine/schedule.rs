@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::judge::Class;
 use super::window::Window;
-use super::{Action, Engine, Notice, Trigger};
+use super::{Action, Engine, Trigger};
 use crate::event::UserId;
 
 /// While new users wait, one call in so many is for windows that were called before.
@@ -14,12 +14,6 @@ const REPEATED_SHARE: u32 = 4;
 const UNCONSUMED: Duration = Duration::from_millis(300);
 /// So long after a refusal an ordinary call may show that the API works, before a control call is made for it.
 const ORDINARY_FIRST: Duration = Duration::from_millis(500);
-/// So much of a minute must calls in flight be what holds up the others before that is told, and so long it is
-/// not told again.
-const IN_FLIGHT_FULL: Duration = Duration::from_secs(10);
-const MINUTE: Duration = Duration::from_secs(60);
-const TOLD_AGAIN: Duration = Duration::from_secs(10 * 60);
-
 /// What is remembered of earlier calls to decide on the next one.
 #[derive(Debug, Default)]
 pub(super) struct Schedule {
@@ -27,25 +21,6 @@ pub(super) struct Schedule {
     fresh: u32,
     /// When a window that was not full was called last.
     partial: Option<Instant>,
-    in_flight: InFlight,
-}
-
-/// For how much of the current minute as many calls were in flight as may be, though the quota had room.
-#[derive(Debug, Default)]
-struct InFlight {
-    full: Duration,
-    full_since: Option<Instant>,
-    /// When the minute began, and the calls made by then.
-    minute: Option<(Instant, u64)>,
-    told: Option<Instant>,
-}
-
-impl InFlight {
-    /// When there may be something to tell.
-    fn deadline(&self) -> Option<Instant> {
-        let began = self.minute.map(|(began, _)| began + MINUTE);
-        began.filter(|_| self.full_since.is_some() || self.full > Duration::ZERO)
-    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,7 +60,7 @@ impl Engine {
                 return Some(self.start(now, window));
             }
         }
-        self.watch_in_flight(now)
+        None
     }
 
     /// When [`call`](Engine::call) has something to do.
@@ -99,8 +74,7 @@ impl Engine {
             overdue.filter(|_| !paused && !self.judge.control.measure.tells(reject))
         });
         let due = untold.into_iter().flatten().chain(self.windows.next_due());
-        let told = self.schedule.in_flight.deadline();
-        next.into_iter().chain(due).chain(told).min()
+        next.into_iter().chain(due).min()
     }
 
     fn next_call(&self, now: Instant) -> Option<(Instant, Next)> {
@@ -273,32 +247,11 @@ impl Engine {
         !window.claims.is_empty()
     }
 
-    /// Calls that wait for others to end, while the quota would allow them, ask for more calls in flight.
-    fn watch_in_flight(&mut self, now: Instant) -> Option<Action> {
-        let full = self.calls_in_flight() >= self.settings.max_in_flight
-            && self.pace.free_at(now).is_some_and(|free| free <= now);
-        let InFlight {
-            full: total,
-            full_since,
-            minute,
-            told,
-        } = &mut self.schedule.in_flight;
-        if let Some(since) = full_since.take() {
-            *total += now - since;
-        }
-        *full_since = full.then_some(now);
-        let (began, calls) = *minute.get_or_insert((now, self.tally.calls));
-        if now < began + MINUTE {
-            return None;
-        }
-        *minute = Some((now, self.tally.calls));
-        let long = std::mem::take(total) >= IN_FLIGHT_FULL;
-        if !long || told.is_some_and(|told| now < told + TOLD_AGAIN) {
-            return None;
-        }
-        *told = Some(now);
-        let calls_per_second = (self.tally.calls - calls) as f64 / (now - began).as_secs_f64();
-        Some(Action::Notice(Notice::InFlightFull { calls_per_second }))
+    /// For how long since the last turn calls could only wait for others to end, while the quota had room.
+    pub(super) fn held_up(&self, now: Instant) -> Duration {
+        let full = self.calls_in_flight() >= self.settings.max_in_flight;
+        let room = self.pace.free_at(self.last_turn).filter(|_| full);
+        room.map_or(Duration::ZERO, |room| now.saturating_duration_since(room))
     }
 
     fn give_up_waiting(&mut self) {

@@ -61,8 +61,8 @@ impl Watch {
         report::rereading();
     }
 
-    pub(super) fn summary(&mut self, status: &Status) {
-        self.report.summary(status);
+    pub(super) fn summary(&mut self, now: Instant, status: &Status) {
+        self.report.summary(now, status);
     }
 
     pub(super) fn calling(&mut self, users: &[UserId], trigger: Trigger) -> Option<OpenWindow> {
@@ -88,10 +88,7 @@ impl Watch {
         match notice {
             Notice::Resumed { .. } => self.condition.progress(now),
             Notice::Throttled { .. } => self.meters.throttled(),
-            Notice::Paused(_)
-            | Notice::Suspended { .. }
-            | Notice::ControlRefused { .. }
-            | Notice::InFlightFull { .. } => {}
+            Notice::Paused(_) | Notice::Suspended { .. } | Notice::ControlRefused { .. } => {}
         }
     }
 

@@ -1,5 +1,7 @@
 //! What the worker says. Each thing is logged once, here, with fields; users only by their aliases.
 
+use std::time::{Duration, Instant};
+
 use jiff::SignedDuration;
 
 use crate::config::Settings;
@@ -10,6 +12,10 @@ use crate::shell::calls::Call;
 
 /// Users named in one line at most.
 const NAMED: usize = 5;
+/// So much of the time since the last summary must calls wait for others to end before that is said, and so long
+/// it is not said again.
+const HELD_UP: Duration = Duration::from_secs(10);
+const SAID_AGAIN: Duration = Duration::from_secs(10 * 60);
 
 pub(super) fn started(settings: &Settings) {
     for warning in settings.warnings() {
@@ -135,6 +141,10 @@ pub(super) struct Report {
     skewed: bool,
     /// A control call was refused since the API last recovered.
     control_refused: bool,
+    /// The last summary.
+    summed_up: Option<Instant>,
+    /// When it was said last that calls wait for others to end.
+    held_up: Option<Instant>,
 }
 
 impl Report {
@@ -238,20 +248,22 @@ impl Report {
                     "the API refuses im.control_user while it takes other users, so only real users show whether it works: name another im.control_user"
                 );
             }
-            Notice::InFlightFull { calls_per_second } => {
-                tracing::warn!(
-                    calls_per_second = rounded(calls_per_second),
-                    "calls wait for an answer, not for the quota: raise im.max_in_flight"
-                );
-            }
         }
     }
 
-    /// A line now and then, if anything was done.
-    pub(super) fn summary(&mut self, status: &Status) {
+    /// Once a minute: a line if anything was done, and another if more calls in flight would have done more.
+    pub(super) fn summary(&mut self, now: Instant, status: &Status) {
         let before = std::mem::replace(&mut self.tally, status.tally);
+        let since = self.summed_up.replace(now).unwrap_or(now);
         if before == status.tally {
             return;
+        }
+        if self.is_held_up(now, status.tally.held_up - before.held_up) {
+            let calls = (status.tally.calls - before.calls) as f64;
+            tracing::warn!(
+                calls_per_second = rounded(calls / (now - since).as_secs_f64()),
+                "calls wait for an answer, not for the quota: raise im.max_in_flight"
+            );
         }
         tracing::info!(
             events_acknowledged = status.tally.events_acknowledged - before.events_acknowledged,
@@ -264,6 +276,16 @@ impl Report {
             calls_per_second = rounded(status.calls_per_second),
             "progress"
         );
+    }
+
+    /// Whether it is to be said that calls waited for others for so long of the last minute.
+    fn is_held_up(&mut self, now: Instant, waited: Duration) -> bool {
+        let said = self.held_up.is_some_and(|said| now < said + SAID_AGAIN);
+        let news = waited >= HELD_UP && !said;
+        if news {
+            self.held_up = Some(now);
+        }
+        news
     }
 
     pub(super) fn clock_skew(&mut self, skew: Option<SignedDuration>) {
@@ -303,8 +325,19 @@ mod tests {
         assert!(!news(&mut report, Class::Reject, Trigger::Control));
         assert!(news(&mut report, Class::Reject, Trigger::Retry));
         report.notice(Notice::Resumed {
-            after: std::time::Duration::from_secs(1),
+            after: Duration::from_secs(1),
         });
         assert!(news(&mut report, Class::Config, Trigger::Control));
+    }
+
+    #[test]
+    fn calls_that_wait_for_others_are_said_after_ten_seconds_of_that_and_every_ten_minutes_at_most()
+    {
+        let mut report = Report::default();
+        let start = Instant::now();
+        let minute = Duration::from_secs(60);
+        assert!(!report.is_held_up(start, HELD_UP - Duration::from_millis(1)));
+        let said = (0..21).filter(|number| report.is_held_up(start + minute * *number, HELD_UP));
+        assert_eq!(said.collect::<Vec<_>>(), [0, 10, 20]);
     }
 }
