@@ -14,6 +14,7 @@ mod consistency;
 mod interface;
 mod judge;
 mod ledger;
+mod named;
 mod outbox;
 mod pace;
 mod pending;

@@ -5,6 +5,9 @@ use serde_json::json;
 use super::{FAILED, Failure, output};
 use crate::engine::{Class, error_code};
 
+/// What the worker does on the codes of each class, in words for an operator.
+const CLASSES: &str = include_str!("explain/classes.tsv");
+
 #[derive(clap::Args)]
 #[command(after_help = "Example:\n  tagsweep explain 90009")]
 pub(super) struct Arguments {
@@ -25,7 +28,7 @@ pub(super) fn run(&Arguments { code, json }: &Arguments) -> Result<(), Failure> 
             "known": known.is_some(),
             "class": class.name(),
             "meaning": known.map(|known| known.meaning),
-            "reaction": class.reaction(),
+            "reaction": reaction(class),
             "source": known.map(|known| known.source),
         }))?;
     } else if let Some(known) = known {
@@ -33,14 +36,34 @@ pub(super) fn run(&Arguments { code, json }: &Arguments) -> Result<(), Failure> 
             "{code} ({}): {}\nWhat the worker does: {}\nSource: {}",
             class.name(),
             known.meaning,
-            class.reaction(),
+            reaction(class),
             known.source
         ))?;
     } else {
         output::complain(&format!(
             "error code {code} is in no published table\nWhat the worker does: {}",
-            class.reaction()
+            reaction(class)
         ));
     }
     known.map(|_| ()).ok_or(Failure::Said(FAILED))
+}
+
+/// What the worker does on a code of this class.
+fn reaction(class: Class) -> &'static str {
+    let mut lines = CLASSES.lines().filter_map(|line| line.split_once('\t'));
+    let line = lines.find(|(name, _)| *name == class.name());
+    line.map_or("", |(_, reaction)| reaction)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_class_is_explained() {
+        assert_eq!(CLASSES.lines().count(), 1 + Class::ALL.len());
+        for class in Class::ALL {
+            assert!(!reaction(class).is_empty(), "{class:?}");
+        }
+    }
 }

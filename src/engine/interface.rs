@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::named::named;
 use super::{Letter, LetterId, PauseReason, WindowId};
 use crate::event::{EventKey, UserId};
 
@@ -146,73 +147,31 @@ pub enum Settlement {
     HandBack(Delivery),
 }
 
-/// Why a call was made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Trigger {
-    /// As many IDs waited as a window can hold.
-    Full,
-    /// No window that was not full was called for long enough.
-    Expired,
-    Drain,
-    /// The window had failed before.
-    Retry,
-    /// A window that failed was split.
-    Split,
-    /// A call for the control user.
-    Control,
-}
-
-impl Trigger {
-    pub const ALL: [Trigger; 6] = [
-        Trigger::Full,
-        Trigger::Expired,
-        Trigger::Drain,
-        Trigger::Retry,
-        Trigger::Split,
-        Trigger::Control,
-    ];
-
-    /// Its name in metrics and logs.
-    pub fn name(self) -> &'static str {
-        match self {
-            Trigger::Full => "full",
-            Trigger::Expired => "expired",
-            Trigger::Drain => "drain",
-            Trigger::Retry => "retry",
-            Trigger::Split => "split",
-            Trigger::Control => "control",
-        }
+named! {
+    /// Why a call was made; the names are those in metrics and logs.
+    pub enum Trigger {
+        /// As many IDs waited as a window can hold.
+        Full => "full",
+        /// No window that was not full was called for long enough.
+        Expired => "expired",
+        Drain => "drain",
+        /// The window had failed before.
+        Retry => "retry",
+        /// A window that failed was split.
+        Split => "split",
+        /// A call for the control user.
+        Control => "control",
     }
 }
 
-/// Why an event is dead-lettered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Reason {
-    MalformedEvent,
-    InvalidUserId,
-    RejectedByApi,
-    UnknownAccount,
-    RetriesExhausted,
-}
-
-impl Reason {
-    pub const ALL: [Reason; 5] = [
-        Reason::MalformedEvent,
-        Reason::InvalidUserId,
-        Reason::RejectedByApi,
-        Reason::UnknownAccount,
-        Reason::RetriesExhausted,
-    ];
-
-    /// The value of the `tagsweep-reason` header.
-    pub fn name(self) -> &'static str {
-        match self {
-            Reason::MalformedEvent => "malformed-event",
-            Reason::InvalidUserId => "invalid-user-id",
-            Reason::RejectedByApi => "rejected-by-api",
-            Reason::UnknownAccount => "unknown-account",
-            Reason::RetriesExhausted => "retries-exhausted",
-        }
+named! {
+    /// Why an event is dead-lettered; the names are the values of the `tagsweep-reason` header.
+    pub enum Reason {
+        MalformedEvent => "malformed-event",
+        InvalidUserId => "invalid-user-id",
+        RejectedByApi => "rejected-by-api",
+        UnknownAccount => "unknown-account",
+        RetriesExhausted => "retries-exhausted",
     }
 }
 

@@ -8,102 +8,29 @@ mod tests;
 
 use std::sync::LazyLock;
 
-/// What the worker does on an error code.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Class {
-    /// The API or the way to it has a bad moment: try again later.
-    Transient,
-    /// Too many calls: slow down and try again.
-    Throttle,
-    /// The UserSig has run out: make a new one and try again at once.
-    AuthRefresh,
-    /// Our configuration or the app's is wrong: pause, unless others go through.
-    Config,
-    /// The API rejects the request: split until the guilty user stands alone.
-    Reject,
-    /// Too many IDs or too large a body: split.
-    Oversize,
-    /// The account does not exist: nothing is left to clear.
-    Missing,
-    /// Either the UserSig or one of the IDs: refresh first, then as unknown.
-    Ambiguous,
-    /// Nobody knows: as transient.
-    Unknown,
-}
+use crate::engine::named::named;
 
-impl Class {
-    pub const ALL: [Class; 9] = [
-        Class::Transient,
-        Class::Throttle,
-        Class::AuthRefresh,
-        Class::Config,
-        Class::Reject,
-        Class::Oversize,
-        Class::Missing,
-        Class::Ambiguous,
-        Class::Unknown,
-    ];
-
-    /// Its name in the table, in metrics and in logs.
-    pub fn name(self) -> &'static str {
-        match self {
-            Class::Transient => "transient",
-            Class::Throttle => "throttle",
-            Class::AuthRefresh => "auth-refresh",
-            Class::Config => "config",
-            Class::Reject => "reject",
-            Class::Oversize => "oversize",
-            Class::Missing => "missing",
-            Class::Ambiguous => "ambiguous",
-            Class::Unknown => "unknown",
-        }
-    }
-
-    /// What the worker does on such a code, in words for an operator.
-    pub fn reaction(self) -> &'static str {
-        match self {
-            Class::Transient => {
-                "The call is repeated with exponential backoff while other calls go on. A call that fails twice \
-                 while others succeed is split. If nothing succeeds, the worker pauses and probes; nothing is \
-                 dead-lettered in an outage. A single user that keeps failing while others succeed is \
-                 dead-lettered as retries-exhausted."
-            }
-            Class::Throttle => {
-                "The pace is halved at once and grows back slowly; the call is repeated. This never counts \
-                 against a user."
-            }
-            Class::AuthRefresh => {
-                "The worker creates a new UserSig, at most one a minute, and repeats the call at once. If the new \
-                 one is refused too, it pauses: check this machine's clock and im.user_sig_lifetime."
-            }
-            Class::Config => {
-                "The worker pauses, keeps every event in the queue, and probes after 1 s and then less and less \
-                 often, up to once a minute. Nothing is dead-lettered. If only some users' calls get this answer \
-                 while others succeed, the others go on."
-            }
-            Class::Reject => {
-                "The call is split in halves until single users stand alone: good ones are cleared on the way. A \
-                 user that is refused alone again and again while other calls succeed is dead-lettered as \
-                 rejected-by-api. If calls for im.control_user are refused as well, the worker pauses and probes."
-            }
-            Class::Oversize => {
-                "The call is split in halves. A single user that is too much while other calls succeed is \
-                 dead-lettered as retries-exhausted: check im.path and window.max_ids."
-            }
-            Class::Missing => {
-                "The account does not exist, so nothing is left to clear: the user counts as done, or is \
-                 dead-lettered as unknown-account where im.missing_account says so."
-            }
-            Class::Ambiguous => {
-                "The worker creates a new UserSig, at most one a minute, and repeats the call. If it is refused \
-                 again while other calls succeed, it is split; else the worker pauses."
-            }
-            Class::Unknown => {
-                "The call is repeated and then split, like after a passing failure. A single user that keeps \
-                 failing while others succeed is dead-lettered as retries-exhausted; if nothing succeeds, the \
-                 worker pauses."
-            }
-        }
+named! {
+    /// What the worker does on an error code; the names are those in the table, in metrics and in logs.
+    pub enum Class {
+        /// The API or the way to it has a bad moment: try again later.
+        Transient => "transient",
+        /// Too many calls: slow down and try again.
+        Throttle => "throttle",
+        /// The UserSig has run out: make a new one and try again at once.
+        AuthRefresh => "auth-refresh",
+        /// Our configuration or the app's is wrong: pause, unless others go through.
+        Config => "config",
+        /// The API rejects the request: split until the guilty user stands alone.
+        Reject => "reject",
+        /// Too many IDs or too large a body: split.
+        Oversize => "oversize",
+        /// The account does not exist: nothing is left to clear.
+        Missing => "missing",
+        /// Either the UserSig or one of the IDs: refresh first, then as unknown.
+        Ambiguous => "ambiguous",
+        /// Nobody knows: as transient.
+        Unknown => "unknown",
     }
 }
 

@@ -3,10 +3,9 @@
 #[cfg(test)]
 mod tests;
 
-use std::fmt;
 use std::time::{Duration, Instant};
 
-use super::codes::{Class, error_code};
+use super::codes::Class;
 use crate::engine::WindowId;
 
 const PROBE_MIN: Duration = Duration::from_secs(1);
@@ -27,20 +26,6 @@ impl PauseReason {
         class: Class::Transient,
         code: None,
     };
-}
-
-impl fmt::Display for PauseReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "paused for class {}", self.class.name())?;
-        let Some(code) = self.code else {
-            return write!(f, ": the API gave no usable answer");
-        };
-        write!(f, ", error code {code}")?;
-        match error_code(code) {
-            Some(known) => write!(f, ": {}", known.meaning),
-            None => Ok(()),
-        }
-    }
 }
 
 #[derive(Debug)]

@@ -7,7 +7,7 @@
 use std::fmt;
 use std::time::{Duration, Instant, SystemTime};
 
-use crate::engine::{PauseReason, Status};
+use crate::engine::{PauseReason, Status, error_code};
 use crate::rabbitmq::QueueCount;
 use crate::shell::View;
 
@@ -64,6 +64,20 @@ impl fmt::Display for Stall {
             Stall::Connecting(since) => ("there was no broker session", since),
         };
         write!(f, "{what} for {} s", since.as_secs())
+    }
+}
+
+impl fmt::Display for PauseReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "paused for class {}", self.class.name())?;
+        let Some(code) = self.code else {
+            return write!(f, ": the API gave no usable answer");
+        };
+        write!(f, ", error code {code}")?;
+        match error_code(code) {
+            Some(known) => write!(f, ": {}", known.meaning),
+            None => Ok(()),
+        }
     }
 }
 
