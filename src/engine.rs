@@ -332,7 +332,7 @@ impl Engine {
             Advance::None => {}
             Advance::LettersDue(failures) => {
                 let first_seen = self.ledger.arrived(delivery).unwrap_or(now);
-                let letters = self.letters.write(delivery, failures, first_seen);
+                let letters = self.letters.write(delivery, failures, first_seen, now);
                 self.ledger.wait_for_letters(delivery, letters);
             }
             Advance::Finished {

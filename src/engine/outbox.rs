@@ -3,7 +3,7 @@
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
 use super::ledger::Failure;
@@ -36,10 +36,8 @@ pub struct Letter {
 
 #[derive(Debug, Default)]
 pub(super) struct Letters {
-    /// To be sent now.
-    due: VecDeque<LetterId>,
-    /// Refused by the broker: to be sent again at that moment.
-    refused: BTreeSet<(Instant, LetterId)>,
+    /// To be sent at that moment: at once, or again after the broker has refused it.
+    due: BTreeSet<(Instant, LetterId)>,
     /// Every letter that is not confirmed, with the number of its refusals.
     open: HashMap<LetterId, (Letter, u32)>,
     next: u64,
@@ -53,6 +51,7 @@ impl Letters {
         delivery: Delivery,
         failures: Vec<Failure>,
         first_seen: Instant,
+        now: Instant,
     ) -> u32 {
         let mut letters: Vec<Letter> = Vec::new();
         for Failure {
@@ -85,7 +84,7 @@ impl Letters {
         }
         let count = letters.len() as u32;
         for letter in letters {
-            self.due.push_back(letter.id);
+            self.due.insert((now, letter.id));
             self.open.insert(letter.id, (letter, 0));
         }
         count
@@ -93,14 +92,10 @@ impl Letters {
 
     /// The next letter to send.
     pub(super) fn send(&mut self, now: Instant) -> Option<Letter> {
-        while let Some((due, id)) = self.refused.first().copied() {
-            if due > now {
-                break;
-            }
-            self.refused.remove(&(due, id));
-            self.due.push_back(id);
-        }
-        while let Some(id) = self.due.pop_front() {
+        while let Some((due, id)) = self.due.first().copied()
+            && due <= now
+        {
+            self.due.pop_first();
             if let Some((letter, _)) = self.open.get(&id) {
                 return Some(letter.clone());
             }
@@ -120,7 +115,7 @@ impl Letters {
                 .saturating_mul(1 << (*refusals).min(10))
                 .min(BACKOFF_MAX);
             *refusals += 1;
-            self.refused.insert((now + wait, id));
+            self.due.insert((now + wait, id));
         }
     }
 
@@ -134,18 +129,15 @@ impl Letters {
     pub(super) fn forget(&mut self, delivery: Delivery) {
         self.open
             .retain(|_, (letter, _)| letter.delivery != delivery);
-        self.refused.retain(|(_, id)| self.open.contains_key(id));
     }
 
     /// Gives up on the refused letters; their deliveries stay unacknowledged.
     pub(super) fn give_up_refused(&mut self) {
         self.open.retain(|_, (_, refusals)| *refusals == 0);
-        self.refused.clear();
     }
 
     pub(super) fn clear(&mut self) {
         self.due.clear();
-        self.refused.clear();
         self.open.clear();
     }
 
@@ -158,8 +150,8 @@ impl Letters {
         self.open.values().map(|(letter, _)| &letter.delivery)
     }
 
-    /// When a refused letter is to be sent again.
+    /// When a letter is to be sent.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        self.refused.first().map(|(due, _)| *due)
+        self.due.first().map(|(due, _)| *due)
     }
 }

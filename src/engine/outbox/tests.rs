@@ -20,7 +20,7 @@ fn each_reason_gets_one_letter_that_names_its_own_users_only() {
         failure(Reason::InvalidUserId, None, ""),
         failure(Reason::RejectedByApi, Some(90001), "b"),
     ];
-    assert_eq!(letters.write(DELIVERY, failures, now), 2);
+    assert_eq!(letters.write(DELIVERY, failures, now, now), 2);
     let first = letters.send(now).unwrap();
     assert_eq!(
         first.users.iter().map(UserId::as_str).collect::<Vec<_>>(),
@@ -41,6 +41,7 @@ fn a_refused_letter_is_sent_again_until_it_is_confirmed() {
     letters.write(
         DELIVERY,
         vec![failure(Reason::MalformedEvent, None, "")],
+        now,
         now,
     );
     let letter = letters.send(now).unwrap();
