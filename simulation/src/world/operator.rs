@@ -115,7 +115,11 @@ impl World<'_> {
     /// The process stands still. After twenty seconds at most its heartbeats are missed.
     fn freeze(&mut self, name: usize, until: Duration) {
         let worker = &mut self.workers[name];
-        worker.frozen_until = worker.frozen_until.max(until);
+        // What waits for the end of one freeze comes in its order.
+        if self.now < worker.frozen_until {
+            return;
+        }
+        worker.frozen_until = until;
         let Some(session) = worker.session else {
             return;
         };
