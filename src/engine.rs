@@ -163,7 +163,7 @@ impl Engine {
                 if self.ledger.lose_session(session) {
                     self.ours = false;
                     self.pending.clear();
-                    self.forget_waiting();
+                    self.forget(|_| true);
                     self.letters.clear();
                 }
             }
@@ -306,15 +306,13 @@ impl Engine {
 
     /// The event itself is at fault, before any call.
     fn fail(&mut self, delivery: Delivery, reason: Reason) {
-        self.ledger.fail(
-            delivery,
-            Failure {
-                reason,
-                code: None,
-                user: None,
-                attempts: 0,
-            },
-        );
+        let failure = Failure {
+            reason,
+            code: None,
+            user: None,
+            attempts: 0,
+        };
+        self.ledger.fail(delivery, failure);
     }
 
     fn resolve(&mut self, now: Instant, delivery: Delivery) {
@@ -330,8 +328,10 @@ impl Engine {
     fn follow(&mut self, now: Instant, delivery: Delivery, advance: Advance) {
         match advance {
             Advance::None => {}
-            Advance::LettersDue(failures) => {
-                let first_seen = self.ledger.arrived(delivery).unwrap_or(now);
+            Advance::LettersDue {
+                failures,
+                first_seen,
+            } => {
                 let letters = self.letters.write(delivery, failures, first_seen, now);
                 self.ledger.wait_for_letters(delivery, letters);
             }
@@ -359,19 +359,18 @@ impl Engine {
         self.letters.give_up_refused();
     }
 
-    /// Nobody waits any more for the windows that are in no call.
-    fn forget_waiting(&mut self) {
-        for window in self.windows.extract(|_| true) {
-            self.forget(window);
+    /// Nobody waits any more for these windows among those that are in no call. Who is suspected comes again.
+    fn forget(&mut self, wanted: impl FnMut(&Window) -> bool) {
+        for window in self.windows.extract(wanted) {
+            window.history.explain();
+            if let (Some(suspect), [claim]) = (window.suspect, &window.claims[..]) {
+                self.judge.remember(claim.user, suspect);
+            }
         }
     }
 
-    /// Nobody waits any more for this window. Who is suspected comes again.
-    fn forget(&mut self, window: Window) {
-        window.history.explain();
-        if let (Some(suspect), [claim]) = (window.suspect, &window.claims[..]) {
-            self.judge.remember(claim.user, suspect);
-        }
+    fn tell(&mut self, notice: Notice) {
+        self.out.push_back(Action::Notice(notice));
     }
 
     fn settle(&mut self, now: Instant) -> Option<Action> {

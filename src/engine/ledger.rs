@@ -32,7 +32,10 @@ pub(super) enum Advance {
     /// It waits for more, or is not ours any more.
     None,
     /// All users are through, but these failed: dead letters are due before it is finished.
-    LettersDue(Vec<Failure>),
+    LettersDue {
+        failures: Vec<Failure>,
+        first_seen: Instant,
+    },
     Finished {
         event: Option<EventKey>,
         dead_lettered: bool,
@@ -68,13 +71,9 @@ struct Entry {
     failures: Vec<Failure>,
 }
 
-/// A delivery that goes back to the broker.
-#[derive(Debug)]
-pub(super) struct HandedBack {
-    pub delivery: Delivery,
-    /// The event and what has failed of it, where some of its users are done and some are not.
-    pub partly_done: Option<(EventKey, Vec<Failure>)>,
-}
+/// A delivery that goes back to the broker; and its event and what has failed of it, where some of its users are
+/// done and some are not.
+pub(super) type HandedBack = (Delivery, Option<(EventKey, Vec<Failure>)>);
 
 #[derive(Debug)]
 pub(super) struct Ledger {
@@ -147,10 +146,7 @@ impl Ledger {
             let tag = self.next_unread;
             self.next_unread += 1;
             if entry.stage == Stage::Unread {
-                return Some(Delivery {
-                    session: self.session,
-                    tag,
-                });
+                return Some(self.delivery(tag));
             }
         }
         None
@@ -226,23 +222,22 @@ impl Ledger {
         };
         if !entry.failures.is_empty() {
             entry.dead_lettered = true;
-            return Advance::LettersDue(std::mem::take(&mut entry.failures));
+            return Advance::LettersDue {
+                failures: std::mem::take(&mut entry.failures),
+                first_seen: entry.arrived,
+            };
         }
         let finished = Advance::Finished {
             event: entry.event,
             dead_lettered: entry.dead_lettered,
         };
-        self.finish(delivery.tag, now);
-        finished
-    }
-
-    fn finish(&mut self, tag: u64, now: Instant) {
-        self.entries[(tag - self.head) as usize].stage = Stage::Finished;
-        if tag == self.head {
+        entry.stage = Stage::Finished;
+        if delivery.tag == self.head {
             self.advance_run();
         } else {
-            self.scattered.push_back((now, tag));
+            self.scattered.push_back((now, delivery.tag));
         }
+        finished
     }
 
     fn advance_run(&mut self) {
@@ -270,9 +265,8 @@ impl Ledger {
     /// The next acknowledgement that is due, if any. `starved` says that the broker gives nothing more until
     /// something is acknowledged: then none waits for an older one.
     pub(super) fn settle(&mut self, now: Instant, starved: bool) -> Option<Settlement> {
-        let session = self.session;
         if let Some(tag) = self.run.take() {
-            return Some(Settlement::UpTo(Delivery { session, tag }));
+            return Some(Settlement::UpTo(self.delivery(tag)));
         }
         while let Some((finished, tag)) = self.scattered.front().copied() {
             let finished_here = tag >= self.head
@@ -287,7 +281,7 @@ impl Ledger {
             self.scattered.pop_front();
             if finished_here {
                 self.mark_settled(tag);
-                return Some(Settlement::One(Delivery { session, tag }));
+                return Some(Settlement::One(self.delivery(tag)));
             }
         }
         None
@@ -311,10 +305,7 @@ impl Ledger {
                 Stage::Finished | Stage::Settled => continue,
             };
             self.mark_settled(tag);
-            return Some(HandedBack {
-                delivery: self.delivery(tag),
-                partly_done,
-            });
+            return Some((self.delivery(tag), partly_done));
         }
         None
     }
@@ -333,30 +324,18 @@ impl Ledger {
         if session < self.session {
             return false;
         }
-        self.entries.clear();
-        // Whatever of the lost session is still on its way in must not find a fresh ledger.
-        self.session = session + 1;
-        self.head = 1;
-        self.next_unread = 1;
-        self.next_held = 1;
-        self.run = None;
-        self.scattered.clear();
-        self.unsettled = 0;
+        *self = Ledger {
+            // Whatever of the lost session is still on its way in must not find a fresh ledger.
+            session: session + 1,
+            ..Ledger::new(self.scattered_limit, self.hold_limit)
+        };
         true
     }
 
     /// Whether somebody still wants to know what becomes of this delivery's users.
     pub(super) fn is_open(&self, delivery: Delivery) -> bool {
-        self.users_open(delivery).is_some()
-    }
-
-    /// For how many users the delivery waits, if it is ours and waits for users.
-    pub(super) fn users_open(&self, delivery: Delivery) -> Option<u32> {
-        let place = delivery.tag.checked_sub(self.head)? as usize;
-        match self.entries.get(place)?.stage {
-            Stage::Users(open) if delivery.session == self.session => Some(open),
-            _ => None,
-        }
+        let entry = self.place(delivery).and_then(|at| self.entries.get(at));
+        entry.is_some_and(|entry| matches!(entry.stage, Stage::Users(_)))
     }
 
     /// Every delivery that waits for users or letters, and for how many.
@@ -390,13 +369,6 @@ impl Ledger {
         Some(entry.arrived + self.hold_limit)
     }
 
-    /// When the delivery came into our hands.
-    pub(super) fn arrived(&self, delivery: Delivery) -> Option<Instant> {
-        self.entries
-            .get(delivery.tag.checked_sub(self.head)? as usize)
-            .map(|entry| entry.arrived)
-    }
-
     /// Whether every finished delivery has been acknowledged.
     pub(super) fn is_settled(&self) -> bool {
         self.run.is_none() && self.scattered.is_empty()
@@ -407,11 +379,14 @@ impl Ledger {
     }
 
     fn entry(&mut self, delivery: Delivery) -> Option<&mut Entry> {
-        if delivery.session != self.session {
-            return None;
-        }
-        self.entries
-            .get_mut(delivery.tag.checked_sub(self.head)? as usize)
+        let place = self.place(delivery)?;
+        self.entries.get_mut(place)
+    }
+
+    /// Where the entry of a delivery of this session stands, if it is not settled.
+    fn place(&self, delivery: Delivery) -> Option<usize> {
+        let place = delivery.tag.checked_sub(self.head)? as usize;
+        (delivery.session == self.session).then_some(place)
     }
 
     /// A delivery of this session.

@@ -52,7 +52,7 @@ impl Engine {
                 Next::Probe => self.take_probe(),
             };
             let mut window = window?;
-            if self.keeps_open(&mut window) {
+            if self.is_awaited(&mut window) {
                 self.schedule.fresh = match next {
                     Next::Repeated => 0,
                     _ => self.schedule.fresh.saturating_add(1),
@@ -239,12 +239,6 @@ impl Engine {
                 .is_some_and(|in_touch| in_touch >= self.awake_since && now < in_touch + lease)
         });
         in_touch && self.ours
-    }
-
-    /// Forgets who is not waited for any more; false when nobody is left.
-    fn keeps_open(&mut self, window: &mut Window) -> bool {
-        self.drop_lost_waiters(window);
-        !window.claims.is_empty()
     }
 
     /// For how long since the last turn calls could only wait for others to end, while the quota had room.

@@ -7,9 +7,8 @@ use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use super::judge::Measure;
-use super::ledger::HandedBack;
+use super::pending::Claim;
 use super::remembered::Rest;
-use super::window::Window;
 use super::{Action, Delivery, Engine, Notice};
 use crate::event::UserId;
 
@@ -43,8 +42,7 @@ impl Engine {
         }
         if self.suspension.is_none() {
             let returned = self.ledger.unsettled();
-            self.out
-                .push_back(Action::Notice(Notice::Suspended { returned }));
+            self.tell(Notice::Suspended { returned });
         }
         let since = self.suspension.map_or(now, |suspension| suspension.since);
         self.suspension = held.map(|held| Suspension { since, held });
@@ -110,28 +108,26 @@ impl Engine {
             Some(Suspension { held: 0, .. }) => Some(now),
             _ => self.returned.max(now.checked_sub(self.settings.hold_limit)),
         };
-        let HandedBack {
-            delivery,
-            partly_done,
-        } = self.ledger.hand_back(latest?)?;
+        let (delivery, partly_done) = self.ledger.hand_back(latest?)?;
         if let Some((event, failures)) = partly_done {
             let users = self.users_of(delivery);
             self.unfinished.insert(event, Rest { users, failures });
         }
-        let of_it = |window: &Window| window.suspect.is_some() && window.is_for(delivery);
-        for window in self.windows.extract(of_it) {
-            self.forget(window);
-        }
+        self.forget(|window| window.suspect.is_some() && window.is_for(delivery));
         self.tally.events_handed_back += 1;
         self.letters.forget(delivery);
         Some(delivery)
     }
 
+    /// The users of all events in hand.
+    pub(super) fn claims(&self) -> impl Iterator<Item = &Claim> {
+        let in_windows = self.windows.all().flat_map(|window| &window.claims);
+        self.pending.claims().chain(in_windows)
+    }
+
     /// The users that a delivery still waits for.
     fn users_of(&self, delivery: Delivery) -> HashSet<UserId> {
-        let in_windows = self.windows.all().flat_map(|window| &window.claims);
-        let claims = self.pending.claims().chain(in_windows);
-        claims
+        self.claims()
             .filter(|claim| claim.waiters.as_slice().contains(&delivery))
             .map(|claim| claim.user)
             .collect()

@@ -17,7 +17,7 @@ use crate::event::UserId;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct WindowId(pub u64);
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Window {
     pub claims: Vec<Claim>,
     /// Why its next call is made.
@@ -94,13 +94,7 @@ impl Window {
     pub(super) fn part(&self, claims: Vec<Claim>) -> Window {
         Window {
             claims,
-            trigger: self.trigger,
-            calls: self.calls,
-            called: self.called,
-            failures: self.failures,
-            strikes: self.strikes,
-            suspect: self.suspect.clone(),
-            history: self.history.clone(),
+            ..self.clone()
         }
     }
 }

@@ -9,7 +9,7 @@ use super::pause::{Pause, PauseReason};
 use crate::engine::ledger::Failure;
 use crate::engine::pending::Claim;
 use crate::engine::window::{Window, WindowId};
-use crate::engine::{Action, Answer, Engine, MissingAccount, Notice, Reason};
+use crate::engine::{Answer, Engine, MissingAccount, Notice, Reason};
 use crate::event::UserId;
 
 /// How a single user ended.
@@ -38,8 +38,7 @@ impl Engine {
             }
             Answer::Done { failed } => self.partly_done(now, started, window, &failed),
             refused => {
-                let PauseReason { class, code } = refusal(&refused);
-                self.refused(now, window, class, code);
+                self.refused(now, window, refusal(&refused));
             }
         }
         // One that went through has ended the pause.
@@ -75,7 +74,10 @@ impl Engine {
                     self.found_nobody(now, started);
                     self.all_over(now, part, Outcome::Missing { code });
                 }
-                class => self.refused(now, part, class, Some(code)),
+                class => {
+                    let code = Some(code);
+                    self.refused(now, part, PauseReason { class, code });
+                }
             }
         }
     }
@@ -122,9 +124,7 @@ impl Engine {
             .refused(reason.class, &self.judge.record, now)
         {
             self.judge.doubt = false;
-            let code = reason.code;
-            self.out
-                .push_back(Action::Notice(Notice::ControlRefused { code }));
+            self.tell(Notice::ControlRefused { code: reason.code });
         }
         if self.judge.record.witness(false) < Some(started) {
             self.pause(now, started, reason);
@@ -159,14 +159,13 @@ impl Engine {
             window.failures = 0;
             self.windows.make_ready(window);
         }
-        self.out
-            .push_back(Action::Notice(Notice::Resumed { after: now - since }));
+        self.tell(Notice::Resumed { after: now - since });
     }
 
     pub(super) fn pause(&mut self, now: Instant, doubted: Instant, reason: PauseReason) {
         self.judge.doubt = false;
         if self.judge.pauses.pause(reason, doubted, now) {
-            self.out.push_back(Action::Notice(Notice::Paused(reason)));
+            self.tell(Notice::Paused(reason));
         }
     }
 
@@ -200,15 +199,13 @@ impl Engine {
         };
         for delivery in claim.waiters.as_slice() {
             if let Some((reason, code)) = failure {
-                self.ledger.fail(
-                    *delivery,
-                    Failure {
-                        reason,
-                        code,
-                        user: Some(claim.user),
-                        attempts,
-                    },
-                );
+                let failure = Failure {
+                    reason,
+                    code,
+                    user: Some(claim.user),
+                    attempts,
+                };
+                self.ledger.fail(*delivery, failure);
             }
             self.resolve(now, *delivery);
         }

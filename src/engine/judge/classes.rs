@@ -22,19 +22,14 @@ const STRIKES: u32 = 2;
 
 impl Engine {
     /// The call was refused for all users of the window.
-    pub(super) fn refused(
-        &mut self,
-        now: Instant,
-        window: Window,
-        class: Class,
-        code: Option<i64>,
-    ) {
+    pub(super) fn refused(&mut self, now: Instant, mut window: Window, reason: PauseReason) {
+        let class = reason.class;
         if class == Class::Missing {
-            return self.missing(now, window, code);
+            return self.missing(now, window, reason.code);
         }
         let started = window.called.unwrap_or(now);
         self.judge.run += 1;
-        self.judge.latest = PauseReason { class, code };
+        self.judge.latest = reason;
         match class {
             Class::Missing => {}
             Class::Throttle => {
@@ -47,7 +42,6 @@ impl Engine {
             }
             Class::AuthRefresh | Class::Config => self.misconfigured(now, started, window),
             Class::Reject | Class::Oversize if !window.is_alone() => {
-                let mut window = window;
                 window.history.refused(class == Class::Reject);
                 self.split(window);
             }
@@ -59,10 +53,10 @@ impl Engine {
         }
         // Without a control call nothing else can tell an outage.
         if self.judge.run >= RUN_LIMIT && self.judge.control.measure == Measure::None {
-            self.pause(now, started, self.judge.latest);
+            self.pause(now, started, reason);
         }
         if let Some(pause) = self.judge.pauses.current_mut() {
-            pause.reason = PauseReason { class, code };
+            pause.reason = reason;
         }
     }
 
@@ -78,8 +72,7 @@ impl Engine {
     pub(super) fn throttled(&mut self, now: Instant, started: Instant) {
         if self.pace.throttled(started, now) {
             let calls_per_second = self.pace.rate(now);
-            self.out
-                .push_back(Action::Notice(Notice::Throttled { calls_per_second }));
+            self.tell(Notice::Throttled { calls_per_second });
         }
     }
 
@@ -205,12 +198,12 @@ impl Engine {
     /// Whether the window waits for another call. In a drain there is none: the broker gives it to the next
     /// worker.
     fn keeps(&mut self, window: &mut Window) -> bool {
-        self.drop_lost_waiters(window);
-        !window.claims.is_empty() && !self.draining
+        self.is_awaited(window) && !self.draining
     }
 
-    /// Forgets the deliveries that are not ours any more, and the users nobody waits for then.
-    pub(in super::super) fn drop_lost_waiters(&mut self, window: &mut Window) {
+    /// Forgets the deliveries that are not ours any more, and the users nobody waits for then; false when nobody is
+    /// left.
+    pub(in super::super) fn is_awaited(&mut self, window: &mut Window) -> bool {
         let before = window.claims.len();
         let user = window.claims.first().map(|claim| claim.user);
         let open = |delivery| self.ledger.is_open(delivery);
@@ -223,5 +216,6 @@ impl Engine {
                 self.judge.remember(user, suspect);
             }
         }
+        !window.claims.is_empty()
     }
 }
