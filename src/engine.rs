@@ -30,8 +30,8 @@ use std::time::{Duration, Instant};
 
 use crate::event::{EventKey, UserId};
 pub use interface::{
-    Action, Answer, Delivery, Input, MissingAccount, Notice, PerReason, Reason, Settings,
-    Settlement, Status, Tally, Trigger,
+    Action, Answer, Delivery, Input, MissingAccount, Notice, Reason, Settings, Settlement, Status,
+    Tally, Trigger,
 };
 use judge::Judge;
 pub use judge::{Class, ErrorCode, PauseReason, class, error_code, error_codes};
@@ -148,7 +148,7 @@ impl Engine {
             Input::Answered { window, answer } => self.answered(now, window, answer),
             Input::LetterConfirmed(letter) => {
                 if let Some(letter) = self.letters.confirmed(letter) {
-                    self.tally.letters.add(letter.reason);
+                    self.tally.letters[letter.reason as usize] += 1;
                     self.tally.users_dead_lettered += letter.users.len() as u64;
                     self.resolve(now, letter.delivery);
                 }

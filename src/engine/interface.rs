@@ -208,22 +208,8 @@ pub struct Tally {
     pub called_users: u64,
     /// For how long calls could only wait for others to end, while the quota had room.
     pub held_up: Duration,
-    /// Dead letters that were confirmed.
-    pub letters: PerReason,
-}
-
-/// A count for each reason.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct PerReason([u64; Reason::ALL.len()]);
-
-impl PerReason {
-    pub fn of(&self, reason: Reason) -> u64 {
-        self.0[reason as usize]
-    }
-
-    pub(super) fn add(&mut self, reason: Reason) {
-        self.0[reason as usize] += 1;
-    }
+    /// Dead letters that were confirmed, in the order of [`Reason::ALL`].
+    pub letters: [u64; Reason::ALL.len()],
 }
 
 /// What the worker is doing, for logs and health.

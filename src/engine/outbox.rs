@@ -127,13 +127,18 @@ impl Letters {
 
     /// The delivery is not ours any more.
     pub(super) fn forget(&mut self, delivery: Delivery) {
-        self.open
-            .retain(|_, (letter, _)| letter.delivery != delivery);
+        self.keep(|letter, _| letter.delivery != delivery);
     }
 
     /// Gives up on the refused letters; their deliveries stay unacknowledged.
     pub(super) fn give_up_refused(&mut self) {
-        self.open.retain(|_, (_, refusals)| *refusals == 0);
+        self.keep(|_, refusals| refusals == 0);
+    }
+
+    fn keep(&mut self, wanted: impl Fn(&Letter, u32) -> bool) {
+        self.open
+            .retain(|_, (letter, refusals)| wanted(letter, *refusals));
+        self.due.retain(|(_, id)| self.open.contains_key(id));
     }
 
     pub(super) fn clear(&mut self) {

@@ -68,8 +68,7 @@ impl Engine {
         let next = self.next_call(now).map(|(at, _)| at);
         // A window whose time comes may need nothing but a look.
         let untold = [true, false].map(|reject| {
-            let refused = self.windows.first_refused(reject);
-            let overdue = refused.and_then(|_| self.windows.first_overdue(reject));
+            let overdue = self.windows.first_overdue(reject);
             let paused = self.judge.pauses.current().is_some();
             overdue.filter(|_| !paused && !self.judge.control.measure.tells(reject))
         });
@@ -126,7 +125,7 @@ impl Engine {
     fn wanted_probe(&self, now: Instant) -> Option<(Instant, Next)> {
         let pause = self.judge.pauses.current()?;
         let control = self.judge.control.next(now);
-        let real = self.windows.has_waiting() || !self.pending.is_empty();
+        let real = self.waiting_ids() > 0;
         let next = match control {
             _ if pause.probe.is_some() || self.judge.control.is_out() => return None,
             _ if pause.real_turn && real => (pause.probe_at, Next::Probe),

@@ -248,10 +248,8 @@ impl Windows {
         let due = refused.extract_if(.., |_, (_, refusal)| refusal.overdue <= now);
         let due: Vec<_> = due.map(|(_, due)| due).collect();
         self.overdue[kind] = refused.values().map(|(_, refusal)| refusal.overdue).min();
-        self.users -= due
-            .iter()
-            .map(|(window, _)| window.claims.len())
-            .sum::<usize>();
+        let users = due.iter().map(|(window, _)| window.claims.len());
+        self.users -= users.sum::<usize>();
         due
     }
 
@@ -281,10 +279,8 @@ impl Windows {
         taken.extend(picked.map(|(_, window)| window));
         let picked = self.ready.extract_if(.., |_, window| wanted(window));
         taken.extend(picked.map(|(_, window)| window));
-        self.users -= taken
-            .iter()
-            .map(|window| window.claims.len())
-            .sum::<usize>();
+        let users = taken.iter().map(|window| window.claims.len());
+        self.users -= users.sum::<usize>();
         taken
     }
 
@@ -309,7 +305,8 @@ impl Windows {
 
     /// When the first is due of the windows that wait for a witness, of class reject or not.
     pub(super) fn first_overdue(&self, reject: bool) -> Option<Instant> {
-        self.overdue[usize::from(reject)]
+        self.first_refused(reject)
+            .and(self.overdue[usize::from(reject)])
     }
 
     pub(super) fn calls(&self) -> usize {
@@ -317,11 +314,7 @@ impl Windows {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.in_call.is_empty() && !self.has_waiting()
-    }
-
-    pub(super) fn has_waiting(&self) -> bool {
-        self.users > 0
+        self.in_call.is_empty() && self.users == 0
     }
 
     /// All windows, in a call or not.

@@ -100,8 +100,9 @@ impl Engine {
             Err(reason) => self.control_refused(now, started, reason),
         }
         // It may be the control user alone that is refused: a real one is asked at once.
-        let real = self.windows.has_waiting() || !self.pending.is_empty();
-        self.judge.pauses.probe_over(id, real, now);
+        self.judge
+            .pauses
+            .probe_over(id, self.waiting_ids() > 0, now);
     }
 
     /// It is the API, and no user's fault; unless it takes others all the same.

@@ -248,8 +248,8 @@ impl Meters {
         ] {
             set(&self.users, outcome, total);
         }
-        for reason in Reason::ALL {
-            set(&self.dead_letters, reason.name(), tally.letters.of(reason));
+        for (reason, letters) in Reason::ALL.iter().zip(tally.letters) {
+            set(&self.dead_letters, reason.name(), letters);
         }
     }
 
