@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::judge::Class;
 use super::window::Window;
-use super::{Action, Engine, Trigger};
+use super::{Action, Engine, Trigger, WindowId};
 use crate::event::UserId;
 
 /// While new users wait, one call in so many is for windows that were called before.
@@ -187,11 +187,7 @@ impl Engine {
         self.tally.called_users += users.len() as u64;
         let slot = self.pace.start(now);
         let window = self.windows.call(window, slot, now);
-        self.start_call(Action::Call {
-            window,
-            users,
-            trigger,
-        })
+        self.start_call(window, users, trigger)
     }
 
     fn call_control(&mut self, now: Instant) -> Action {
@@ -199,19 +195,18 @@ impl Engine {
         let slot = self.pace.start(now);
         let gap = self.pace.gap(now);
         self.judge.control.call(window, slot, gap, now);
-        self.start_call(Action::Call {
-            window,
-            users: vec![self.judge.control.user],
-            trigger: Trigger::Control,
-        })
+        self.start_call(window, vec![self.judge.control.user], Trigger::Control)
     }
 
-    fn start_call(&mut self, call: Action) -> Action {
+    fn start_call(&mut self, window: WindowId, users: Vec<UserId>, trigger: Trigger) -> Action {
         self.tally.calls += 1;
-        if let Action::Call { window, .. } = &call
-            && let Some(pause) = self.judge.pauses.current_mut()
-        {
-            pause.probe = Some(*window);
+        let call = Action::Call {
+            window,
+            users,
+            trigger,
+        };
+        if let Some(pause) = self.judge.pauses.current_mut() {
+            pause.probe = Some(window);
             if matches!(pause.reason.class, Class::Config | Class::AuthRefresh) {
                 // The key may have been put right in the meantime: the probe goes out with a new UserSig.
                 self.out.push_back(call);

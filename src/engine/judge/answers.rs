@@ -172,43 +172,40 @@ impl Engine {
 
     /// All users of the window have ended like this.
     pub(super) fn all_over(&mut self, now: Instant, window: Window, outcome: Outcome) {
-        for claim in &window.claims {
-            self.user_over(now, claim, outcome, window.calls);
-        }
-        if let Outcome::Failed { .. } = outcome {
-            window.history.explain();
-        } else {
-            let refused = window.history.went_through();
-            self.judge.record.wronged(refused, now);
-        }
-    }
-
-    fn user_over(&mut self, now: Instant, claim: &Claim, outcome: Outcome, attempts: u32) {
-        let failure = match outcome {
+        let users = window.claims.len() as u64;
+        let failed = match outcome {
             Outcome::Cleared => {
-                self.tally.users_cleared += 1;
+                self.tally.users_cleared += users;
                 None
             }
             Outcome::Missing { code } => match self.settings.missing_account {
                 MissingAccount::Done => {
-                    self.tally.users_missing += 1;
+                    self.tally.users_missing += users;
                     None
                 }
                 MissingAccount::DeadLetter => Some((Reason::UnknownAccount, Some(code))),
             },
             Outcome::Failed { reason, code } => Some((reason, code)),
         };
-        for delivery in claim.waiters.as_slice() {
-            if let Some((reason, code)) = failure {
-                let failure = Failure {
-                    reason,
-                    code,
-                    user: Some(claim.user),
-                    attempts,
-                };
-                self.ledger.fail(*delivery, failure);
+        for claim in &window.claims {
+            for delivery in claim.waiters.as_slice() {
+                if let Some((reason, code)) = failed {
+                    let failure = Failure {
+                        reason,
+                        code,
+                        user: Some(claim.user),
+                        attempts: window.calls,
+                    };
+                    self.ledger.fail(*delivery, failure);
+                }
+                self.resolve(now, *delivery);
             }
-            self.resolve(now, *delivery);
+        }
+        if let Outcome::Failed { .. } = outcome {
+            window.history.explain();
+        } else {
+            let refused = window.history.went_through();
+            self.judge.record.wronged(refused, now);
         }
     }
 }
