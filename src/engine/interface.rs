@@ -106,12 +106,6 @@ pub enum Answer {
     Fault,
 }
 
-impl Answer {
-    pub(super) fn is_done(&self) -> bool {
-        matches!(self, Answer::Done { .. })
-    }
-}
-
 /// What to do.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Action {

@@ -22,15 +22,16 @@ pub(super) enum Outcome {
 
 impl Engine {
     pub(in super::super) fn answered(&mut self, now: Instant, id: WindowId, answer: Answer) {
+        let done = matches!(answer, Answer::Done { .. });
         if let Some((slot, started)) = self.judge.control.answered(id) {
-            self.pace.answered(slot, started, answer.is_done(), now);
+            self.pace.answered(slot, started, done, now);
             return self.control_answered(now, id, started, &answer);
         }
         let Some((window, slot)) = self.windows.answered(id) else {
             return;
         };
         let started = window.called.unwrap_or(now);
-        self.pace.answered(slot, started, answer.is_done(), now);
+        self.pace.answered(slot, started, done, now);
         match answer {
             Answer::Done { failed } if failed.is_empty() => {
                 self.went_through(now, started);

@@ -91,9 +91,8 @@ impl Control {
     /// The control user went through. Returns how it was refused before.
     pub(super) fn passed(&mut self, measure: Measure) -> Refusals {
         self.measure = measure;
-        self.suspect
-            .take()
-            .map_or_else(Refusals::default, |refused| refused.times)
+        let refused = self.suspect.take();
+        refused.map(|refused| refused.times).unwrap_or_default()
     }
 
     /// The control user was refused. Judged like any other: true when it has turned out to be no measure.

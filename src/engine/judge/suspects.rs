@@ -16,34 +16,26 @@ const COUNTED_TOGETHER: Duration = Duration::from_secs(10);
 /// An innocent user would meet so many refusals less often than this.
 const BEYOND_DOUBT: f64 = 1e-9;
 
-/// Refusals of class reject, and of the other classes. Each kind is judged for itself: that the API was out of
+/// Refusals of the other classes, and of class reject. Each kind is judged for itself: that the API was out of
 /// reach says nothing about how often it rejects an innocent user.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(in super::super) struct Refusals {
-    reject: u32,
-    other: u32,
-}
+pub(in super::super) struct Refusals([u32; 2]);
 
 impl Refusals {
     pub(in super::super) fn add(&mut self, reject: bool) {
-        match reject {
-            true => self.reject += 1,
-            false => self.other += 1,
-        }
+        self.0[usize::from(reject)] += 1;
     }
 
     pub(in super::super) fn of(self, reject: bool) -> u32 {
-        match reject {
-            true => self.reject,
-            false => self.other,
-        }
+        self.0[usize::from(reject)]
     }
 }
 
 impl AddAssign for Refusals {
     fn add_assign(&mut self, more: Refusals) {
-        self.reject += more.reject;
-        self.other += more.other;
+        for (count, more) in self.0.iter_mut().zip(more.0) {
+            *count += more;
+        }
     }
 }
 

@@ -1,10 +1,7 @@
 use super::*;
 
 fn rejected(times: u32) -> Refusals {
-    Refusals {
-        reject: times,
-        other: 0,
-    }
+    Refusals([0, times])
 }
 
 /// Refusals until the verdict, when so many other calls go through and so many are wrongly refused
@@ -69,10 +66,7 @@ fn no_such_account_is_a_witness_against_rejections_only() {
     for _ in 0..1_000 {
         record.found_nobody(now);
     }
-    suspect.refusals = Refusals {
-        reject: 20,
-        other: 20,
-    };
+    suspect.refusals = Refusals([20, 20]);
     assert_eq!(record.witness(false), None);
     assert!(!record.condemns(&suspect, false, now));
     assert_eq!(record.witness(true), Some(now));
@@ -83,21 +77,12 @@ fn no_such_account_is_a_witness_against_rejections_only() {
 fn that_the_api_was_out_of_reach_says_nothing_about_whom_it_rejects() {
     let now = Instant::now();
     let mut record = Record::default();
-    record.wronged(
-        Refusals {
-            reject: 0,
-            other: 1_000,
-        },
-        now,
-    );
+    record.wronged(Refusals([1_000, 0]), now);
     let mut suspect = record.suspect(now);
     for _ in 0..100 {
         record.went_through(now);
     }
-    suspect.refusals = Refusals {
-        reject: 8,
-        other: 8,
-    };
+    suspect.refusals = Refusals([8, 8]);
     assert!(record.condemns(&suspect, true, now));
     assert!(!record.condemns(&suspect, false, now));
 }
