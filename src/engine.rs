@@ -316,17 +316,13 @@ impl Engine {
     }
 
     fn resolve(&mut self, now: Instant, delivery: Delivery) {
-        let advance = self.ledger.resolve(delivery, now);
-        self.follow(now, delivery, advance);
+        if self.ledger.resolve(delivery) {
+            self.advance(now, delivery);
+        }
     }
 
     fn advance(&mut self, now: Instant, delivery: Delivery) {
-        let advance = self.ledger.advance(delivery, now);
-        self.follow(now, delivery, advance);
-    }
-
-    fn follow(&mut self, now: Instant, delivery: Delivery, advance: Advance) {
-        match advance {
+        match self.ledger.advance(delivery, now) {
             Advance::None => {}
             Advance::LettersDue {
                 failures,

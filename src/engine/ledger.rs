@@ -200,19 +200,17 @@ impl Ledger {
         }
     }
 
-    /// One of the users or letters that the delivery waited for is over.
-    pub(super) fn resolve(&mut self, delivery: Delivery, now: Instant) -> Advance {
-        let Some(entry) = self.entry(delivery) else {
-            return Advance::None;
-        };
-        match &mut entry.stage {
-            Stage::Users(open) | Stage::Letters(open) if *open > 0 => *open -= 1,
-            _ => return Advance::None,
+    /// One of the users or letters that the delivery waited for is over; false when it waits for none.
+    pub(super) fn resolve(&mut self, delivery: Delivery) -> bool {
+        match self.entry(delivery).map(|entry| &mut entry.stage) {
+            Some(Stage::Users(open) | Stage::Letters(open)) if *open > 0 => *open -= 1,
+            _ => return false,
         }
-        self.advance(delivery, now)
+        true
     }
 
-    /// Looks whether the delivery waits for anything; call it after [`open`](Ledger::open) too.
+    /// Looks whether the delivery waits for anything; call it after [`open`](Ledger::open) and
+    /// [`resolve`](Ledger::resolve).
     pub(super) fn advance(&mut self, delivery: Delivery, now: Instant) -> Advance {
         let Some(entry) = self
             .entry(delivery)

@@ -76,7 +76,8 @@ proptest! {
                 left.remove(place);
                 open.remove(&tag);
             }
-            let finished = matches!(ledger.resolve(delivery(tag), now), Advance::Finished { .. });
+            prop_assert!(ledger.resolve(delivery(tag)));
+            let finished = matches!(ledger.advance(delivery(tag), now), Advance::Finished { .. });
             prop_assert_eq!(finished, !open.contains(&tag));
             settle(&mut ledger, now, &open, &mut settled);
         }
@@ -106,7 +107,8 @@ fn a_finished_run_is_one_acknowledgement() {
         ledger.wait_for_user(delivery(tag));
     }
     for tag in [2, 3, 1, 5] {
-        ledger.resolve(delivery(tag), now);
+        ledger.resolve(delivery(tag));
+        ledger.advance(delivery(tag), now);
     }
     assert_eq!(
         ledger.settle(now, false),
@@ -127,7 +129,8 @@ fn tags_of_a_lost_session_settle_nothing() {
     ledger.open(delivery(1), None);
     ledger.wait_for_user(delivery(1));
     ledger.lose_session(1);
-    assert_eq!(ledger.resolve(delivery(1), now), Advance::None);
+    assert!(!ledger.resolve(delivery(1)));
+    assert_eq!(ledger.advance(delivery(1), now), Advance::None);
     assert!(
         !ledger.arrive(delivery(2), false, now),
         "it was on its way when the session was lost"
