@@ -17,7 +17,15 @@ const PARTS: [(&str, &[&str]); 12] = [
     ("traces", &["config"]),
     (
         "shell",
-        &["config", "engine", "event", "im", "rabbitmq", "traces"],
+        &[
+            "config",
+            "engine",
+            "event",
+            "im",
+            "rabbitmq",
+            "telemetry",
+            "traces",
+        ],
     ),
     (
         "worker",
@@ -56,7 +64,7 @@ const RESERVED: [(&str, &[&str]); 14] = [
     ("prometheus", &["shell"]),
     ("tokio::signal", &["shutdown"]),
     ("std::env", &["config", "cli"]),
-    ("std::fs", &["config", "cli"]),
+    ("std::fs", &["config", "cli", "telemetry"]),
     ("tokio::fs", &[]),
     ("anyhow", &["cli"]),
     ("clap", &["cli"]),

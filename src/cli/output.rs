@@ -2,10 +2,16 @@
 
 use std::fmt::Display;
 use std::io::{ErrorKind, IsTerminal, Write, stderr, stdout};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
 
 use anyhow::Context;
 
 use super::Failure;
+
+/// Longer than any reader takes that reads.
+const STUCK: Duration = Duration::from_secs(1);
 
 /// Prints a result and a line end. A reader that has gone away, as `head` does, is no error.
 ///
@@ -22,9 +28,16 @@ pub(super) fn print(text: impl Display) -> Result<(), Failure> {
     }
 }
 
-/// Says on standard error why the program ends. There is nobody to tell if that cannot be written.
+/// Says on standard error why the program ends. There is nobody to tell if that cannot be written, and a reader
+/// that is stuck does not hold up the end.
 pub(super) fn complain(text: &str) {
-    let _ = writeln!(stderr(), "tagsweep: {text}");
+    let line = format!("tagsweep: {text}\n");
+    let (done, written) = mpsc::channel();
+    thread::spawn(move || {
+        let _ = stderr().write_all(line.as_bytes());
+        let _ = done.send(());
+    });
+    let _ = written.recv_timeout(STUCK);
 }
 
 /// Whether colours may be written to this stream.

@@ -20,7 +20,7 @@ pub(super) struct Arguments {}
 
 pub(super) fn run(files: &[PathBuf], _: &Arguments) -> Result<(), Failure> {
     let settings = super::settings(files)?;
-    telemetry::start(&settings.log, output::takes_colour(&std::io::stderr()));
+    let _logging = telemetry::start(&settings.log, output::takes_colour(&std::io::stderr()));
     super::block_on(async {
         let shutdown = Shutdown::on_signals(settings.shutdown.grace_period)?;
         let (inquirer, inquiries) = shell::inquiries();

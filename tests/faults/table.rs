@@ -130,6 +130,10 @@ rows! {
         "disk for the log full",
         "A worker is started whose log is /dev/full. It works, and ends in good order; then another one is started \
          with a log.";
+    log_reader_stuck = Fault::Worker(worker::Fault::LogReaderStuck),
+        "log reader stuck",
+        "A worker is started whose log is a full pipe that nobody reads. It works, and ends in good order; then \
+         another one is started with a log.";
     active_of_two_workers_killed = Fault::Worker(worker::Fault::ActiveKilled),
         "active one of two workers killed",
         "The standby takes over. Counted from the kill.";

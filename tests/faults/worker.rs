@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
+use std::io::{PipeReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
@@ -22,12 +22,17 @@ exec "$@"
 /// Whatever ends the tests also ends a worker, a stopped one too.
 const MORTAL: [&str; 3] = ["setpriv", "--pdeathsig", "KILL"];
 
+/// What a pipe holds, on Linux.
+const PIPE: usize = 64 * 1024;
+
 /// What is special about the place that a worker runs in.
 #[derive(Clone, Copy)]
 pub enum Place<'a> {
     Ordinary,
     /// Nothing can be written to its log.
     FullDisk,
+    /// Its log is a full pipe that nobody reads.
+    StuckReader,
     /// With the hosts and nsswitch.conf of this folder.
     OwnNames(&'a Path),
 }
@@ -36,24 +41,33 @@ pub enum Place<'a> {
 pub struct Worker {
     child: Child,
     log: PathBuf,
+    /// The other end of a log that nobody reads.
+    _unread: Option<PipeReader>,
 }
 
 impl Worker {
     pub fn start(settings: &BTreeMap<String, String>, place: Place<'_>) -> Worker {
         let log = secrets::folder().join(format!("{}.log", testkit::rabbitmq::unique("faults")));
         let file = File::create(&log).unwrap();
+        let mut unread = None;
         let (mut command, output) = match place {
-            Place::Ordinary => (Command::new(MORTAL[0]), file),
+            Place::Ordinary => (Command::new(MORTAL[0]), Stdio::from(file)),
             Place::FullDisk => {
                 let full = File::options().write(true).open("/dev/full");
-                (Command::new(MORTAL[0]), full.unwrap())
+                (Command::new(MORTAL[0]), full.unwrap().into())
+            }
+            Place::StuckReader => {
+                let (reader, mut writer) = std::io::pipe().unwrap();
+                writer.write_all(&[b'\n'; PIPE]).unwrap();
+                unread = Some(reader);
+                (Command::new(MORTAL[0]), writer.into())
             }
             Place::OwnNames(folder) => {
                 let mut command = namespace();
                 command.args(["/bin/sh", "-c", WITH_OWN_NAMES, "sh"]);
                 command.args([folder.join("hosts"), folder.join("nsswitch.conf")]);
                 command.arg(MORTAL[0]);
-                (command, file)
+                (command, file.into())
             }
         };
         command
@@ -66,7 +80,11 @@ impl Worker {
             .stderr(output)
             .kill_on_drop(true);
         let child = command.spawn().unwrap();
-        Worker { child, log }
+        Worker {
+            child,
+            log,
+            _unread: unread,
+        }
     }
 
     pub fn log(&self) -> String {

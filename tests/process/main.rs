@@ -9,6 +9,7 @@ mod commands;
 mod config;
 mod exposure;
 mod large_messages;
+mod log_readers;
 mod permissions;
 mod program;
 mod run;

@@ -98,14 +98,19 @@ impl Program {
         ended
     }
 
+    /// Starts it, with its standard error somewhere else than in a file that is searched.
+    pub fn start_into(&self, log: impl Into<Stdio>) -> Child {
+        let mut command = self.command();
+        command.stdout(Stdio::null()).stderr(log);
+        command.spawn().expect("the program starts")
+    }
+
     /// Starts it, with its standard error in a file.
     pub fn start(&self) -> Running {
         let log = secrets::folder().join(format!("{}.log", testkit::rabbitmq::unique("process")));
         let file = File::create(&log).expect("the log can be created");
-        let mut command = self.command();
-        command.stdout(Stdio::null()).stderr(file);
         Running {
-            child: command.spawn().expect("the program starts"),
+            child: self.start_into(file),
             log,
         }
     }
@@ -123,6 +128,16 @@ impl Ended {
     pub fn json(&self) -> serde_json::Value {
         serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }
+}
+
+/// What answers at this URL.
+pub async fn get(url: &str) -> String {
+    // Every client asks for a provider, one that speaks no TLS too.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let client = reqwest::Client::builder().no_proxy().build();
+    let answer = client.expect("a client").get(url).send().await;
+    let text = answer.expect("it answers").text().await;
+    text.expect("a text")
 }
 
 /// A program that runs. Dropping it kills it.
@@ -147,6 +162,29 @@ impl Running {
             self.log().contains(text).then_some(())
         })
         .await;
+    }
+
+    /// What it answers at `admin.listen`, where it listens on port 0 and logs JSON.
+    pub async fn ask(&self, path: &str) -> String {
+        self.says("answering /livez").await;
+        let log = self.log();
+        let listens = log.lines().find(|line| line.contains("answering /livez"));
+        let line: serde_json::Value = serde_json::from_str(listens.expect("said")).expect("JSON");
+        let url = format!(
+            "http://{}{path}",
+            line["address"].as_str().expect("an address")
+        );
+        get(&url).await
+    }
+
+    /// Waits until it says this at `path`.
+    pub async fn answers(&self, path: &str, text: &str) -> String {
+        let what = format!("{path} of {} says {text:?}", self.log.display());
+        testkit::eventually(PATIENCE, &what, async || {
+            let answer = self.ask(path).await;
+            answer.contains(text).then_some(answer)
+        })
+        .await
     }
 
     /// The most memory that it ever had, in bytes.

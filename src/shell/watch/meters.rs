@@ -16,6 +16,7 @@ use crate::engine::{Class, Reason, Tally, Trigger, error_code};
 use crate::im::{Fault, Reply};
 use crate::shell::View;
 use crate::shell::calls::Call;
+use crate::telemetry::dropped_lines;
 
 /// Seconds. The API answers in some tens of milliseconds and is given up on after `im.request_timeout`.
 const CALL_SECONDS: &[f64] = &[
@@ -40,6 +41,7 @@ pub(super) struct Meters {
     event_age_seconds: Histogram,
     throttled: IntCounter,
     sessions: IntCounter,
+    dropped_log_lines: IntCounter,
     state: IntGaugeVec,
     pause_reason: IntGaugeVec,
     live: IntGauge,
@@ -115,6 +117,13 @@ impl Meters {
                 IntCounter::new(
                     "tagsweep_broker_sessions_total",
                     "Broker sessions that were opened.",
+                ),
+            ),
+            dropped_log_lines: register(
+                of,
+                IntCounter::new(
+                    "tagsweep_log_lines_dropped_total",
+                    "Lines of the log that were dropped: nobody read them in time, or they could not be written.",
                 ),
             ),
             state: gauges(
@@ -223,6 +232,8 @@ impl Meters {
     /// All metrics in Prometheus' text format.
     pub(super) fn written(&self, view: &View) -> String {
         self.tell_totals(&view.engine.tally);
+        self.dropped_log_lines.reset();
+        self.dropped_log_lines.inc_by(dropped_lines());
         self.tell_state(view);
         let families = self.registry.gather();
         TextEncoder::new()

@@ -12,6 +12,8 @@ pub enum Fault {
     Stopped,
     /// Nothing can be written to its log.
     LogDiskFull,
+    /// Nobody reads its log, and the pipe is full.
+    LogReaderStuck,
     /// One of two workers.
     ActiveKilled,
 }
@@ -50,9 +52,13 @@ impl Fault {
                 })
                 .await;
             }
-            Fault::LogDiskFull => {
+            Fault::LogDiskFull | Fault::LogReaderStuck => {
                 stage.drain_worker().await;
-                let speechless = Worker::start(&stage.settings, Place::FullDisk);
+                let place = match self {
+                    Fault::LogDiskFull => Place::FullDisk,
+                    _ => Place::StuckReader,
+                };
+                let speechless = Worker::start(&stage.settings, place);
                 stage.workers.push_back(speechless);
                 // It cannot say that it works; it works.
                 let now = stage.simulator.now();
@@ -65,7 +71,7 @@ impl Fault {
         match self {
             Fault::Killed | Fault::ActiveKilled => stage.start_worker(),
             Fault::Stopped => stage.worker().signal("CONT").await,
-            Fault::LogDiskFull => {
+            Fault::LogDiskFull | Fault::LogReaderStuck => {
                 stage.drain_worker().await;
                 stage.start_worker();
             }

@@ -1,0 +1,136 @@
+//! Log lines on their way to a reader that may be slow, stuck or gone: none of that may hold up the worker.
+//!
+//! A thread of its own writes them. It may wait for ever on a full pipe; the worker only puts a line into a
+//! bounded queue, or drops it.
+
+use std::fs::File;
+use std::io::{self, ErrorKind, Write};
+use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, TrySendError, channel, sync_channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use tracing_subscriber::fmt::MakeWriter;
+
+/// Lines that wait to be written; a line has some hundred bytes.
+const WAITING: usize = 1024;
+/// How long the end waits for the last lines to be written.
+const LAST_LINES: Duration = Duration::from_secs(1);
+/// Between two tries to write, or to queue the end.
+const AGAIN: Duration = Duration::from_millis(10);
+
+/// All that were dropped, and those that no line has told of yet.
+static DROPPED: AtomicU64 = AtomicU64::new(0);
+static UNTOLD: AtomicU64 = AtomicU64::new(0);
+
+/// How many lines of the log were dropped, because nobody read them or they could not be written.
+pub fn dropped_lines() -> u64 {
+    DROPPED.load(Ordering::Relaxed)
+}
+
+fn drop_line() {
+    DROPPED.fetch_add(1, Ordering::Relaxed);
+    UNTOLD.fetch_add(1, Ordering::Relaxed);
+}
+
+enum Order {
+    Write(Vec<u8>),
+    /// Tells when all lines before it are written.
+    Tell(Sender<()>),
+}
+
+/// Where lines are put. Clones share the queue.
+#[derive(Clone)]
+pub(super) struct Lines(SyncSender<Order>);
+
+impl Lines {
+    /// Lines for standard error.
+    ///
+    /// # Errors
+    /// When standard error is closed, or there is no thread to be had.
+    pub(super) fn to_stderr() -> io::Result<Lines> {
+        // Not through the library's handle: whoever else writes to that would wait for its lock.
+        let file = File::from(io::stderr().as_fd().try_clone_to_owned()?);
+        let (sender, orders) = sync_channel(WAITING);
+        thread::Builder::new()
+            .name("log".to_owned())
+            .spawn(move || write_lines(&orders, file))?;
+        Ok(Lines(sender))
+    }
+
+    /// Waits until all lines are written, if that takes no longer than a moment.
+    pub(super) fn flush(&self) {
+        let deadline = Instant::now() + LAST_LINES;
+        let (done, written) = channel();
+        let mut order = Order::Tell(done);
+        while let Err(TrySendError::Full(unsent)) = self.0.try_send(order) {
+            if Instant::now() >= deadline {
+                return;
+            }
+            order = unsent;
+            thread::sleep(AGAIN);
+        }
+        let _ = written.recv_timeout(deadline.saturating_duration_since(Instant::now()));
+    }
+
+    fn put(&self, line: &[u8]) -> bool {
+        let put = self.0.try_send(Order::Write(line.to_vec())).is_ok();
+        if !put {
+            drop_line();
+        }
+        put
+    }
+}
+
+fn write_lines(orders: &Receiver<Order>, mut file: File) {
+    for order in orders {
+        match order {
+            Order::Write(line) => {
+                if write(&mut file, &line).is_err() {
+                    drop_line();
+                }
+            }
+            Order::Tell(done) => drop(done.send(())),
+        }
+    }
+}
+
+/// Writes all of it. A pipe that somebody else made non-blocking is waited for like any other.
+fn write(file: &mut File, mut line: &[u8]) -> io::Result<()> {
+    while !line.is_empty() {
+        match file.write(line) {
+            Ok(0) => return Err(ErrorKind::WriteZero.into()),
+            Ok(count) => line = line.get(count..).unwrap_or_default(),
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == ErrorKind::WouldBlock => thread::sleep(AGAIN),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+impl<'a> MakeWriter<'a> for Lines {
+    type Writer = &'a Lines;
+
+    fn make_writer(&'a self) -> &'a Lines {
+        self
+    }
+}
+
+/// Takes a whole line at a time, as the formatter gives them.
+impl Write for &Lines {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        if self.put(line) {
+            let lines = UNTOLD.swap(0, Ordering::Relaxed);
+            if lines > 0 {
+                tracing::warn!(lines, "log lines were dropped: nobody read them in time");
+            }
+        }
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
