@@ -67,7 +67,9 @@ async fn livez(State(inquirer): State<Inquirer>) -> Response {
 /// Whether it could work off an event now.
 async fn readyz(State(inquirer): State<Inquirer>) -> Response {
     use shell::State as Is;
-    match inquirer.view().await.map(|view| view.state) {
+    let view = inquirer.view().await;
+    let trouble = view.as_ref().ok().and_then(|view| view.trouble.clone());
+    match view.map(|view| view.state) {
         Ok(Is::Consuming) => health(StatusCode::OK, "ready: consuming"),
         Ok(Is::Standby) => health(
             StatusCode::OK,
@@ -75,7 +77,10 @@ async fn readyz(State(inquirer): State<Inquirer>) -> Response {
         ),
         Ok(Is::Connecting) => unwell("not ready: no broker session"),
         Ok(Is::Draining) => unwell("not ready: draining"),
-        Ok(Is::Paused(reason)) => unwell(&format!("not ready: {reason}")),
+        Ok(Is::Paused(reason)) => match trouble.filter(|_| reason.code.is_none()) {
+            Some(trouble) => unwell(&format!("not ready: {reason} (the latest call: {trouble})")),
+            None => unwell(&format!("not ready: {reason}")),
+        },
         Err(no_answer) => unwell(&format!("not ready: {no_answer}")),
     }
 }

@@ -34,7 +34,9 @@ pub use interface::{
     Tally, Trigger,
 };
 use judge::Judge;
-pub use judge::{Class, ErrorCode, PauseReason, class, error_code, error_codes};
+pub use judge::{
+    Class, ErrorCode, HttpStatus, PauseReason, class, error_code, error_codes, http_status,
+};
 use ledger::{Advance, Failure, Ledger};
 use outbox::Letters;
 pub use outbox::{Letter, LetterId};

@@ -4,9 +4,11 @@
 //! wire and the UserSig; it does not know what an error code calls for, when to try again, or where
 //! the user IDs come from.
 
+mod connections;
 mod fault;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
+mod http;
 #[cfg(test)]
 mod tests;
 mod usersig;
@@ -15,29 +17,25 @@ mod wire;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use jiff::SignedDuration;
-use jiff::fmt::rfc2822::DateTimeParser;
-use reqwest::header::{CONTENT_TYPE, DATE, HeaderMap};
-use reqwest::redirect::Policy;
-use reqwest::{Certificate, Response, StatusCode};
+use reqwest::StatusCode;
+use reqwest::header::{CONTENT_TYPE, HeaderMap};
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
 use crate::event::UserId;
 
 pub use fault::{Fault, TlsFault};
+pub use http::HttpAnswer;
 pub use usersig::{Credential, SecretError, SecretSource};
 
+use connections::Connections;
 use usersig::Signer;
 
 /// An answer has an entry of well under 200 bytes for each of 100 users.
 const MAX_ANSWER: usize = 256 * 1024;
-
-/// Shorter than the 60 to 75 seconds after which servers and load balancers close an idle
-/// connection, lest a call is sent on one that is just being closed.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A clock that is further off than this makes UserSigs fail sooner or later.
 pub const SKEW_LIMIT: SignedDuration = SignedDuration::from_secs(60);
@@ -57,6 +55,8 @@ pub struct Options {
     pub request_timeout: Duration,
     /// PEM certificates that are trusted besides the system's.
     pub ca_pem: Option<Vec<u8>>,
+    /// An HTTP or HTTPS proxy for all calls, perhaps with a login.
+    pub proxy: Option<SecretString>,
     /// As many as calls may be out at the same time.
     pub max_idle_connections: usize,
 }
@@ -68,6 +68,8 @@ pub enum BuildError {
     TrustRoot,
     #[error("TLS could not be set up with the given and the system's trust roots")]
     Tls(#[source] reqwest::Error),
+    #[error("im.proxy_url is no URL of a proxy")]
+    Proxy,
 }
 
 /// What one call came to.
@@ -85,6 +87,8 @@ pub enum Reply {
     /// An answer in JSON that contradicts itself or lacks what every answer has. Whether anything
     /// was done is unknown.
     Unclear,
+    /// Something else than the API answered: its HTTP status is not 200.
+    Http(HttpAnswer),
     /// No answer. Whether anything was done is unknown too, unless no connection came about.
     Fault(Fault),
 }
@@ -94,7 +98,7 @@ pub enum Reply {
 pub struct Client(Arc<Inner>);
 
 struct Inner {
-    http: reqwest::Client,
+    connections: Connections,
     removal: Url,
     probe: Url,
     sdk_app_id: u32,
@@ -109,34 +113,13 @@ const NO_SKEW: i64 = i64::MIN;
 impl Client {
     /// Builds the client; nothing is connected to and no secret is read yet.
     ///
-    /// Proxy variables of the environment are not obeyed: what a call passes through is a matter
-    /// of configuration, and `base_url` can name a gateway.
-    ///
     /// # Errors
-    /// When the trust roots, the given or the system's, cannot be loaded.
+    /// When the trust roots, the given or the system's, cannot be loaded, or the proxy is none.
     pub fn new(options: Options) -> Result<Client, BuildError> {
         // The process may have none yet; where it has one, this changes nothing.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let mut http = reqwest::Client::builder()
-            .user_agent(concat!("tagsweep/", env!("CARGO_PKG_VERSION")))
-            .connect_timeout(options.connect_timeout)
-            .timeout(options.request_timeout)
-            .pool_idle_timeout(IDLE_TIMEOUT)
-            .pool_max_idle_per_host(options.max_idle_connections)
-            .redirect(Policy::none())
-            .no_proxy();
-        if options.base_url.scheme() == "http" {
-            // Nothing to trust, and a bare container may have no roots to load.
-            http = http.tls_certs_only([]);
-        } else if let Some(pem) = &options.ca_pem {
-            let roots = Certificate::from_pem_bundle(pem)
-                .ok()
-                .filter(|roots| !roots.is_empty())
-                .ok_or(BuildError::TrustRoot)?;
-            http = http.tls_certs_merge(roots);
-        }
         Ok(Client(Arc::new(Inner {
-            http: http.build().map_err(BuildError::Tls)?,
+            connections: Connections::new(&options)?,
             removal: wire::endpoint(&options.base_url, &options.path),
             probe: wire::endpoint(&options.base_url, &wire::probe_path(&options.path)),
             sdk_app_id: options.sdk_app_id,
@@ -188,33 +171,44 @@ impl Client {
     }
 
     async fn call(&self, endpoint: &Url, body: Vec<u8>, users: &[UserId]) -> Reply {
-        match self.exchange(endpoint, body).await {
+        let reply = match self.exchange(endpoint, body).await {
             Ok(answer) => wire::reply(&answer, users),
-            Err(fault) => Reply::Fault(fault),
+            Err(reply) => reply,
+        };
+        let now = Instant::now();
+        match reply {
+            // Nothing was sent.
+            Reply::Fault(Fault::Secret(_)) => {}
+            Reply::Http(_) | Reply::Fault(_) => self.0.connections.answered(false, now),
+            Reply::Done { .. } | Reply::Refused(_) | Reply::Unclear => {
+                self.0.connections.answered(true, now);
+            }
         }
+        reply
     }
 
-    async fn exchange(&self, endpoint: &Url, body: Vec<u8>) -> Result<Vec<u8>, Fault> {
+    async fn exchange(&self, endpoint: &Url, body: Vec<u8>) -> Result<Vec<u8>, Reply> {
         let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH);
         let user_sig = self
             .0
             .signer
             .user_sig_at(since_1970.unwrap_or_default().as_secs())
-            .map_err(Fault::Secret)?;
+            .map_err(|error| Reply::Fault(Fault::Secret(error)))?;
         let response = self
             .0
-            .http
+            .connections
+            .http()
             .post(self.signed(endpoint, &user_sig))
             .header(CONTENT_TYPE, "application/json")
             .body(body)
             .send()
             .await
-            .map_err(|error| Fault::of(&error))?;
+            .map_err(|error| no_response(&error))?;
         self.note_clock(response.headers());
         // The API says 200 even when it refuses; anything else is not from the API.
         match response.status() {
-            StatusCode::OK => read(response).await,
-            status => Err(Fault::Status(status.as_u16())),
+            StatusCode::OK => http::read(response).await.map_err(Reply::Fault),
+            _ => Err(Reply::Http(HttpAnswer::of(&response))),
         }
     }
 
@@ -230,24 +224,22 @@ impl Client {
     }
 
     fn note_clock(&self, headers: &HeaderMap) {
-        if let Some(date) = headers.get(DATE)
-            && let Ok(theirs) = DateTimeParser::new().parse_timestamp(date.as_bytes())
-        {
+        if let Some(theirs) = http::date(headers) {
             let ahead = jiff::Timestamp::now().duration_since(theirs);
             self.0.skew.store(ahead.as_secs(), Ordering::Relaxed);
         }
     }
 }
 
-async fn read(mut response: Response) -> Result<Vec<u8>, Fault> {
-    let mut answer = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(|error| Fault::of(&error))? {
-        if answer.len() + chunk.len() > MAX_ANSWER {
-            return Err(Fault::TooLarge);
-        }
-        answer.extend_from_slice(&chunk);
+/// What came of a call without a response.
+fn no_response(error: &reqwest::Error) -> Reply {
+    if fault::wants_proxy_login(error) {
+        return Reply::Http(HttpAnswer {
+            status: StatusCode::PROXY_AUTHENTICATION_REQUIRED.as_u16(),
+            ..HttpAnswer::default()
+        });
     }
-    Ok(answer)
+    Reply::Fault(Fault::of(error))
 }
 
 impl fmt::Debug for Client {

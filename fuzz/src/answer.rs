@@ -35,7 +35,7 @@ pub fn answer(input: &[u8]) {
             );
             assert_ne!(code, 0);
         }
-        Reply::Fault(_) => panic!("JSON is taken for none"),
+        Reply::Http(_) | Reply::Fault(_) => panic!("JSON is taken for none"),
         Reply::Unclear => {}
     }
 }

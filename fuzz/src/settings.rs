@@ -9,7 +9,8 @@ use config::{Config, File, FileFormat};
 use serde_json::Value;
 
 const MARK: &str = "5ec2e7";
-const SECRETS: [(&str, &str); 4] = [
+const SECRETS: [(&str, &str); 5] = [
+    ("im", "proxy_url"),
     ("im", "secret_key"),
     ("im", "user_sig"),
     ("rabbitmq", "url"),

@@ -12,7 +12,7 @@ use crate::interface::Interface;
 mod fault;
 
 pub(crate) use fault::Stage;
-pub use fault::{Fault, InvalidFault, duration};
+pub use fault::{Fault, InvalidFault, Page, duration};
 
 /// Which calls a fault strikes: all clearing calls until it is removed, unless narrowed. The
 /// conditions add up.

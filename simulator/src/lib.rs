@@ -35,7 +35,7 @@ mod users;
 pub mod usersig;
 mod wire;
 
-pub use faults::{Fault, InvalidFault, Rule, RuleId, duration};
+pub use faults::{Fault, InvalidFault, Page, Rule, RuleId, duration};
 pub use interface::Interface;
 pub use journal::{Entry, Journal, Second, Stats};
 pub use options::Options;

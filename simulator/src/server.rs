@@ -16,7 +16,7 @@ use jiff::fmt::rfc2822::DateTimePrinter;
 
 use crate::call::Call;
 use crate::control;
-use crate::faults::Fault;
+use crate::faults::{Fault, Page};
 use crate::service::Outcome;
 use crate::simulator::Shared;
 use crate::wire::{Cut, CuttableListener};
@@ -83,6 +83,7 @@ async fn perform(outcome: Outcome, cut: &Cut, request: &HeaderMap) -> Response {
         Some(Fault::ErrorStatus(status)) => {
             error_page(StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY))
         }
+        Some(Fault::Page(dictated)) => page(dictated),
         Some(Fault::Truncated) => {
             let length = body.len();
             answer(truncated(body), length, request)
@@ -126,6 +127,22 @@ fn answer(body: Body, length: usize, request: &HeaderMap) -> Response {
         (header::ACCESS_CONTROL_ALLOW_METHODS, "POST"),
     ] {
         headers.insert(name, HeaderValue::from_static(value));
+    }
+    response
+}
+
+fn page(
+    Page {
+        status,
+        headers,
+        body,
+    }: Page,
+) -> Response {
+    let mut response = Response::new(Body::from(body));
+    *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY);
+    for (name, value) in headers {
+        let value = HeaderValue::from_str(&value).expect("a header's value");
+        response.headers_mut().insert(name, value);
     }
     response
 }

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::{CONFIGURATION_REFUSED, FAILED, Failure, output};
 use crate::config::{self, Settings};
-use crate::engine::{Class, class, error_code};
+use crate::engine::{Class, class, error_code, http_status};
 use crate::event::UserId;
 use crate::im::{Client, Reply, SKEW_LIMIT};
 use crate::rabbitmq::{self, Finding, Outcome};
@@ -105,6 +105,16 @@ fn api(reply: &Reply) -> (Outcome, String) {
             Outcome::Fail,
             "the answer is none of this API: check im.base_url and im.path".to_owned(),
         ),
+        Reply::Http(answer) => {
+            let status = answer.status;
+            let known = http_status(status, answer.retry_after.is_some());
+            let to = answer.redirect_host.as_ref();
+            let to = to.map_or_else(String::new, |host| format!(" to {host}"));
+            (
+                Outcome::Fail,
+                format!("HTTP status {status}{to}: {}", known.meaning),
+            )
+        }
         Reply::Fault(fault) => (
             Outcome::Fail,
             format!("{fault}: check im.base_url and the way to it"),
@@ -118,7 +128,7 @@ fn control(reply: &Reply) -> Option<(Outcome, String)> {
     let code = match reply {
         Reply::Done { failed, .. } => failed.first().map(|(_, code)| *code),
         Reply::Refused(code) => Some(*code),
-        Reply::Unclear | Reply::Fault(_) => return None,
+        Reply::Unclear | Reply::Http(_) | Reply::Fault(_) => return None,
     };
     match code {
         None => Some((

@@ -48,6 +48,9 @@ pub struct Im {
     pub request_timeout: Duration,
     /// PEM file with one more root certificate to trust.
     pub ca_file: Option<PathBuf>,
+    /// HTTP or HTTPS proxy for calls to the API, perhaps with a login. Proxy variables of the environment are
+    /// not followed.
+    pub proxy_url: Option<SecretText>,
     /// User ID that belongs to nobody. A call for it shows whether the API takes calls at all.
     pub control_user: String,
     /// What happens to a user whom the API does not know.

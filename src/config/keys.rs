@@ -186,6 +186,7 @@ mod tests {
             secrets,
             [
                 "admin.token",
+                "im.proxy_url",
                 "im.secret_key",
                 "im.user_sig",
                 "rabbitmq.url"

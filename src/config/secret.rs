@@ -39,6 +39,12 @@ pub enum SecretError {
     Empty { path: PathBuf },
 }
 
+impl SecretText {
+    pub fn secret(&self) -> &SecretString {
+        &self.0
+    }
+}
+
 impl Secret {
     /// A key and its `_file` form as one. The file goes first; the rules refuse both at once.
     pub(super) fn of(text: Option<&SecretText>, file: Option<&Path>) -> Option<Secret> {

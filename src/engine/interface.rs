@@ -102,7 +102,13 @@ pub enum Answer {
     Unclear,
     /// No call could be made, since there is no secret to sign it with.
     NoCredential,
-    /// No usable answer: no connection, a timeout, a broken body, an HTTP status other than 200.
+    /// Something else than the API answered, with this HTTP status; perhaps it says how long no call is
+    /// worth a try.
+    Http {
+        status: u16,
+        retry_after: Option<Duration>,
+    },
+    /// No usable answer: no connection, a timeout, a broken body.
     Fault,
 }
 

@@ -14,6 +14,7 @@ mod answers;
 mod classes;
 mod codes;
 mod control;
+mod http;
 mod pause;
 mod suspects;
 
@@ -23,6 +24,7 @@ use std::time::{Duration, Instant};
 pub use codes::{Class, ErrorCode, class, error_code, error_codes};
 use control::Control;
 pub(super) use control::Measure;
+pub use http::{HttpStatus, http_status};
 pub use pause::PauseReason;
 use pause::Pauses;
 use suspects::Record;

@@ -20,6 +20,9 @@ use rate::Rate;
 const SECOND: Duration = Duration::from_secs(1);
 /// How far behind its even schedule a start may be and still catch up.
 const CATCH_UP: Duration = Duration::from_millis(50);
+/// The longest wait that an answer can ask for. Well below the time without progress that a worker is
+/// restarted for.
+const LONGEST_HOLD: Duration = Duration::from_secs(120);
 
 #[derive(Debug)]
 pub(super) struct Pace {
@@ -28,6 +31,8 @@ pub(super) struct Pace {
     latency: Latency,
     rate: Rate,
     next_even: Instant,
+    /// No call is made before.
+    held: Option<Instant>,
 }
 
 impl Pace {
@@ -38,6 +43,7 @@ impl Pace {
             latency: Latency::default(),
             rate: Rate::new(quota, now),
             next_even: now,
+            held: None,
         }
     }
 
@@ -90,6 +96,20 @@ impl Pace {
             self.latency.learn(took, now);
             self.log.overtake(started, now);
         }
+    }
+
+    /// No call is to be made for so long, as whoever answered asks; within a bound, lest one answer stops the
+    /// work for a day. The pace grows back from then on.
+    pub(super) fn hold(&mut self, wait: Duration, now: Instant) {
+        let until = now + wait.min(LONGEST_HOLD);
+        self.next_even = self.next_even.max(until);
+        self.held = self.held.max(Some(until));
+        self.rate.rest(until, now);
+    }
+
+    /// Whether whoever answered asked for a wait that is not over.
+    pub(super) fn is_held(&self, now: Instant) -> bool {
+        self.held.is_some_and(|until| now < until)
     }
 
     /// The API said that calls come too often, to a call that started at `started`. Tells whether the pace was

@@ -38,7 +38,8 @@ impl Engine {
     /// Starts the next call, if one may start at `now`. A window is cut from the head of pending only
     /// here, at the moment its call starts: so under load every call is full.
     pub(super) fn call(&mut self, now: Instant) -> Option<Action> {
-        if self.draining && self.judge.pauses.current().is_some() {
+        let no_calls = self.judge.pauses.current().is_some() || self.pace.is_held(now);
+        if self.draining && no_calls {
             // What cannot be done now is the next worker's: the broker delivers it again.
             self.give_up_waiting();
         }

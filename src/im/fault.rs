@@ -24,8 +24,8 @@ pub enum Fault {
     Timeout,
     #[error("the connection broke before the answer was complete")]
     Interrupted,
-    #[error("the answer has HTTP status {0}")]
-    Status(u16),
+    #[error("the proxy im.proxy_url made no connection to the API")]
+    Proxy,
     #[error("the answer is larger than 256 KiB")]
     TooLarge,
     #[error("the answer is not JSON")]
@@ -51,7 +51,9 @@ pub enum TlsFault {
 
 impl Fault {
     pub(super) fn of(error: &reqwest::Error) -> Fault {
-        if error.is_dns() {
+        if tunnel(error).is_some() {
+            Fault::Proxy
+        } else if error.is_dns() {
             Fault::Dns
         } else if let Some(error) = tls_error(error) {
             Fault::Tls(TlsFault::of(error))
@@ -63,6 +65,20 @@ impl Fault {
             Fault::Interrupted
         }
     }
+}
+
+/// Why a proxy made no tunnel, by the text of a type that is not public. It has no other form.
+fn tunnel(error: &(dyn Error + 'static)) -> Option<String> {
+    let text = error.to_string();
+    match text.starts_with("tunnel error: ") {
+        true => Some(text),
+        false => error.source().and_then(tunnel),
+    }
+}
+
+/// Whether the proxy asks for a login before it makes a tunnel, as its status 407 says.
+pub(super) fn wants_proxy_login(error: &reqwest::Error) -> bool {
+    tunnel(error).is_some_and(|text| text.ends_with("proxy authorization required"))
 }
 
 impl TlsFault {

@@ -44,6 +44,7 @@ enum Answer {
     Keep(String),
     /// Bytes after which the connection is closed.
     Close(String),
+    CloseBytes(Vec<u8>),
 }
 
 /// An answer as the API gives it: without a content type.
@@ -115,6 +116,7 @@ async fn converse(stream: TcpStream, answer: Answer, seen: Arc<Mutex<Seen>>) -> 
         match &answer {
             Answer::Keep(bytes) => stream.write_all(bytes.as_bytes()).await.ok()?,
             Answer::Close(bytes) => return stream.write_all(bytes.as_bytes()).await.ok(),
+            Answer::CloseBytes(bytes) => return stream.write_all(bytes).await.ok(),
         }
     }
 }
@@ -137,6 +139,7 @@ fn options(base_url: Url) -> Options {
         connect_timeout: Duration::from_secs(5),
         request_timeout: Duration::from_secs(5),
         ca_pem: None,
+        proxy: None,
         max_idle_connections: 4,
     }
 }
@@ -262,20 +265,8 @@ async fn fault_of(options: Options) -> Fault {
 #[tokio::test]
 async fn whatever_is_no_answer_of_the_api_is_a_fault() {
     let large = "x".repeat(MAX_ANSWER + 1);
-    let html = "<html>502 Bad Gateway</html>";
+    let html = "<html>Log in</html>";
     for (answer, expected) in [
-        (
-            Answer::Close(format!("HTTP/1.1 502 Bad Gateway\r\n\r\n{html}")),
-            Fault::Status(502),
-        ),
-        (
-            Answer::Close("HTTP/1.1 204 No Content\r\n\r\n".into()),
-            Fault::Status(204),
-        ),
-        (
-            Answer::Close("HTTP/1.1 307 X\r\nLocation: /v4\r\nContent-Length: 0\r\n\r\n".into()),
-            Fault::Status(307),
-        ),
         (ok(html), Fault::NotJson),
         (ok(""), Fault::NotJson),
         (
@@ -295,6 +286,99 @@ async fn whatever_is_no_answer_of_the_api_is_a_fault() {
         // Neither redirects nor failures make the client call a second time by itself.
         assert_eq!(api.requests().len(), 1, "{expected:?}");
     }
+}
+
+#[tokio::test]
+async fn of_another_status_than_200_only_the_head_is_told_and_nothing_is_followed() {
+    let answer = |status: u16| HttpAnswer {
+        status,
+        ..HttpAnswer::default()
+    };
+    for (head, expected) in [
+        ("502 Bad Gateway", answer(502)),
+        ("204 No Content", answer(204)),
+        (
+            "307 X\r\nLocation: /v4?usersig=x",
+            HttpAnswer {
+                redirect_host: Some("127.0.0.1".to_owned()),
+                ..answer(307)
+            },
+        ),
+        (
+            "302 X\r\nLocation: https://alice:secret@login.test:81/alice?usersig=x#y",
+            HttpAnswer {
+                redirect_host: Some("login.test".to_owned()),
+                ..answer(302)
+            },
+        ),
+        ("302 X\r\nLocation: http://[", answer(302)),
+        (
+            "429 X\r\nRetry-After: 7",
+            HttpAnswer {
+                retry_after: Some(Duration::from_secs(7)),
+                ..answer(429)
+            },
+        ),
+    ] {
+        let api = Api::answering(Answer::Close(format!("HTTP/1.1 {head}\r\n\r\n{OK}"))).await;
+        let reply = api.client().remove_all_tags(&alice_and_bob()).await;
+        assert_eq!(reply, Reply::Http(expected), "{head}");
+        assert_eq!(api.requests().len(), 1, "{head}");
+    }
+}
+
+#[tokio::test]
+async fn a_compressed_answer_is_read_though_none_was_asked_for_and_within_the_same_bound() {
+    let compressed = |body: &str| {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+        io::Write::write_all(&mut encoder, body.as_bytes()).unwrap();
+        let body = encoder.finish().unwrap();
+        let length = body.len();
+        let head = format!(
+            "HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: {length}\r\n\r\n"
+        );
+        [head.into_bytes(), body].concat()
+    };
+    let cut = compressed(OK)[..90].to_vec();
+    for (answer, expected) in [
+        (compressed(OK), DONE),
+        (
+            compressed(&"x".repeat(100 * MAX_ANSWER)),
+            Reply::Fault(Fault::TooLarge),
+        ),
+        (cut, Reply::Fault(Fault::Interrupted)),
+    ] {
+        let api = Api::answering(Answer::CloseBytes(answer)).await;
+        let reply = api.client().remove_all_tags(&alice_and_bob()).await;
+        assert_eq!(reply, expected);
+    }
+}
+
+/// A host that moved: whoever is connected still talks to the old one.
+#[tokio::test]
+async fn connections_are_made_anew_when_the_api_was_silent_for_a_minute() {
+    let old = Api::answering(Answer::Keep(
+        "HTTP/1.1 502 X\r\nContent-Length: 0\r\n\r\n".to_owned(),
+    ))
+    .await;
+    let new = Api::answering(ok(OK)).await;
+    let proxy = testkit::proxy::FaultProxy::start(old.address).unwrap();
+    let url = format!("http://{}", proxy.address());
+    let client = Client::new(options(Url::parse(&url).unwrap())).unwrap();
+    let bad = Reply::Http(HttpAnswer {
+        status: 502,
+        ..HttpAnswer::default()
+    });
+    assert_eq!(client.remove_all_tags(&alice_and_bob()).await, bad);
+    proxy.retarget(new.address);
+    assert_eq!(client.remove_all_tags(&alice_and_bob()).await, bad);
+    assert_eq!(old.connections(), 1);
+    let later = |seconds| Instant::now() + Duration::from_secs(seconds);
+    client.0.connections.answered(false, later(50));
+    assert_eq!(client.remove_all_tags(&alice_and_bob()).await, bad);
+    client.0.connections.answered(false, later(61));
+    assert_eq!(client.remove_all_tags(&alice_and_bob()).await, DONE);
+    assert_eq!(new.connections(), 1);
 }
 
 #[tokio::test]

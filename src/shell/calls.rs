@@ -6,7 +6,7 @@ use tokio::task::{JoinError, JoinSet};
 
 use crate::engine::{Answer, Trigger, WindowId};
 use crate::event::UserId;
-use crate::im::{Client, Fault, Reply};
+use crate::im::{Client, Fault, HttpAnswer, Reply};
 use crate::traces::OpenWindow;
 
 #[derive(Default)]
@@ -89,6 +89,19 @@ pub(super) fn answer(reply: Reply) -> Answer {
         } => Answer::Done { failed },
         Reply::Refused(code) => Answer::Refused(code),
         Reply::Unclear => Answer::Unclear,
+        Reply::Http(HttpAnswer {
+            status,
+            retry_after,
+            ..
+        }) => Answer::Http {
+            status,
+            retry_after,
+        },
+        // Status 200, but a page.
+        Reply::Fault(Fault::NotJson | Fault::TooLarge) => Answer::Http {
+            status: 200,
+            retry_after: None,
+        },
         Reply::Fault(Fault::Secret(_)) => Answer::NoCredential,
         Reply::Fault(_) => Answer::Fault,
     }

@@ -27,6 +27,8 @@ pub struct View {
     pub limit_calls_per_second: f64,
     /// As the broker counted it last, in this session.
     pub queue: Option<QueueCount>,
+    /// What was wrong with the latest call, where its code or status does not say.
+    pub trouble: Option<String>,
 }
 
 pub(crate) enum Question {

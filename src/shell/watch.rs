@@ -76,6 +76,7 @@ impl Watch {
         if let Some(span) = call.span.take() {
             span.end(outcome(&call.reply));
         }
+        self.condition.call_over(report::trouble(&call.reply));
         self.condition.progress(now);
     }
 

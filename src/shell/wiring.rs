@@ -78,6 +78,7 @@ pub fn client_options(settings: &config::Im) -> Result<im::Options, SetupError> 
         connect_timeout: settings.connect_timeout,
         request_timeout: settings.request_timeout,
         ca_pem: certificates(settings.ca_file.as_deref())?.map(String::into_bytes),
+        proxy: settings.proxy_url.as_ref().map(|url| url.secret().clone()),
         max_idle_connections: settings.max_in_flight,
     })
 }

@@ -8,6 +8,7 @@
 mod commands;
 mod config;
 mod exposure;
+mod http;
 mod large_messages;
 mod log_readers;
 mod permissions;

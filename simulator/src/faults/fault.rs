@@ -9,13 +9,15 @@ use serde::Deserialize;
 /// What goes wrong with one call.
 ///
 /// In text form, for flags and JSON: `91000`, `body=..`, `status=502`, `hang`, `reset`,
-/// `lost-answer`, `truncated`, `slow-drip=50ms`, `delay=2s`, `broken-json`.
+/// `lost-answer`, `truncated`, `slow-drip=50ms`, `delay=2s`, `broken-json`, `retry-after=30`.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub enum Fault {
     /// A gateway's HTML page with this HTTP status. Nothing was checked, charged to the quota or
     /// done.
     ErrorStatus(u16),
+    /// The answer of something in front of the API. Nothing was checked, charged to the quota or done.
+    Page(Page),
     /// No answer, ever. Nothing was checked, charged to the quota or done.
     Hang,
     /// The connection is reset without a byte of an answer. Nothing was checked, charged to the
@@ -38,6 +40,15 @@ pub enum Fault {
     BrokenJson,
 }
 
+/// An HTTP answer, whole.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page {
+    pub status: u16,
+    /// Names in lower case.
+    pub headers: Vec<(&'static str, String)>,
+    pub body: Vec<u8>,
+}
+
 /// Where a fault strikes.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Stage {
@@ -50,7 +61,7 @@ pub(crate) enum Stage {
 impl Fault {
     pub(crate) fn stage(&self) -> Stage {
         match self {
-            Fault::ErrorStatus(_) | Fault::Hang | Fault::Reset => Stage::Front,
+            Fault::ErrorStatus(_) | Fault::Page(_) | Fault::Hang | Fault::Reset => Stage::Front,
             _ => Stage::Service,
         }
     }
@@ -59,6 +70,7 @@ impl Fault {
     pub(crate) fn name(&self) -> &'static str {
         match self {
             Fault::ErrorStatus(_) => "status",
+            Fault::Page(_) => "page",
             Fault::Hang => "hang",
             Fault::Reset => "reset",
             Fault::Answer(_) => "answer",
@@ -109,6 +121,11 @@ impl FromStr for Fault {
             ("body", Some(body)) => Fault::Body(body.to_owned()),
             ("slow-drip", Some(gap)) => Fault::SlowDrip(duration(gap)?),
             ("delay", Some(delay)) => Fault::Delay(duration(delay)?),
+            ("retry-after", Some(seconds)) => Fault::Page(Page {
+                status: 429,
+                headers: vec![("retry-after", seconds.to_owned())],
+                body: Vec::new(),
+            }),
             ("status", Some(status)) => Fault::ErrorStatus(
                 status
                     .parse()

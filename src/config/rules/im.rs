@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use secrecy::ExposeSecret;
 use url::{Host, Url};
 
 use super::{Finding, above_zero, both_forms, finding, pem_file, secret_mend};
@@ -30,6 +31,7 @@ pub(super) fn check(im: &Im) -> Vec<Finding> {
     found.extend(user_sig_lifetime(im));
     found.extend(base_url(im));
     found.extend(path(im));
+    found.extend(proxy_url(im));
     found.extend(above_zero("im.connect_timeout", im.connect_timeout));
     found.extend(pem_file("im.ca_file", im.ca_file.as_deref()));
     found
@@ -120,6 +122,27 @@ fn base_url(im: &Im) -> Option<Finding> {
         Ok(_) => return None,
     };
     Some(finding(["im.base_url"], wrong))
+}
+
+/// The text never holds the URL: it may hold a password.
+fn proxy_url(im: &Im) -> Option<Finding> {
+    let proxy = im.proxy_url.as_ref()?;
+    let api_in_clear = im.base_url.starts_with("http://");
+    let wrong = match Url::parse(proxy.secret().expose_secret()) {
+        Err(error) => format!("is not a URL ({error}); write http://HOST:PORT"),
+        Ok(url) if !matches!(url.scheme(), "https" | "http") => {
+            "must start with http:// or https://".into()
+        }
+        Ok(url) if !matches!(url.path(), "" | "/") || url.query().is_some() => {
+            "must end after host and port".into()
+        }
+        Ok(url) if api_in_clear && !is_loopback(&url) => {
+            "would get the UserSig in the clear; with an im.base_url of http:// the proxy must be on this machine"
+                .into()
+        }
+        Ok(_) => return None,
+    };
+    Some(finding(["im.proxy_url"], wrong))
 }
 
 fn is_loopback(url: &Url) -> bool {

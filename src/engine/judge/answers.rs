@@ -5,6 +5,7 @@ use std::time::Instant;
 use super::RUN_LIMIT;
 use super::codes::{Class, class};
 use super::control::Measure;
+use super::http::http_status;
 use super::pause::{Pause, PauseReason};
 use crate::engine::ledger::Failure;
 use crate::engine::pending::Claim;
@@ -22,6 +23,14 @@ pub(super) enum Outcome {
 
 impl Engine {
     pub(in super::super) fn answered(&mut self, now: Instant, id: WindowId, answer: Answer) {
+        if let Answer::Http {
+            status,
+            retry_after: Some(wait),
+        } = answer
+            && http_status(status, true).class == Class::Throttle
+        {
+            self.pace.hold(wait, now);
+        }
         let done = matches!(answer, Answer::Done { .. });
         if let Some((slot, started)) = self.judge.control.answered(id) {
             self.pace.answered(slot, started, done, now);
@@ -75,10 +84,7 @@ impl Engine {
                     self.found_nobody(now, started);
                     self.all_over(now, part, Outcome::Missing { code });
                 }
-                class => {
-                    let code = Some(code);
-                    self.refused(now, part, PauseReason { class, code });
-                }
+                _ => self.refused(now, part, PauseReason::of_code(code)),
             }
         }
     }
@@ -213,13 +219,20 @@ impl Engine {
 
 /// Why a call failed that did not succeed.
 fn refusal(answer: &Answer) -> PauseReason {
-    let (class, code) = match answer {
-        Answer::Refused(code) => (class(*code), Some(*code)),
-        Answer::NoCredential => (Class::Config, None),
-        Answer::Unclear => (Class::Unknown, None),
-        Answer::Done { .. } | Answer::Fault => (Class::Transient, None),
+    let class = match answer {
+        Answer::Refused(code) => return PauseReason::of_code(*code),
+        Answer::Http {
+            status,
+            retry_after,
+        } => return PauseReason::of_http(*status, retry_after.is_some()),
+        Answer::NoCredential => Class::Config,
+        Answer::Unclear => Class::Unknown,
+        Answer::Done { .. } | Answer::Fault => Class::Transient,
     };
-    PauseReason { class, code }
+    PauseReason {
+        class,
+        ..PauseReason::NO_ANSWER
+    }
 }
 
 /// What the answer to a control call shows.
@@ -234,6 +247,6 @@ fn control_measure(answer: &Answer) -> Result<Measure, PauseReason> {
     };
     match class(code) {
         Class::Missing => Ok(Measure::Door),
-        _ => Err(refusal(&Answer::Refused(code))),
+        _ => Err(PauseReason::of_code(code)),
     }
 }

@@ -114,7 +114,7 @@ impl Engine {
         let wait = self.settings.backoff_min * (1 << window.failures.min(16));
         window.failures += 1;
         window.trigger = Trigger::Retry;
-        let PauseReason { class, code } = self.judge.latest;
+        let PauseReason { class, code, .. } = self.judge.latest;
         let refusal = Refusal {
             at: now,
             class,

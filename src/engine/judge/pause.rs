@@ -5,7 +5,8 @@ mod tests;
 
 use std::time::{Duration, Instant};
 
-use super::codes::Class;
+use super::codes::{Class, class, error_code};
+use super::http::http_status;
 use crate::engine::WindowId;
 
 const PROBE_MIN: Duration = Duration::from_secs(1);
@@ -19,13 +20,41 @@ pub struct PauseReason {
     pub class: Class,
     /// The API's error code; none where there was no usable answer.
     pub code: Option<i64>,
+    /// The HTTP status, where something else than the API answered.
+    pub http: Option<u16>,
 }
 
 impl PauseReason {
     pub(super) const NO_ANSWER: PauseReason = PauseReason {
         class: Class::Transient,
         code: None,
+        http: None,
     };
+
+    pub(super) fn of_code(code: i64) -> PauseReason {
+        PauseReason {
+            class: class(code),
+            code: Some(code),
+            http: None,
+        }
+    }
+
+    pub(super) fn of_http(status: u16, told_when: bool) -> PauseReason {
+        PauseReason {
+            class: http_status(status, told_when).class,
+            code: None,
+            http: Some(status),
+        }
+    }
+
+    /// What our tables say of the code or the status.
+    pub fn meaning(&self) -> Option<&'static str> {
+        let code = self.code.and_then(error_code).map(|known| known.meaning);
+        let told_when = self.class == Class::Throttle;
+        code.or(self
+            .http
+            .map(|status| http_status(status, told_when).meaning))
+    }
 }
 
 #[derive(Debug)]

@@ -46,6 +46,12 @@ impl Rate {
         Duration::from_secs_f64(1.0 / self.at(now))
     }
 
+    /// No calls are made until then, and the rate does not grow.
+    pub(super) fn rest(&mut self, until: Instant, now: Instant) {
+        self.rate = self.at(now);
+        self.changed = self.changed.max(until);
+    }
+
     /// Halves the rate, unless the call started before the last halving: all that were out at that moment say
     /// the same thing.
     pub(super) fn throttled(&mut self, started: Instant, now: Instant) -> bool {
@@ -53,7 +59,7 @@ impl Rate {
             return false;
         }
         self.rate = (self.at(now) / 2.0).max(SLOWEST.min(self.quota));
-        self.changed = now;
+        self.changed = self.changed.max(now);
         self.halved = Some(now);
         true
     }

@@ -121,6 +121,71 @@ fn throttling_slows_down_and_never_counts_as_an_attempt() {
 }
 
 #[test]
+fn no_call_is_made_before_the_time_that_a_throttling_answer_names() {
+    for (status, asked, waited) in [(429, 30, 30), (503, 30, 30), (429, 86_400, 120)] {
+        let until = Duration::from_secs(5);
+        let mut world = World::new(settings(), move |world, _| match world.elapsed() < until {
+            true => Answer::Http {
+                status,
+                retry_after: Some(Duration::from_secs(asked)),
+            },
+            false => ok(),
+        });
+        for number in 0..2_000 {
+            world.publish([number]);
+        }
+        world.run_for(Duration::from_secs(200));
+        world.assert_all_settled();
+        assert!(world.letters.is_empty());
+        let starts: Vec<_> = world
+            .calls
+            .iter()
+            .map(|(start, ..)| *start - world.start)
+            .collect();
+        let (early, late): (Vec<Duration>, Vec<Duration>) =
+            starts.into_iter().partition(|start| *start < until);
+        // All that were in flight at the first answer.
+        assert!(early.len() <= 16, "{early:?}");
+        let first = late[0];
+        assert!(first >= Duration::from_secs(waited), "{status}: {first:?}");
+        assert!(
+            first < Duration::from_secs(waited + 3),
+            "{status}: {first:?}"
+        );
+    }
+}
+
+#[test]
+fn a_drain_does_not_wait_for_the_time_that_a_throttling_answer_names() {
+    let mut world = World::new(settings(), |_, _| Answer::Http {
+        status: 429,
+        retry_after: Some(Duration::from_secs(60)),
+    });
+    world.publish([1]);
+    world.publish([2]);
+    world.run_for(SECOND);
+    world.engine.handle(world.now, Input::Drain);
+    world.run_for(SECOND);
+    assert!(world.engine.is_drained());
+}
+
+#[test]
+fn a_redirect_or_a_refused_login_is_the_configuration_and_named_by_its_status() {
+    for status in [307, 401, 403, 404, 407] {
+        let mut world = World::new(settings(), move |_, _| Answer::Http {
+            status,
+            retry_after: None,
+        });
+        world.publish([1]);
+        world.run_for(SECOND * 5);
+        let paused = world.engine.status(world.now).paused.unwrap();
+        assert_eq!((paused.class, paused.http), (Class::Config, Some(status)));
+        assert_eq!(paused.meaning(), Some(http_status(status, false).meaning));
+        assert!(world.calls.len() < 8, "{}", world.calls.len());
+    }
+}
+
+#[test]
 fn an_expired_user_sig_is_renewed_once_and_then_it_is_the_configuration() {
     let mut world = World::new(settings(), |world, _| {
         if world.renewals == 0 {

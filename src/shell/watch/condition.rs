@@ -7,7 +7,7 @@
 use std::fmt;
 use std::time::{Duration, Instant, SystemTime};
 
-use crate::engine::{PauseReason, Status, error_code};
+use crate::engine::{PauseReason, Status};
 use crate::rabbitmq::QueueCount;
 use crate::shell::View;
 
@@ -70,12 +70,13 @@ impl fmt::Display for Stall {
 impl fmt::Display for PauseReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "paused for class {}", self.class.name())?;
-        let Some(code) = self.code else {
-            return write!(f, ": the API gave no usable answer");
-        };
-        write!(f, ", error code {code}")?;
-        match error_code(code) {
-            Some(known) => write!(f, ": {}", known.meaning),
+        match (self.code, self.http) {
+            (Some(code), _) => write!(f, ", error code {code}")?,
+            (None, Some(status)) => write!(f, ", HTTP status {status}")?,
+            (None, None) => return write!(f, ": the API gave no usable answer"),
+        }
+        match self.meaning() {
+            Some(meaning) => write!(f, ": {meaning}"),
             None => Ok(()),
         }
     }
@@ -100,6 +101,8 @@ pub(super) struct Condition {
     active: bool,
     /// As the broker counted it last, in this session.
     queue: Option<QueueCount>,
+    /// What was wrong with the latest call.
+    trouble: Option<String>,
 }
 
 impl Condition {
@@ -115,6 +118,7 @@ impl Condition {
             consuming: true,
             active: false,
             queue: None,
+            trouble: None,
         }
     }
 
@@ -159,6 +163,11 @@ impl Condition {
         changed
     }
 
+    /// A call has ended; `trouble` says what was wrong with it.
+    pub(super) fn call_over(&mut self, trouble: Option<String>) {
+        self.trouble = trouble;
+    }
+
     /// An event was acknowledged, a call has ended, or a pause has.
     pub(super) fn progress(&mut self, now: Instant) {
         self.sign = now;
@@ -179,6 +188,7 @@ impl Condition {
             since_progress,
             limit_calls_per_second: f64::from(self.quota) / f64::from(self.share.max(1)),
             queue: self.queue,
+            trouble: self.trouble.clone(),
             engine,
         }
     }

@@ -90,7 +90,7 @@ impl Meters {
             api_calls: counters(
                 of,
                 "tagsweep_api_calls_total",
-                "Calls that are over, by the API's error code; where no answer came, by what was in its way.",
+                "Calls that are over, by the API's error code; where something else answered, by its HTTP status (http-429); where no answer came, by what was in its way.",
                 "code",
             ),
             api_call_seconds: histogram(
@@ -312,7 +312,33 @@ pub(super) fn reply_name(reply: &Reply) -> Cow<'static, str> {
         Reply::Refused(code) if error_code(*code).is_some() => code.to_string().into(),
         Reply::Refused(_) => "unknown".into(),
         Reply::Unclear => "unclear".into(),
+        Reply::Http(answer) => http_name(answer.status).into(),
         Reply::Fault(fault) => fault_name(*fault).into(),
+    }
+}
+
+/// Statuses that somebody can do something about by themselves; the rest by their hundreds.
+fn http_name(status: u16) -> &'static str {
+    match status {
+        401 => "http-401",
+        403 => "http-403",
+        404 => "http-404",
+        405 => "http-405",
+        407 => "http-407",
+        413 => "http-413",
+        421 => "http-421",
+        429 => "http-429",
+        451 => "http-451",
+        500 => "http-500",
+        502 => "http-502",
+        503 => "http-503",
+        504 => "http-504",
+        511 => "http-511",
+        200..=299 => "http-2xx",
+        300..=399 => "http-3xx",
+        400..=499 => "http-4xx",
+        500..=599 => "http-5xx",
+        _ => "http-other",
     }
 }
 
@@ -324,7 +350,7 @@ fn fault_name(fault: Fault) -> &'static str {
         Fault::Tls(_) => "tls",
         Fault::Timeout => "timeout",
         Fault::Interrupted => "interrupted",
-        Fault::Status(_) => "http-status",
+        Fault::Proxy => "proxy",
         Fault::TooLarge => "too-large",
         Fault::NotJson => "not-json",
     }

@@ -5,8 +5,10 @@ use std::time::{Duration, Instant};
 use jiff::SignedDuration;
 
 use crate::config::Settings;
-use crate::engine::{Class, Letter, Notice, Status, Tally, Trigger, class, error_code};
-use crate::im::{Reply, SKEW_LIMIT};
+use crate::engine::{
+    Class, Letter, Notice, Status, Tally, Trigger, class, error_code, http_status,
+};
+use crate::im::{HttpAnswer, Reply, SKEW_LIMIT};
 use crate::rabbitmq;
 use crate::shell::calls::Call;
 
@@ -194,6 +196,24 @@ impl Report {
             Reply::Unclear => {
                 tracing::warn!(ids, trigger, milliseconds, "the answer contradicts itself");
             }
+            Reply::Http(HttpAnswer {
+                status,
+                retry_after,
+                redirect_host,
+            }) => {
+                let known = http_status(*status, retry_after.is_some());
+                tracing::warn!(
+                    http_status = status,
+                    class = known.class.name(),
+                    meaning = known.meaning,
+                    redirect_host,
+                    retry_after_seconds = retry_after.map(|wait| wait.as_secs()),
+                    ids,
+                    trigger,
+                    milliseconds,
+                    "something other than the API answered a call"
+                );
+            }
             Reply::Fault(fault) => {
                 tracing::warn!(%fault, ids, trigger, milliseconds, "call failed");
             }
@@ -218,7 +238,8 @@ impl Report {
                 tracing::warn!(
                     class = reason.class.name(),
                     code = reason.code,
-                    meaning = meaning(reason.code),
+                    http_status = reason.http,
+                    meaning = reason.meaning(),
                     "paused: no calls but one probe now and then; events stay in the queue, nothing is dead-lettered"
                 );
             }
@@ -299,6 +320,18 @@ impl Report {
             );
         }
         self.skewed = skewed;
+    }
+}
+
+/// What an operator should know of a failed call besides its code or status.
+pub(super) fn trouble(reply: &Reply) -> Option<String> {
+    match reply {
+        Reply::Http(answer) => {
+            let host = answer.redirect_host.as_ref()?;
+            Some(format!("redirect to {host}"))
+        }
+        Reply::Fault(fault) => Some(fault.to_string()),
+        Reply::Done { .. } | Reply::Refused(_) | Reply::Unclear => None,
     }
 }
 

@@ -67,7 +67,7 @@ impl Traced {
 /// What the span of a call says of its reply.
 pub(super) fn outcome(reply: &Reply) -> Outcome {
     let http_status = match reply {
-        Reply::Fault(Fault::Status(status)) => Some(*status),
+        Reply::Http(answer) => Some(answer.status),
         Reply::Fault(Fault::NotJson | Fault::TooLarge) => Some(200),
         Reply::Fault(_) => None,
         Reply::Done { .. } | Reply::Refused(_) | Reply::Unclear => Some(200),
@@ -75,14 +75,14 @@ pub(super) fn outcome(reply: &Reply) -> Outcome {
     let api_code = match reply {
         Reply::Done { .. } => Some(0),
         Reply::Refused(code) => Some(*code),
-        Reply::Unclear | Reply::Fault(_) => None,
+        Reply::Unclear | Reply::Http(_) | Reply::Fault(_) => None,
     };
     let error = match reply {
         // The engine takes an answer about others for no answer.
         Reply::Done { strangers: 1.., .. } => Some("unclear".into()),
         Reply::Done { .. } => None,
         // As the conventions for HTTP want it.
-        Reply::Fault(Fault::Status(status)) => Some(status.to_string().into()),
+        Reply::Http(answer) => Some(answer.status.to_string().into()),
         _ => Some(reply_name(reply)),
     };
     let failed_ids = match reply {
