@@ -8,6 +8,7 @@
 //! This is the only module that names lapin. It knows nothing of events, users, windows or the
 //! API, reads no file or environment, and logs nothing: what happened is in the values it gives.
 
+mod backlog;
 mod broker;
 mod consuming;
 mod contact;

@@ -16,15 +16,17 @@ use tokio::time::MissedTickBehavior;
 use crate::config::Settings;
 use crate::engine::{Delivery, Input, Letter, LetterId, Settlement};
 use crate::event::{Decoded, Rules};
-use crate::rabbitmq::{self, Broker, DeliveryTag, QueueCount};
+use crate::rabbitmq::{self, Broker, DeliveryTag, Message, QueueCount};
 use crate::shell::{Inquiries, Order, SetupError, Shell};
 use crate::shutdown::Shutdown;
 use crate::traces::Traces;
-use held::Held;
+use held::{Held, LIMIT};
 pub use wiring::broker_options;
 
 /// Deliveries taken in one turn of the loop, before calls and answers get theirs.
 const TURN: usize = 128;
+/// And so many bytes of them: large bodies are read at once, and take their time.
+const TURN_BYTES: usize = 8 << 20;
 /// How often a line tells what was done.
 const SUMMARY: Duration = Duration::from_secs(60);
 /// How long the goodbye to the broker may take after the order to stop.
@@ -86,6 +88,8 @@ struct Worker {
     delivering: Option<u32>,
     /// By how many workers the quota is shared.
     share: u32,
+    /// How many deliveries may be in hand, as far as their size is known.
+    prefetch: u16,
 }
 
 impl Worker {
@@ -98,6 +102,7 @@ impl Worker {
             rules: wiring::rules(&settings.events),
             delivering: None,
             share: 1,
+            prefetch: settings.prefetch(),
         })
     }
 
@@ -170,13 +175,19 @@ impl Worker {
     /// Where one delivery is, there are often more: one turn takes what has arrived.
     fn deliveries(&mut self, now: Instant, first: rabbitmq::Delivery) {
         let arrived = SystemTime::now();
+        let mut bytes = first.message.size();
         self.delivered(now, arrived, first);
         for _ in 1..TURN {
+            if bytes > TURN_BYTES {
+                break;
+            }
             let Some(delivery) = self.broker.try_next() else {
                 break;
             };
+            bytes += delivery.message.size();
             self.delivered(now, arrived, delivery);
         }
+        self.bound_memory();
     }
 
     fn delivered(&mut self, now: Instant, arrived: SystemTime, delivered: rabbitmq::Delivery) {
@@ -189,12 +200,32 @@ impl Worker {
             self.shell.tell(now, Input::TookOver);
         }
         self.held.insert(delivery, delivered.message, arrived);
+        if self.held.is_too_much(delivery)
+            && let Some(message) = self.held.message(delivery)
+        {
+            let read = read(message, &self.rules);
+            self.held.keep_read(delivery, read);
+        }
         let redelivered = delivered.redelivered;
         let input = Input::Delivered {
             delivery,
             redelivered,
         };
         self.shell.tell(now, input);
+    }
+
+    /// Where too much is in hand of which nothing can be left out, fewer deliveries at a time are asked for. That
+    /// gives all of them back, and the queue to a standby: it is done with so much to spare that it is not done
+    /// again soon.
+    fn bound_memory(&mut self) {
+        let (bytes, held) = (self.held.bytes(), self.held.len());
+        if bytes <= LIMIT || self.prefetch == 1 {
+            return;
+        }
+        let fitting = LIMIT / 2 / (bytes / held.max(1)).max(1);
+        let fitting = u16::try_from(fitting).unwrap_or(u16::MAX);
+        self.prefetch = fitting.clamp(1, self.prefetch / 2);
+        self.broker.reopen(self.prefetch);
     }
 
     fn carry_out(&mut self, now: Instant, order: Order) {
@@ -211,10 +242,11 @@ impl Worker {
         reason = "the engine names deliveries that it was told of and has not settled"
     )]
     fn decode(&mut self, now: Instant, delivery: Delivery) {
+        let before = self.held.take_read(delivery);
         let Some(message) = self.held.message(delivery) else {
             unreachable!("a delivery is held until it is settled");
         };
-        match wiring::decode(message, &self.rules) {
+        match before.unwrap_or_else(|| read(message, &self.rules)) {
             Decoded::Event(event) => {
                 self.shell.watch.event(delivery, message, &event.users);
                 let invalid = !event.invalid.is_empty();
@@ -271,7 +303,8 @@ impl Worker {
         self.shell.watch.consume(prefetch > 0);
         // Another worker may get the queue now, and make calls.
         self.delivering = None;
-        self.broker.consume(prefetch.try_into().unwrap_or(u16::MAX));
+        let prefetch = prefetch.try_into().unwrap_or(u16::MAX);
+        self.broker.consume(self.prefetch.min(prefetch));
     }
 
     #[expect(
@@ -287,4 +320,14 @@ impl Worker {
         self.broker
             .publish_letter(letter::letter(due, held, first_seen));
     }
+}
+
+/// What a message is. Of IDs that break the API's rule as much as a letter names of them.
+fn read(message: &Message, rules: &Rules) -> Decoded {
+    let mut decoded = wiring::decode(message, rules);
+    if let Decoded::Event(event) = &mut decoded {
+        letter::cut_to_fit(&mut event.invalid);
+        event.users.shrink_to_fit();
+    }
+    decoded
 }

@@ -110,6 +110,15 @@ impl Broker {
         }
     }
 
+    /// Gives back all that is in hand, and consumes again with a lower `prefetch`, in a new session: the protocol
+    /// has no way to lower it for a consumer that is there.
+    pub fn reopen(&mut self, prefetch: u16) {
+        self.prefetch = prefetch;
+        if let Some(session) = self.session() {
+            session.end(Loss::TooLarge { prefetch });
+        }
+    }
+
     /// Begins the end: no delivery is given any more, acks and letters go on.
     pub fn stop_consuming(&mut self) {
         self.draining = true;

@@ -11,17 +11,14 @@ use std::{
 };
 
 use lapin::{Channel, options::BasicQosOptions};
-use tokio::time::{Interval, MissedTickBehavior, interval};
+use tokio::time::{Interval, MissedTickBehavior, Sleep, interval, sleep};
 
-use super::{
-    Options,
-    loss::{CallError, within},
-};
+use super::{Options, loss::CallError};
 
 /// Questions in the time for which an answer holds.
 const QUESTIONS: u32 = 5;
 
-type Question = Pin<Box<dyn Future<Output = Result<(), CallError>> + Send>>;
+type Question = Pin<Box<dyn Future<Output = lapin::Result<()>> + Send>>;
 
 pub(super) struct Contact {
     channel: Channel,
@@ -30,6 +27,7 @@ pub(super) struct Contact {
     limit: Duration,
     tick: Interval,
     asked: Option<(Instant, Question)>,
+    patience: Pin<Box<Sleep>>,
 }
 
 impl Contact {
@@ -42,6 +40,7 @@ impl Contact {
             limit: options.timing.call,
             tick,
             asked: None,
+            patience: Box::pin(sleep(options.timing.call)),
         }
     }
 
@@ -50,25 +49,48 @@ impl Contact {
         self.prefetch = prefetch;
     }
 
+    /// Something came from the broker. The answer may be behind a lot of it.
+    pub(super) fn heard(&mut self) {
+        if self.asked.is_some() {
+            self.be_patient();
+        }
+    }
+
+    fn be_patient(&mut self) {
+        let until = tokio::time::Instant::now() + self.limit;
+        self.patience.as_mut().reset(until);
+    }
+
     /// When a question was asked that is answered now.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Instant, CallError>> {
         if self.asked.is_none() {
             ready!(self.tick.poll_tick(cx));
-            let (channel, prefetch, limit) = (self.channel.clone(), self.prefetch, self.limit);
+            let (channel, prefetch) = (self.channel.clone(), self.prefetch);
             let question = async move {
                 // What was agreed already, so that nothing changes. It is answered behind whatever the
                 // broker sent before.
-                let qos = channel.basic_qos(prefetch, BasicQosOptions::default());
-                within(limit, "basic.qos", qos).await
+                channel
+                    .basic_qos(prefetch, BasicQosOptions::default())
+                    .await
             };
             self.asked = Some((Instant::now(), Box::pin(question)));
+            self.be_patient();
         }
         let Some((since, question)) = &mut self.asked else {
             return Poll::Pending;
         };
         let since = *since;
-        let answer = ready!(question.as_mut().poll(cx));
+        let answer = match question.as_mut().poll(cx) {
+            Poll::Ready(answer) => answer.map(|()| since).map_err(CallError::Failed),
+            Poll::Pending => {
+                ready!(self.patience.as_mut().poll(cx));
+                Err(CallError::Silent {
+                    operation: "basic.qos",
+                    limit: self.limit,
+                })
+            }
+        };
         self.asked = None;
-        Poll::Ready(answer.map(|()| since))
+        Poll::Ready(answer)
     }
 }

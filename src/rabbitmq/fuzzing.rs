@@ -30,7 +30,7 @@ pub fn shrink(payload: &[u8], most: usize) -> Option<Vec<u8>> {
 /// All that lapin would be given of `stream`.
 pub fn mended(stream: impl Read + Unpin) -> Vec<u8> {
     let mut given = Vec::new();
-    let mut mended = Mended::new(AllowStdIo::new(stream), 0);
+    let mut mended = Mended::new(AllowStdIo::new(stream), 0, Default::default());
     let read = mended.read_to_end(&mut given).now_or_never();
     read.expect("it never waits").expect("it never fails");
     given

@@ -23,6 +23,7 @@ use tokio::time::timeout;
 
 use super::{
     Loss, Options, Timing,
+    backlog::Backlog,
     loss::{CallError, within},
     mended::{self, Mended},
     tls,
@@ -37,6 +38,8 @@ const FRAME_MAX: u32 = 131_072;
 pub(super) struct Link {
     connection: Arc<lapin::Connection>,
     timing: Timing,
+    /// Of what comes in on it.
+    pub(super) backlog: Backlog,
     // Last, so that it is cut after lapin had its chance to say goodbye.
     _socket: Socket,
 }
@@ -65,7 +68,8 @@ impl Link {
         let timing = options.timing;
         let broker = format!("{}:{}", uri.authority.host, uri.authority.port);
         let socket = Socket::default();
-        let connecting = connect(uri, tls, name, socket.clone(), timing);
+        let backlog = Backlog::default();
+        let connecting = connect(uri, tls, name, socket.clone(), backlog.clone(), timing);
         // Twice the limit: TCP with TLS, and the AMQP login, have it each.
         let connection = within(timing.connect * 2, "the login", connecting)
             .await
@@ -74,6 +78,7 @@ impl Link {
         let link = Self {
             connection: Arc::new(connection),
             timing,
+            backlog,
             _socket: socket,
         };
         Ok((link, events))
@@ -124,11 +129,19 @@ impl Link {
     }
 }
 
+impl Drop for Link {
+    fn drop(&mut self) {
+        // A reader that waits for room would not see the end of its socket.
+        self.backlog.lift();
+    }
+}
+
 async fn connect(
     uri: AMQPUri,
     tls: Option<RustlsConnector>,
     name: &str,
     socket: Socket,
+    backlog: Backlog,
     timing: Timing,
 ) -> lapin::Result<lapin::Connection> {
     let properties = ConnectionProperties::default().with_connection_name(name.into());
@@ -154,7 +167,9 @@ async fn connect(
             timeout(timing.connect, opening)
                 .await
                 .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
-                .map(|stream| AsyncTcpStream::Plain(Mended::new(stream, frame_max)))
+                .map(|stream| {
+                    AsyncTcpStream::Plain(Mended::new(stream, frame_max, backlog.clone()))
+                })
                 .map_err(lapin::Error::from)
         },
         properties,

@@ -38,6 +38,10 @@ pub enum Loss {
     Closed { scope: &'static str, code: u16 },
     #[error("the connection broke: {cause}")]
     Broken { cause: String },
+    #[error(
+        "the messages in hand are too large for rabbitmq.prefetch: given back once, consuming again with a prefetch of {prefetch}"
+    )]
+    TooLarge { prefetch: u16 },
 }
 
 /// A thing on the broker that has to be there.

@@ -23,6 +23,7 @@ const BEFORE_PROPERTIES: usize = 12;
 /// The type octets of frames that hold texts.
 pub(super) const METHOD: u8 = 1;
 pub(super) const HEADER: u8 = 2;
+pub(super) const BODY: u8 = 3;
 
 /// Mends the payload of one frame of this type. What is no frame as the protocol has it stays as it is.
 pub(super) fn mend(kind: u8, payload: &mut [u8]) {

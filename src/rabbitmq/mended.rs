@@ -19,7 +19,8 @@ use futures_util::Stream;
 use futures_util::io::{AsyncRead, AsyncWrite};
 use lapin::AsyncTcpStream;
 
-use super::mend::{HEADER, METHOD, mend, offered_frame_max, shrink};
+use super::backlog::Backlog;
+use super::mend::{BODY, HEADER, METHOD, mend, offered_frame_max, shrink};
 
 /// Frame type, channel, and the size of the payload; the payload is followed by one more byte.
 const HEAD: usize = 7;
@@ -46,14 +47,18 @@ struct Incoming {
     ended: bool,
     /// lapin gives up a connection on which a larger frame arrives; 0 is any.
     frame_max: usize,
+    /// The size of the body that is arriving, and how much of it is missing.
+    body: (usize, usize),
+    backlog: Backlog,
 }
 
 impl<S> Mended<S> {
     /// `frame_max` is what lapin asks for; the broker may offer less. 0 is any.
-    pub(super) fn new(stream: S, frame_max: u32) -> Mended<S> {
+    pub(super) fn new(stream: S, frame_max: u32, backlog: Backlog) -> Mended<S> {
         let frame_max = frame_max as usize;
         let incoming = Incoming {
             frame_max,
+            backlog,
             ..Incoming::default()
         };
         Mended {
@@ -77,9 +82,13 @@ impl Incoming {
             };
             let size = u32::from_be_bytes([a, b, c, d]) as usize;
             let frame = HEAD + size + 1;
+            let is_whole = frame <= rest.len();
+            if kind == BODY {
+                self.body_arrives(size);
+            }
             if !matches!(kind, METHOD | HEADER) || frame > LARGEST {
                 self.passing = frame;
-            } else if frame <= rest.len() {
+            } else if is_whole {
                 self.ready += self.mend_frame(kind, size);
             } else {
                 break;
@@ -95,6 +104,13 @@ impl Incoming {
         let begin = self.ready + HEAD;
         let payload = &mut self.bytes[begin..begin + size];
         mend(kind, payload);
+        // Class, weight, and the size of the body.
+        if kind == HEADER
+            && let Some(&bytes) = payload.get(4..).and_then(<[u8]>::first_chunk)
+        {
+            let bytes = usize::try_from(u64::from_be_bytes(bytes)).unwrap_or(usize::MAX);
+            self.body = (bytes, bytes);
+        }
         if kind == METHOD
             && let Some(offered) = offered_frame_max(payload).filter(|offered| *offered > 0)
         {
@@ -118,6 +134,17 @@ impl Incoming {
         size + around
     }
 
+    /// A message counts when the last frame of its body begins.
+    fn body_arrives(&mut self, bytes: usize) {
+        let (whole, missing) = &mut self.body;
+        if *missing > 0 {
+            *missing = missing.saturating_sub(bytes);
+            if *missing == 0 {
+                self.backlog.arrived(*whole);
+            }
+        }
+    }
+
     fn give(&mut self, target: &mut [u8]) -> usize {
         let count = self.ready.min(target.len());
         target[..count].copy_from_slice(&self.bytes[..count]);
@@ -139,6 +166,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for Mended<S> {
             incoming,
         } = &mut *self;
         while incoming.ready == 0 && !incoming.ended {
+            if incoming.passing == 0 {
+                ready!(incoming.backlog.poll_room(cx));
+            }
             let count = ready!(Pin::new(&mut *stream).poll_read(cx, chunk))?;
             incoming.bytes.extend_from_slice(&chunk[..count]);
             incoming.ended = count == 0;
@@ -204,7 +234,10 @@ impl Reactor for MendingReactor {
         address: SocketAddr,
     ) -> impl Future<Output = io::Result<Self::TcpStream>> + Send + 'static {
         let connecting = self.0.tcp_connect_addr(address);
-        async { Ok(Mended::new(AsyncTcpStream::Plain(connecting.await?), 0)) }
+        async {
+            let stream = AsyncTcpStream::Plain(connecting.await?);
+            Ok(Mended::new(stream, 0, Backlog::default()))
+        }
     }
 }
 
@@ -213,6 +246,7 @@ mod tests {
     use futures_util::io::AsyncReadExt;
 
     use super::*;
+    use crate::rabbitmq::backlog::MOST;
 
     /// Gives its bytes a few at a time.
     struct Trickle<'a>(&'a [u8], usize);
@@ -253,7 +287,7 @@ mod tests {
         let expected = [&stream(b'?').concat(), cut].concat();
         for at_once in [1, 2, 7, 11, 500, 100_000] {
             let mut given = Vec::new();
-            let mut mended = Mended::new(Trickle(&sent, at_once), 0);
+            let mut mended = Mended::new(Trickle(&sent, at_once), 0, Backlog::default());
             mended.read_to_end(&mut given).await.expect("it has an end");
             assert_eq!(given, expected, "{at_once} at once");
         }
@@ -282,7 +316,7 @@ mod tests {
         ] {
             let sent = [tune(offered), full.clone(), frame(3, b"x")].concat();
             let mut given = Vec::new();
-            let mut mended = Mended::new(Trickle(&sent, 1_000), asked);
+            let mut mended = Mended::new(Trickle(&sent, 1_000), asked, Backlog::default());
             mended.read_to_end(&mut given).await.expect("it has an end");
             assert_eq!(
                 given,
@@ -292,9 +326,36 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn no_more_is_read_while_too_much_waits_to_be_taken_and_a_message_is_read_to_its_end() {
+        let size = MOST + 1_000;
+        let header = frame(
+            HEADER,
+            &[&[0; 4][..], &(size as u64).to_be_bytes(), &[0; 2]].concat(),
+        );
+        let half = frame(BODY, &vec![0; size / 2]);
+        let message = [header, half.clone(), half].concat();
+        let sent = message.repeat(2);
+        let backlog = Backlog::default();
+        backlog.limit();
+        let mut mended = Mended::new(Trickle(&sent, 10_000), 0, backlog.clone());
+        let mut given = vec![0; message.len()];
+        mended.read_exact(&mut given).await.expect("it is whole");
+        assert_eq!(given, message);
+        let mut next = [0; 1];
+        let more = mended.read(&mut next);
+        assert!(futures_util::FutureExt::now_or_never(more).is_none());
+        backlog.taken(size);
+        mended.read_exact(&mut given).await.expect("it is whole");
+        let more = mended.read(&mut next);
+        assert!(futures_util::FutureExt::now_or_never(more).is_none());
+        backlog.lift();
+        assert_eq!(mended.read(&mut next).await.expect("the end"), 0);
+    }
+
+    #[tokio::test]
     async fn what_is_no_amqp_at_all_goes_by() {
         let mut given = Vec::new();
-        let mut mended = Mended::new(Trickle(b"AMQP\x00\x00\x09\x01", 3), 0);
+        let mut mended = Mended::new(Trickle(b"AMQP\x00\x00\x09\x01", 3), 0, Backlog::default());
         mended.read_to_end(&mut given).await.expect("it has an end");
         assert_eq!(given, b"AMQP\x00\x00\x09\x01");
     }

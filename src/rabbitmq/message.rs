@@ -8,6 +8,8 @@ use lapin::{
     types::{AMQPValue, FieldTable, ShortString},
 };
 
+use super::headers::size;
+
 /// Names one delivery. Tags start anew with every session, so a tag without its session's number
 /// could settle somebody else's delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -30,6 +32,8 @@ pub struct Message {
     pub body: Bytes,
     message_id: Option<ShortString>,
     timestamp: Option<u64>,
+    /// What this message's headers take, where it does not share them with the one before.
+    header_bytes: usize,
     envelope: Arc<Envelope>,
 }
 
@@ -53,6 +57,13 @@ pub enum HeaderValue<'a> {
 }
 
 impl Envelope {
+    fn header_bytes(&self) -> usize {
+        let headers = self.properties.headers().iter().flat_map(FieldTable::inner);
+        headers
+            .map(|(name, value)| size(name.as_str(), value))
+            .sum()
+    }
+
     fn is_like(&self, other: &Self) -> bool {
         let (ours, theirs) = (&self.properties, &other.properties);
         self.routing_key == other.routing_key
@@ -87,16 +98,25 @@ impl Message {
             routing_key,
             properties,
         };
-        let envelope = match last {
-            Some(last) if last.is_like(&envelope) => last,
-            last => last.insert(Arc::new(envelope)),
+        let (envelope, header_bytes) = match last {
+            Some(last) if last.is_like(&envelope) => (last, 0),
+            last => {
+                let bytes = envelope.header_bytes();
+                (last.insert(Arc::new(envelope)), bytes)
+            }
         };
         Self {
             body,
             message_id,
             timestamp,
+            header_bytes,
             envelope: Arc::clone(envelope),
         }
+    }
+
+    /// About what it takes in memory, in bytes.
+    pub fn size(&self) -> usize {
+        self.body.len() + self.header_bytes
     }
 
     pub fn exchange(&self) -> &str {

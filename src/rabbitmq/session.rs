@@ -76,6 +76,7 @@ impl Session {
         let topology = prepare(consume.connection(), &options).await?;
         let letters = Lanes::open(&publish, LANES, timing.call, timing.confirm).await?;
         let channel = consume.channel().await?;
+        consume.backlog.limit();
         let consuming = Consuming::open(&channel, &options, prefetch).await?;
         let share = match topology.sharing {
             Sharing::SingleActiveConsumer => 1,
@@ -149,6 +150,11 @@ impl Session {
         }
     }
 
+    /// Ends the session for this reason, with the next poll.
+    pub(super) fn end(&mut self, reason: Loss) {
+        self.loss.get_or_insert(reason);
+    }
+
     /// The next thing that happened. Deliveries come last, so that a stream of them never holds
     /// up an ack or a confirm.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Event, Loss>> {
@@ -173,6 +179,8 @@ impl Session {
             return Poll::Pending;
         }
         if self.draining {
+            // They are the broker's again when the channel closes.
+            while let Poll::Ready(Ok(_)) = self.poll_consumer(cx) {}
             return Poll::Pending;
         }
         self.poll_consumer(cx).map_ok(Event::Delivered)
@@ -195,6 +203,8 @@ impl Session {
 
     fn poll_consumer(&mut self, cx: &mut Context<'_>) -> Poll<Result<Delivery, Loss>> {
         let arrived = ready!(self.consuming.poll_next(cx))?;
+        self.consume.backlog.taken(arrived.data.len());
+        self.contact.heard();
         Poll::Ready(Ok(delivery(self.number, arrived, &mut self.envelope)))
     }
 
@@ -372,6 +382,7 @@ impl Session {
     /// connections end after that changes nothing.
     pub(super) async fn close(mut self) -> Result<(), Loss> {
         let limit = self.options.timing.call;
+        self.consume.backlog.lift();
         std::future::poll_fn(|cx| self.poll_settlements(cx)).await?;
         self.consuming.end().await?;
         // lapin takes a connection for broken that closes while a channel on it opens.

@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use super::held::Fault;
+use super::held::{Fault, LetterParts};
 use super::{letter, wiring};
 use crate::engine;
 use crate::event::{Decoded, Malformed, Rules};
@@ -17,9 +17,15 @@ pub fn decode(message: &Message, rules: &Rules) -> Decoded {
 pub fn letter(
     due: &engine::Letter,
     message: Message,
-    invalid: Vec<String>,
+    mut invalid: Vec<String>,
     malformed: Option<Malformed>,
 ) -> Letter {
+    letter::cut_to_fit(&mut invalid);
     let fault = Fault { invalid, malformed };
-    letter::letter(due, (message, fault), SystemTime::UNIX_EPOCH)
+    let parts = LetterParts {
+        message,
+        digest: None,
+        fault,
+    };
+    letter::letter(due, parts, SystemTime::UNIX_EPOCH)
 }

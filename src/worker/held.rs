@@ -1,11 +1,23 @@
 //! The messages in our hands, until they are settled: a dead letter needs the original.
+//!
+//! They are bounded by their bytes, not by their number: beyond [`ROOM`] a body is read as soon as it comes, and
+//! only what is needed of it is kept. Its dead letter then has its hash and its size.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::SystemTime;
 
+use sha2::{Digest as _, Sha256};
+
 use crate::engine::Delivery;
-use crate::event::Malformed;
+use crate::event::{Decoded, Malformed, UserId};
 use crate::rabbitmq::Message;
+
+/// So many bytes of messages are held as they are.
+const ROOM: usize = 8 << 20;
+/// With so many, of which nothing more can be left out, fewer messages at a time must be asked for.
+pub(super) const LIMIT: usize = 16 << 20;
+/// A body that is no larger costs no more than what would be kept of it.
+const SMALL: usize = 512;
 
 /// Messages by delivery tag. Tags of one session count up by one, so a ring is the whole index.
 #[derive(Default)]
@@ -15,11 +27,27 @@ pub(super) struct Held {
     messages: VecDeque<Option<Entry>>,
     /// What was wrong with the few that were not all right.
     faults: HashMap<Delivery, Fault>,
+    /// What the few are that were read before their turn.
+    read: HashMap<Delivery, Decoded>,
+    /// In bytes, all that is held of messages.
+    bytes: usize,
 }
 
 struct Entry {
     message: Message,
     since: Since,
+    /// What stands for the body, where that is not kept.
+    digest: Option<Box<Digest>>,
+    /// What it counts in [`Held::bytes`].
+    bytes: usize,
+}
+
+/// A body that is not kept.
+#[derive(Clone, Debug)]
+pub(super) struct Digest {
+    /// In hexadecimal digits.
+    pub(super) sha256: String,
+    pub(super) bytes: usize,
 }
 
 /// From when the age of an event counts.
@@ -33,9 +61,16 @@ enum Since {
 /// What decoding found wrong with a message.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Fault {
-    /// IDs that break the API's rule, as the event gives them.
+    /// IDs that break the API's rule, as the event gives them, as many and as long as a letter names them.
     pub(super) invalid: Vec<String>,
     pub(super) malformed: Option<Malformed>,
+}
+
+/// The original of a letter, and what was found wrong with it.
+pub(super) struct LetterParts {
+    pub(super) message: Message,
+    pub(super) digest: Option<Digest>,
+    pub(super) fault: Fault,
 }
 
 impl Entry {
@@ -55,10 +90,54 @@ impl Held {
         while self.head + (self.messages.len() as u64) < delivery.tag {
             self.messages.push_back(None);
         }
+        let bytes = message.size();
+        self.bytes += bytes;
         self.messages.push_back(Some(Entry {
             message,
             since: Since::Arrived(arrived),
+            digest: None,
+            bytes,
         }));
+    }
+
+    /// What is held of messages, in bytes.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Whether there is no room for the body of this delivery.
+    pub(super) fn is_too_much(&self, delivery: Delivery) -> bool {
+        let body = self
+            .message(delivery)
+            .map_or(0, |message| message.body.len());
+        self.bytes > ROOM && body > SMALL
+    }
+
+    /// Keeps what the delivery was read as, instead of its body.
+    pub(super) fn keep_read(&mut self, delivery: Delivery, read: Decoded) {
+        let Some(entry) = self.entry(delivery) else {
+            return;
+        };
+        let body = std::mem::take(&mut entry.message.body);
+        entry.digest = Some(Box::new(Digest {
+            sha256: sha256(&body),
+            bytes: body.len(),
+        }));
+        let bytes = entry.message.size() + size_of::<Digest>() + users_of(&read);
+        let before = std::mem::replace(&mut entry.bytes, bytes);
+        self.bytes = self.bytes + bytes - before;
+        self.read.insert(delivery, read);
+    }
+
+    /// What the delivery was read as before its turn.
+    pub(super) fn take_read(&mut self, delivery: Delivery) -> Option<Decoded> {
+        let read = self.read.remove(&delivery)?;
+        let users = users_of(&read);
+        if let Some(entry) = self.entry(delivery) {
+            entry.bytes -= users;
+            self.bytes -= users;
+        }
+        Some(read)
     }
 
     pub(super) fn message(&self, delivery: Delivery) -> Option<&Message> {
@@ -86,20 +165,18 @@ impl Held {
         );
     }
 
-    /// The original of a letter, and what was found wrong with it.
-    pub(super) fn letter_parts(&self, delivery: Delivery) -> Option<(Message, Fault)> {
-        let message = self.message(delivery)?.clone();
-        Some((
-            message,
-            self.faults.get(&delivery).cloned().unwrap_or_default(),
-        ))
+    pub(super) fn letter_parts(&self, delivery: Delivery) -> Option<LetterParts> {
+        let entry = self.messages.get(self.place(delivery)?)?.as_ref()?;
+        Some(LetterParts {
+            message: entry.message.clone(),
+            digest: entry.digest.as_deref().cloned(),
+            fault: self.faults.get(&delivery).cloned().unwrap_or_default(),
+        })
     }
 
     /// The event says when it happened.
     pub(super) fn set_time(&mut self, delivery: Delivery, happened: SystemTime) {
-        if let Some(place) = self.place(delivery)
-            && let Some(Some(entry)) = self.messages.get_mut(place)
-        {
+        if let Some(entry) = self.entry(delivery) {
             entry.since = Since::Happened(happened);
         }
     }
@@ -117,26 +194,38 @@ impl Held {
         self.messages.is_empty()
     }
 
+    /// How many are held.
+    pub(super) fn len(&self) -> usize {
+        self.messages.iter().flatten().count()
+    }
+
     /// Gives the time of the event, if it has one.
     pub(super) fn remove(&mut self, delivery: Delivery) -> Option<SystemTime> {
         let place = self.place(delivery)?;
         let entry = self.messages.get_mut(place)?.take();
         self.faults.remove(&delivery);
+        self.read.remove(&delivery);
+        self.bytes -= entry.as_ref().map_or(0, |entry| entry.bytes);
         self.trim();
         entry?.happened()
     }
 
     /// Gives `each` the times of the events that have one.
-    pub(super) fn remove_up_to(&mut self, delivery: Delivery, each: impl FnMut(SystemTime)) {
+    pub(super) fn remove_up_to(&mut self, delivery: Delivery, mut each: impl FnMut(SystemTime)) {
         let Some(place) = self.place(delivery) else {
             return;
         };
         let count = (place + 1).min(self.messages.len());
-        let removed = self.messages.drain(..count).flatten();
-        removed.filter_map(|entry| entry.happened()).for_each(each);
+        for entry in self.messages.drain(..count).flatten() {
+            self.bytes -= entry.bytes;
+            entry.happened().into_iter().for_each(&mut each);
+        }
         self.head += count as u64;
         if !self.faults.is_empty() {
             self.faults.retain(|other, _| other.tag > delivery.tag);
+        }
+        if !self.read.is_empty() {
+            self.read.retain(|other, _| other.tag > delivery.tag);
         }
         self.trim();
     }
@@ -145,6 +234,8 @@ impl Held {
     pub(super) fn clear(&mut self) {
         self.messages.clear();
         self.faults.clear();
+        self.read.clear();
+        self.bytes = 0;
     }
 
     fn trim(&mut self) {
@@ -154,10 +245,28 @@ impl Held {
         }
     }
 
+    fn entry(&mut self, delivery: Delivery) -> Option<&mut Entry> {
+        let place = self.place(delivery)?;
+        self.messages.get_mut(place)?.as_mut()
+    }
+
     fn place(&self, delivery: Delivery) -> Option<usize> {
         delivery
             .tag
             .checked_sub(self.head)
             .map(|place| place as usize)
     }
+}
+
+/// What the users of an event take, in bytes.
+fn users_of(read: &Decoded) -> usize {
+    match read {
+        Decoded::Event(event) => event.users.len() * size_of::<UserId>(),
+        Decoded::NotForUs(_) | Decoded::Malformed(_) => 0,
+    }
+}
+
+fn sha256(body: &[u8]) -> String {
+    let digits = |byte: &u8| format!("{byte:02x}");
+    Sha256::digest(body).iter().map(digits).collect()
 }

@@ -4,21 +4,22 @@ use std::time::SystemTime;
 
 use jiff::Timestamp;
 
-use super::held::Fault;
+use super::held::{Fault, LetterParts};
 use crate::engine::{Letter, Reason, error_code};
 use crate::event::UserId;
-use crate::rabbitmq::{self, Mark, Message};
+use crate::rabbitmq::{self, Mark};
 
 /// All headers of a message must fit into one frame, of 128 KiB by default, with the original's own.
 const INVALID_IDS: usize = 100;
 const INVALID_BYTES: usize = 200;
 
 /// Writes the headers of the contract.
-pub(super) fn letter(
-    due: &Letter,
-    (message, fault): (Message, Fault),
-    first_seen: SystemTime,
-) -> rabbitmq::Letter {
+pub(super) fn letter(due: &Letter, parts: LetterParts, first_seen: SystemTime) -> rabbitmq::Letter {
+    let LetterParts {
+        message,
+        digest,
+        fault,
+    } = parts;
     let mut marks = vec![
         ("tagsweep-reason", text(due.reason.name())),
         ("tagsweep-detail", text(&detail(due, &fault))),
@@ -32,6 +33,11 @@ pub(super) fn letter(
     if let Some(code) = due.code {
         marks.push(("tagsweep-error-code", Mark::Integer(code)));
     }
+    if let Some(digest) = digest {
+        marks.push(("tagsweep-body-sha256", Mark::Text(digest.sha256)));
+        let bytes = i64::try_from(digest.bytes).unwrap_or(i64::MAX);
+        marks.push(("tagsweep-body-bytes", Mark::Integer(bytes)));
+    }
     let failed = failed_users(due, fault);
     if !failed.is_empty() {
         marks.push(("tagsweep-failed-users", Mark::Texts(failed)));
@@ -44,15 +50,10 @@ pub(super) fn letter(
     }
 }
 
-/// The users that failed for this letter's reason. The engine bounds how many a letter names; IDs that
-/// break the rule may be of any length and number, so they are cut to what fits into a header.
+/// The users that failed for this letter's reason. The engine bounds how many a letter names.
 fn failed_users(due: &Letter, fault: Fault) -> Vec<String> {
     if due.reason == Reason::InvalidUserId {
-        let shortened = fault
-            .invalid
-            .into_iter()
-            .map(|id| shorten(id, INVALID_BYTES));
-        return shortened.take(INVALID_IDS).collect();
+        return fault.invalid;
     }
     due.users
         .iter()
@@ -78,9 +79,15 @@ fn detail(due: &Letter, fault: &Fault) -> String {
     }
 }
 
-fn shorten(mut id: String, bytes: usize) -> String {
-    id.truncate(id.floor_char_boundary(bytes));
-    id
+/// Leaves of the IDs that break the rule what a letter names of them: they may be of any length and number, and
+/// must fit into a header.
+pub(super) fn cut_to_fit(invalid: &mut Vec<String>) {
+    invalid.truncate(INVALID_IDS);
+    for id in invalid.iter_mut() {
+        id.truncate(id.floor_char_boundary(INVALID_BYTES));
+        id.shrink_to_fit();
+    }
+    invalid.shrink_to_fit();
 }
 
 fn text(text: &str) -> Mark {

@@ -1,0 +1,85 @@
+//! How much lapin holds of deliveries that nobody has taken yet, and when it is to read no more for now.
+//!
+//! lapin reads as fast as the broker sends, without a bound. Deliveries that are larger than they are quickly
+//! worked off would pile up there, up to the prefetch.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::{Context, Poll},
+};
+
+use futures_util::task::AtomicWaker;
+
+/// In bytes.
+pub(super) const MOST: usize = 8 << 20;
+
+/// Clones share it. Without a limit until one is set.
+#[derive(Clone, Debug)]
+pub(super) struct Backlog(Arc<State>);
+
+#[derive(Debug)]
+struct State {
+    limit: AtomicUsize,
+    /// Of messages that have arrived as a whole.
+    bytes: AtomicUsize,
+    reader: AtomicWaker,
+}
+
+impl Default for Backlog {
+    fn default() -> Self {
+        Self(Arc::new(State {
+            limit: AtomicUsize::new(usize::MAX),
+            bytes: AtomicUsize::new(0),
+            reader: AtomicWaker::new(),
+        }))
+    }
+}
+
+impl Backlog {
+    /// Every message that arrives from now on must be [`taken`](Self::taken).
+    pub(super) fn limit(&self) {
+        self.0.bytes.store(0, Ordering::SeqCst);
+        self.0.limit.store(MOST, Ordering::SeqCst);
+    }
+
+    /// Nobody takes messages any more, and all else is to be read.
+    pub(super) fn lift(&self) {
+        self.0.limit.store(usize::MAX, Ordering::SeqCst);
+        self.0.reader.wake();
+    }
+
+    pub(super) fn arrived(&self, bytes: usize) {
+        self.0.bytes.fetch_add(bytes, Ordering::SeqCst);
+    }
+
+    pub(super) fn taken(&self, bytes: usize) {
+        let less = |before: usize| Some(before.saturating_sub(bytes));
+        let _ = self
+            .0
+            .bytes
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, less);
+        if !self.is_full() {
+            self.0.reader.wake();
+        }
+    }
+
+    /// Ready when more may be read.
+    pub(super) fn poll_room(&self, cx: &mut Context<'_>) -> Poll<()> {
+        if !self.is_full() {
+            return Poll::Ready(());
+        }
+        self.0.reader.register(cx.waker());
+        // It may have been taken in between.
+        match self.is_full() {
+            true => Poll::Pending,
+            false => Poll::Ready(()),
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        self.0.bytes.load(Ordering::SeqCst) > self.0.limit.load(Ordering::SeqCst)
+    }
+}
