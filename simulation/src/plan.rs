@@ -213,6 +213,8 @@ enum Day {
     Relapses,
     /// The API calls it too much for a moment.
     Throttled,
+    /// It takes more than a hold limit until a user is known to be bad.
+    LongJudged,
     /// A worker with a lot in its hands loses the queue to another.
     CutOff,
 }
@@ -222,7 +224,8 @@ impl Plan {
         let mut rng = Rng::with_seed(seed);
         let day = match rng.u32(..200) {
             0..111 => Day::Ordinary,
-            111..161 => Day::Steady,
+            111..158 => Day::Steady,
+            158..161 => Day::LongJudged,
             161..173 => Day::ManyBad,
             173..185 => Day::BadAhead,
             185..189 => Day::LongEvent,
@@ -243,6 +246,7 @@ impl Plan {
             Day::Relapses => staged::relapses(&mut rng, &settings),
             Day::Throttled => staged::throttled(&mut rng, &settings, latency),
             Day::CutOff => staged::cut_off(&mut rng, &settings, capacity),
+            Day::LongJudged => staged::long_judged(&mut rng, &bad),
             _ => {
                 let publications = publications::draw(&mut rng, day, &settings, capacity, &bad);
                 let horizon = publications.last().map_or(secs(10), |last| last.at) + secs(20);
@@ -273,7 +277,7 @@ impl Plan {
             control,
             settings,
         };
-        if matches!(day, Day::ManyBad | Day::BadAhead) && !plan.is_measured() {
+        if matches!(day, Day::ManyBad | Day::BadAhead | Day::LongJudged) && !plan.is_measured() {
             // The limit that README names: where control calls show nothing, bad users that fill our hands keep
             // out the good ones, by whom they would be judged.
             plan.control = Control::Known;
@@ -313,6 +317,7 @@ fn settings(rng: &mut Rng, day: Day) -> Settings {
         Day::Relapses => (&[20, 50, 100, 100], &[1, 1, 2, 7], &[16, 32]),
         Day::Throttled => (&[20, 50], &[1, 2], &[32]),
         Day::CutOff => (&[2, 5, 20], &[1, 2, 7], &[2, 16]),
+        Day::LongJudged => (&[5, 20, 100], &[1, 7, 100], &[16, 32]),
         _ => (
             &[1, 2, 5, 20, 50, 100, 100, 100],
             &[1, 2, 7, 20, 100, 100, 100],
@@ -321,7 +326,7 @@ fn settings(rng: &mut Rng, day: Day) -> Settings {
     };
     let max_ids = *pick(rng, windows);
     let max_in_flight = *pick(rng, in_flight);
-    Settings {
+    let mut settings = Settings {
         max_ids,
         max_wait: ms(*pick(rng, &[1, 50, 500, 500, 5_000])),
         max_in_flight,
@@ -347,7 +352,15 @@ fn settings(rng: &mut Rng, day: Day) -> Settings {
         ),
         control_user: user(CONTROL),
         seed: rng.u64(..),
+    };
+    if day == Day::LongJudged {
+        // So many tries, each of a whole request timeout, take longer than that.
+        settings.hold_limit = secs(240);
+        settings.max_attempts = 14;
+        settings.backoff_min = ms(500);
+        settings.backoff_max = secs(30);
     }
+    settings
 }
 
 fn pick<'a, T>(rng: &mut Rng, from: &'a [T]) -> &'a T {

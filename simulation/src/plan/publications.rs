@@ -49,7 +49,7 @@ pub(super) fn draw(
             bursts(rng, 20, capacity, bad, &mut all);
         }
         // They are staged.
-        Day::Relapses | Day::Throttled | Day::CutOff => {}
+        Day::Relapses | Day::Throttled | Day::CutOff | Day::LongJudged => {}
     }
     all
 }

@@ -1,12 +1,13 @@
 //! Days on which what comes in and what goes wrong belong together: each stages what chance alone rarely does.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::engine::Settings;
 use fastrand::Rng;
 
 use super::publications::event;
-use super::{Disturbance, Kind, Publication, ms, pick, secs};
+use super::{Bad, Disturbance, Kind, Publication, ms, pick, secs};
 use crate::codes::{self, Meaning};
 use crate::names::{LONG, USERS};
 use crate::weather::{Code, Reach, Weather};
@@ -32,7 +33,7 @@ pub(super) fn relapses(rng: &mut Rng, settings: &Settings) -> Day {
         let calls = f64::from(quota) * works.as_secs_f64() / 2.0;
         for _ in 0..calls as usize {
             let users = (0..settings.max_ids).map(|_| rng.u32(USERS));
-            let users = users.collect::<std::collections::BTreeSet<u32>>();
+            let users = users.collect::<BTreeSet<u32>>();
             events.push(event(at, users.into_iter().collect()));
         }
         at += works;
@@ -92,6 +93,18 @@ pub(super) fn cut_off(rng: &mut Rng, settings: &Settings, capacity: f64) -> Day 
         },
     };
     (events.collect(), vec![stands_still])
+}
+
+/// A few events, each with a bad user in company, and a silent queue behind them.
+pub(super) fn long_judged(rng: &mut Rng, bad: &BTreeMap<u32, Bad>) -> Day {
+    let events = bad.keys().map(|user| {
+        let company = rng.u32(0..4);
+        let users = (0..company).chain([*user]).collect();
+        event(ms(rng.u64(0..3_000)), users)
+    });
+    let mut events: Vec<Publication> = events.collect();
+    events.sort_by_key(|event| event.at);
+    (events, Vec::new())
 }
 
 fn spell(at: Duration, lasts: Duration, weather: Weather) -> Disturbance {
