@@ -10,30 +10,29 @@
 
 mod backlog;
 mod broker;
+mod connection;
 mod consuming;
-mod contact;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 mod headers;
 mod inspect;
 mod lanes;
 mod letters;
-mod link;
-mod loss;
-mod mend;
-mod mended;
 mod message;
 mod options;
 mod publisher;
 mod session;
 mod settlements;
-mod tls;
 mod topology;
 
+// The broker's edge uses them everywhere.
+use connection::{contact, loss};
+
 pub use broker::Broker;
+pub use connection::loss::{Loss, Part};
+pub use connection::{Cause, UrlProblem, check_url};
 pub use inspect::{Finding, Outcome, inspect};
 pub use letters::{Letter, LetterRefusal, Mark};
-pub use loss::{Loss, Part};
 pub use message::{Delivery, DeliveryTag, HeaderValue, Message};
 pub use options::{Access, AccessSource, Identity, Options, Timing};
 pub use publisher::{PublishError, Publisher, Publishing};

@@ -14,7 +14,8 @@ use tokio::{
 };
 
 use super::{
-    Delivery, Event, Letter, Loss, Options, Settlement, Warning, options::Timing, session::Session,
+    Delivery, Event, Letter, Loss, Options, Settlement, Warning, connection::Losses,
+    options::Timing, session::Session,
 };
 
 /// The broker as the worker's loop sees it: [`next`](Self::next) and commands that never wait.
@@ -238,15 +239,15 @@ impl Broker {
     }
 }
 
-/// Tries each URL once, from `first` on, and tells the last failure.
+/// Tries each URL once, from `first` on.
 async fn open_any(
     number: u32,
     options: Arc<Options>,
     first: usize,
     prefetch: u16,
 ) -> Result<Opened, Loss> {
-    let mut attempt = 0;
-    loop {
+    let mut losses = Losses::default();
+    for attempt in 0..options.urls.len() {
         let position = (first + attempt) % options.urls.len();
         match Session::open(number, Arc::clone(&options), position, prefetch).await {
             Ok((session, warnings)) => {
@@ -256,10 +257,10 @@ async fn open_any(
                     warnings,
                 });
             }
-            Err(_) if attempt + 1 < options.urls.len() => attempt += 1,
-            Err(loss) => return Err(loss),
+            Err(loss) => losses.push(&options, position, loss),
         }
     }
+    Err(losses.into())
 }
 
 /// Endless exponential backoff with full jitter, so that replicas do not come back in step.

@@ -18,7 +18,7 @@ use lapin::{
     types::{FieldTable, ShortString},
 };
 
-use super::{Loss, Options, Part, loss::within, topology::refused};
+use super::{Loss, Options, Part, loss::within};
 
 type Change = Pin<Box<dyn Future<Output = Result<Option<Consumer>, Loss>> + Send>>;
 
@@ -166,6 +166,6 @@ async fn start(
         FieldTable::default(),
     );
     let consumer = within(limit, "basic.consume", consume).await;
-    let consumer = consumer.map_err(|error| refused(error, Part::Queue, &options.queue))?;
+    let consumer = consumer.map_err(|error| error.about(Part::Queue, &options.queue))?;
     Ok(Some(consumer))
 }

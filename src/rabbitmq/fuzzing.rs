@@ -11,27 +11,27 @@ use futures_util::FutureExt;
 use futures_util::io::{AllowStdIo, AsyncReadExt};
 use lapin::BasicProperties;
 
-use super::mended::Mended;
-use super::{Letter, Message, mend as mending};
+use super::connection::{sanitize as frames, sanitized::Sanitized};
+use super::{Letter, Message};
 
-pub const METHOD: u8 = mending::METHOD;
-pub const HEADER: u8 = mending::HEADER;
+pub const METHOD: u8 = frames::METHOD;
+pub const HEADER: u8 = frames::HEADER;
 
-/// Mends the payload of a frame.
-pub fn mend(kind: u8, payload: &mut [u8]) {
-    mending::mend(kind, payload);
+/// Sanitizes the payload of a frame.
+pub fn sanitize(kind: u8, payload: &mut [u8]) {
+    frames::sanitize(kind, payload);
 }
 
 /// The payload of a header frame in at most so many bytes.
 pub fn shrink(payload: &[u8], most: usize) -> Option<Vec<u8>> {
-    mending::shrink(payload, most)
+    frames::shrink(payload, most)
 }
 
 /// All that lapin would be given of `stream`.
-pub fn mended(stream: impl Read + Unpin) -> Vec<u8> {
+pub fn sanitized(stream: impl Read + Unpin) -> Vec<u8> {
     let mut given = Vec::new();
-    let mut mended = Mended::new(AllowStdIo::new(stream), 0, Default::default());
-    let read = mended.read_to_end(&mut given).now_or_never();
+    let mut sanitized = Sanitized::new(AllowStdIo::new(stream), 0, Default::default());
+    let read = sanitized.read_to_end(&mut given).now_or_never();
     read.expect("it never waits").expect("it never fails");
     given
 }

@@ -10,8 +10,8 @@ use lapin::{
 
 use super::{
     Loss, Options,
+    connection::Link,
     lanes::{Lanes, Outgoing, Refused},
-    link::Link,
     topology::prepare,
 };
 

@@ -23,7 +23,7 @@ use lapin::{
 
 use super::{
     LetterRefusal, Loss,
-    link::Link,
+    connection::Link,
     loss::{ACCESS_REFUSED, CallError, NOT_FOUND, within},
 };
 

@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use secrecy::SecretString;
 
-use super::link;
+use super::connection;
 
 /// Everything the broker side needs to know; plain values, already validated.
 ///
@@ -34,7 +34,7 @@ impl Options {
     /// that was silent for the whole heartbeat, not sooner. Half of that, to be on the safe side.
     pub fn lease(&self) -> Duration {
         let urls = self.urls.iter();
-        let heartbeats = urls.filter_map(|url| link::heartbeat(url, self.timing.heartbeat));
+        let heartbeats = urls.filter_map(|url| connection::heartbeat(url, self.timing.heartbeat));
         // Zero switches heartbeats off; the broker then notices even later.
         let shortest = heartbeats.filter(|seconds| *seconds > 0).min();
         Duration::from_secs(shortest.unwrap_or(self.timing.heartbeat).max(1).into()) / 2

@@ -7,8 +7,8 @@ use lapin::{BasicProperties, types::ShortString};
 
 use super::{
     LetterRefusal, Loss, Options,
+    connection::Link,
     lanes::{Lanes, Outgoing},
-    link::Link,
 };
 
 /// Events between publish and confirm at the same time.

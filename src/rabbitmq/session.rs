@@ -16,10 +16,10 @@ use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use super::{
     Delivery, Event, Letter, LetterRefusal, Loss, Options, QueueCount, Settlement, Warning,
+    connection::{Link, LinkEvents},
     consuming::Consuming,
     contact::Contact,
     lanes::{Lanes, Refused},
-    link::{Link, LinkEvents},
     loss::{CallError, within},
     message::{Envelope, delivery},
     settlements::{Frame, Settlements},

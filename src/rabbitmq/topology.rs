@@ -13,7 +13,7 @@ use lapin::{
 
 use super::{
     Loss, Options, Part, QueueCount,
-    loss::{ACCESS_REFUSED, CallError, NOT_FOUND, PRECONDITION_FAILED, within},
+    loss::{CallError, PRECONDITION_FAILED, within},
 };
 
 /// Something on the broker is not as tagsweep would have made it.
@@ -197,7 +197,7 @@ impl Scratch {
                 });
                 Ok(Sharing::ByCount)
             }
-            Err(error) => Err(refused(error, Part::Queue, name)),
+            Err(error) => Err(error.about(Part::Queue, name)),
         }
     }
 
@@ -217,7 +217,7 @@ impl Scratch {
             return Ok(Declared::AsAsked);
         };
         if refusal.reply_code() != Some(PRECONDITION_FAILED) {
-            return Err(refused(refusal, part, name));
+            return Err(refusal.about(part, name));
         }
         // Refused because it is there already, or because it cannot be made at all?
         self.check_queue(part, name).await?;
@@ -228,7 +228,7 @@ impl Scratch {
             Err(error) if error.reply_code() == Some(PRECONDITION_FAILED) => {
                 return Ok(Declared::AsItWas);
             }
-            Err(error) => return Err(refused(error, part, name)),
+            Err(error) => return Err(error.about(part, name)),
         }
         let name = name.to_owned();
         self.warnings.push(match shape.delivery_limit {
@@ -278,7 +278,7 @@ impl Scratch {
                 });
                 Ok(())
             }
-            Err(error) => Err(refused(error, part, name)),
+            Err(error) => Err(error.about(part, name)),
         }
     }
 
@@ -301,7 +301,7 @@ impl Scratch {
                 .await
         })
         .await
-        .map_err(|error| refused(error, part, queue))
+        .map_err(|error| error.about(part, queue))
     }
 
     /// A queue that must be there.
@@ -320,7 +320,7 @@ impl Scratch {
                 .await
         })
         .await
-        .map_err(|error| refused(error, part, name))
+        .map_err(|error| error.about(part, name))
     }
 
     pub(super) async fn check_exchange(&mut self, part: Part, name: &str) -> Result<(), Loss> {
@@ -339,7 +339,7 @@ impl Scratch {
                 .await
         })
         .await
-        .map_err(|error| refused(error, part, name))
+        .map_err(|error| error.about(part, name))
     }
 
     /// Runs one call on the scratch channel, which is made anew after a refusal.
@@ -404,14 +404,4 @@ fn delivery_limit(refusal: &str) -> Option<i64> {
         .1
         .rsplit_once("but current is '")?;
     current.strip_suffix('\'')?.parse().ok()
-}
-
-/// The loss when the broker refuses something that is done to `part`.
-pub(super) fn refused(error: CallError, part: Part, name: &str) -> Loss {
-    let name = name.to_owned();
-    match error.reply_code() {
-        Some(NOT_FOUND) => Loss::Missing { part, name },
-        Some(ACCESS_REFUSED) => Loss::Denied { part, name },
-        _ => error.into(),
-    }
 }

@@ -6,7 +6,9 @@ use lapin::{
     BasicProperties, Channel, Connection, ConnectionProperties,
     options::{BasicPublishOptions, ConfirmSelectOptions},
 };
-use tagsweep::rabbitmq::{Broker, Delivery, Event, Loss, Options, QueueCount, Timing, Warning};
+use tagsweep::rabbitmq::{
+    Broker, Cause, Delivery, Event, Loss, Options, QueueCount, Timing, Warning,
+};
 use testkit::rabbitmq::Vhost;
 use tokio::time::timeout;
 
@@ -156,6 +158,14 @@ pub(crate) async fn not_opened(broker: &mut Broker) -> Loss {
         other => panic!("{other:?} instead of a failed attempt"),
     })
     .await
+}
+
+/// Why the only broker could not be connected to.
+pub(crate) fn cause(loss: Loss) -> Cause {
+    match loss {
+        Loss::NotConnected { cause, .. } => cause,
+        other => panic!("{other:?} instead of a failed connection"),
+    }
 }
 
 pub(crate) async fn lost(broker: &mut Broker) -> (u32, Loss) {

@@ -1,5 +1,7 @@
 //! Broker sessions against a real RabbitMQ: what they promise through every kind of loss.
 
+mod causes;
+mod connecting;
 mod consuming;
 mod deliveries;
 mod harness;

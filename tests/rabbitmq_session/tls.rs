@@ -1,8 +1,8 @@
 use std::path::Path;
 
-use tagsweep::rabbitmq::{Broker, Identity, Loss, Options};
+use tagsweep::rabbitmq::{Broker, Cause, Identity, Loss, Options};
 use testkit::rabbitmq::{ClientCertificate, Node};
-use testkit::tls::{self, Certificates};
+use testkit::tls::{self, Certificates, TlsFront};
 
 use crate::harness::*;
 
@@ -53,7 +53,14 @@ async fn own_trust_root_and_client_certificate_are_needed_and_enough() {
             ..options.clone()
         })
         .await;
-        assert!(matches!(reason, Loss::Unreachable { .. }), "{reason}");
+        let refused = |cause: &Cause| {
+            matches!(
+                cause,
+                Cause::ClientCertificate(_) | Cause::ClosedAfterHandshake
+            )
+        };
+        let cause = cause(reason);
+        assert!(refused(&cause), "{cause:?}");
     }
 
     let reason = refused(Options {
@@ -61,10 +68,7 @@ async fn own_trust_root_and_client_certificate_are_needed_and_enough() {
         ..options.clone()
     })
     .await;
-    let Loss::Unreachable { cause, .. } = reason else {
-        panic!("{reason}")
-    };
-    assert!(cause.contains("UnknownIssuer"), "{cause}");
+    assert_eq!(cause(reason), Cause::UnknownAuthority);
 
     let mixed = Identity {
         key_pem: read(&others.client.key).into(),
@@ -81,6 +85,46 @@ async fn own_trust_root_and_client_certificate_are_needed_and_enough() {
         },
     ] {
         let reason = refused(unusable).await;
-        assert!(matches!(reason, Loss::BadTls { .. }), "{reason}");
+        let cause = cause(reason);
+        assert!(matches!(cause, Cause::TlsSettings { .. }), "{cause:?}");
     }
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_a_certificate_is_told_and_what_to_do() {
+    let (ours, _, _folder) = certificates();
+    let node = testkit::rabbitmq::shared().await;
+    let front = TlsFront::start(node.address(), &ours.server).await;
+    let front = front.expect("a TLS front");
+    let port = front.address().port();
+    let vhost = shared_vhost().await;
+    let url = vhost.url_through(port).replace("amqp://", "amqps://");
+    let mut options = options(url);
+    options.ca_pem = Some(read(&ours.server_authority));
+    opened(&mut Broker::new(options.clone())).await;
+    for (server, expected) in [
+        (&ours.expired_server, Cause::Expired),
+        (&ours.future_server, Cause::NotValidYet),
+        (&ours.other_server, Cause::OtherName),
+    ] {
+        front.show(server).expect("shown");
+        assert_eq!(cause(refused(options.clone()).await), expected);
+    }
+}
+
+#[tokio::test]
+async fn tls_where_plain_is_spoken_and_the_other_way_round_are_told() {
+    let (ours, _, _folder) = certificates();
+    let node = Node::builder()
+        .tls(&ours, ClientCertificate::NotAsked)
+        .start()
+        .await
+        .expect("a node");
+    let tls = node.tls_port().expect("a TLS port");
+    let plain = node.port();
+    let plainly = options(format!("amqp://guest:guest@127.0.0.1:{tls}/%2f"));
+    assert_eq!(cause(refused(plainly).await), Cause::TlsSpoken);
+    let mut by_tls = options(format!("amqps://guest:guest@127.0.0.1:{plain}/%2f"));
+    by_tls.ca_pem = Some(read(&ours.server_authority));
+    assert_eq!(cause(refused(by_tls).await), Cause::TlsNotSpoken);
 }

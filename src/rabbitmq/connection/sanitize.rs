@@ -3,12 +3,12 @@
 //! A broker hands out what publishers gave it, unread: names and texts that are no UTF-8, at which
 //! lapin gives up the connection, and tables in tables that take it more stack than its thread has,
 //! at which the process ends. Either would come again with every redelivery and stop the queue. Every
-//! change that mends is in place and keeps the length. This module knows frames, but no streams of them.
+//! change is in place and keeps the length. This module knows frames, but no streams of them.
 
 use lapin::protocol::basic::{gen_properties, parse_properties};
 use lapin::types::ShortString;
 
-use super::headers::{fitting, size};
+use crate::rabbitmq::headers::{fitting, size};
 
 /// Tables and lists inside of each other that lapin is given at most; deeper ones become bytes. What
 /// the broker adds itself is two deep.
@@ -21,12 +21,12 @@ const SUBSTITUTE: u8 = b'?';
 const BEFORE_PROPERTIES: usize = 12;
 
 /// The type octets of frames that hold texts.
-pub(super) const METHOD: u8 = 1;
-pub(super) const HEADER: u8 = 2;
-pub(super) const BODY: u8 = 3;
+pub(in crate::rabbitmq) const METHOD: u8 = 1;
+pub(in crate::rabbitmq) const HEADER: u8 = 2;
+pub(in crate::rabbitmq) const BODY: u8 = 3;
 
-/// Mends the payload of one frame of this type. What is no frame as the protocol has it stays as it is.
-pub(super) fn mend(kind: u8, payload: &mut [u8]) {
+/// Sanitizes the payload of one frame of this type. What is no frame as the protocol has it stays as it is.
+pub(in crate::rabbitmq) fn sanitize(kind: u8, payload: &mut [u8]) {
     let mut fields = Fields(payload);
     // A field that is cut short ends it, and lapin will say so.
     let _ = match kind {
@@ -38,7 +38,7 @@ pub(super) fn mend(kind: u8, payload: &mut [u8]) {
 
 /// The payload of a header frame without the largest headers, so that it has at most so many bytes. A
 /// broker counts deliveries in a header, and adds it even where the publisher left no room for one.
-pub(super) fn shrink(payload: &[u8], most: usize) -> Option<Vec<u8>> {
+pub(in crate::rabbitmq) fn shrink(payload: &[u8], most: usize) -> Option<Vec<u8>> {
     let (around, properties) = payload.split_at_checked(BEFORE_PROPERTIES)?;
     let (_, properties) = parse_properties(properties).ok()?;
     let headers = properties.headers().clone()?;
@@ -52,7 +52,7 @@ pub(super) fn shrink(payload: &[u8], most: usize) -> Option<Vec<u8>> {
 }
 
 /// The largest frame that the broker offers to take and send, if this method is the one that says so.
-pub(super) fn offered_frame_max(method: &[u8]) -> Option<u32> {
+pub(in crate::rabbitmq) fn offered_frame_max(method: &[u8]) -> Option<u32> {
     // connection.tune: class, method, channels, frame, heartbeat
     let arguments = method.strip_prefix(&[0, 10, 0, 30])?;
     arguments
@@ -192,11 +192,11 @@ mod tests {
         [&[0; 12], &flags.to_be_bytes()[..], properties].concat()
     }
 
-    fn mended(kind: u8, payload: &[u8]) -> Vec<u8> {
-        let mut mended = payload.to_vec();
-        mend(kind, &mut mended);
-        assert_eq!(mended.len(), payload.len());
-        mended
+    fn sanitized(kind: u8, payload: &[u8]) -> Vec<u8> {
+        let mut sanitized = payload.to_vec();
+        sanitize(kind, &mut sanitized);
+        assert_eq!(sanitized.len(), payload.len());
+        sanitized
     }
 
     #[test]
@@ -232,9 +232,9 @@ mod tests {
         };
         let broken = b"a\xffb\xe2\x82";
         for method in [&deliver as &dyn Fn(&[u8]) -> Vec<u8>, &returned, &got] {
-            assert_eq!(mended(METHOD, &method(broken)), method(b"a?b??"));
+            assert_eq!(sanitized(METHOD, &method(broken)), method(b"a?b??"));
             let sound = method("h\u{e9}".as_bytes());
-            assert_eq!(mended(METHOD, &sound), sound);
+            assert_eq!(sanitized(METHOD, &sound), sound);
         }
         let properties = |name: &[u8]| {
             let inner = [&text(name)[..], b"t\x01"].concat();
@@ -244,7 +244,7 @@ mod tests {
         };
         let both = HEADERS | MESSAGE_ID;
         assert_eq!(
-            mended(HEADER, &header(both, &properties(broken))),
+            sanitized(HEADER, &header(both, &properties(broken))),
             header(both, &properties(b"a?b??"))
         );
     }
@@ -253,7 +253,7 @@ mod tests {
     fn the_text_of_a_header_may_be_any_bytes_and_stays_as_it_is() {
         let entries = [&text(b"a")[..], &counted(b"S", b"\xff")].concat();
         let sound = header(HEADERS, &counted(b"", &entries));
-        assert_eq!(mended(HEADER, &sound), sound);
+        assert_eq!(sanitized(HEADER, &sound), sound);
     }
 
     #[test]
@@ -264,7 +264,7 @@ mod tests {
                 nested = [name, &counted(kind, &nested)].concat();
             }
             let properties = counted(b"", &[&text(b"deep")[..], &counted(kind, &nested)].concat());
-            let payload = mended(HEADER, &header(HEADERS, &properties));
+            let payload = sanitized(HEADER, &header(HEADERS, &properties));
             let (rest, properties) = parse_properties(&payload[12..]).expect("lapin can read it");
             assert!(rest.is_empty() && properties.headers().is_some());
         }
@@ -290,10 +290,10 @@ mod tests {
         let entries = [&text(b"a")[..], b"Q\xff"].concat();
         let odd = header(HEADERS, &counted(b"", &entries));
         for length in 0..odd.len() {
-            assert_eq!(mended(HEADER, &odd[..length]), odd[..length]);
+            assert_eq!(sanitized(HEADER, &odd[..length]), odd[..length]);
         }
         let start = [0, 10, 0, 10, 0, 9, 255, 255];
-        assert_eq!(mended(METHOD, &start), start);
-        assert_eq!(mended(3, &odd), odd);
+        assert_eq!(sanitized(METHOD, &start), start);
+        assert_eq!(sanitized(3, &odd), odd);
     }
 }

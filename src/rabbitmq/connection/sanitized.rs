@@ -1,4 +1,4 @@
-//! A stream from the broker on which every frame is [mended](super::mend) before lapin sees it.
+//! A stream from the broker on which every frame is [sanitized](super::sanitize) before lapin sees it.
 
 #![expect(
     clippy::indexing_slicing,
@@ -6,21 +6,13 @@
 )]
 
 use std::io;
-use std::net::SocketAddr;
-use std::os::fd::{AsFd, AsRawFd};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
-use std::time::{Duration, Instant};
 
-use async_rs::Tokio;
-use async_rs::traits::Reactor;
-use async_rs::util::RuntimeParts;
-use futures_util::Stream;
 use futures_util::io::{AsyncRead, AsyncWrite};
-use lapin::AsyncTcpStream;
 
-use super::backlog::Backlog;
-use super::mend::{BODY, HEADER, METHOD, mend, offered_frame_max, shrink};
+use super::sanitize::{BODY, HEADER, METHOD, offered_frame_max, sanitize, shrink};
+use crate::rabbitmq::backlog::Backlog;
 
 /// Frame type, channel, and the size of the payload; the payload is followed by one more byte.
 const HEAD: usize = 7;
@@ -28,8 +20,8 @@ const CHUNK: usize = 64 * 1024;
 /// A frame that is larger goes by as it is. A broker's largest is 128 KiB by default.
 const LARGEST: usize = 16 << 20;
 
-/// `S` with its incoming frames mended.
-pub(super) struct Mended<S> {
+/// `S` with its incoming frames sanitized.
+pub(in crate::rabbitmq) struct Sanitized<S> {
     stream: S,
     /// Where the next bytes are read to.
     chunk: Box<[u8]>,
@@ -42,7 +34,7 @@ struct Incoming {
     bytes: Vec<u8>,
     /// How many at the front may be given out.
     ready: usize,
-    /// How many of the bytes to come belong to a frame that needs no mending.
+    /// How many of the bytes to come belong to a frame that needs no change.
     passing: usize,
     ended: bool,
     /// lapin gives up a connection on which a larger frame arrives; 0 is any.
@@ -52,16 +44,16 @@ struct Incoming {
     backlog: Backlog,
 }
 
-impl<S> Mended<S> {
+impl<S> Sanitized<S> {
     /// `frame_max` is what lapin asks for; the broker may offer less. 0 is any.
-    pub(super) fn new(stream: S, frame_max: u32, backlog: Backlog) -> Mended<S> {
+    pub(in crate::rabbitmq) fn new(stream: S, frame_max: u32, backlog: Backlog) -> Sanitized<S> {
         let frame_max = frame_max as usize;
         let incoming = Incoming {
             frame_max,
             backlog,
             ..Incoming::default()
         };
-        Mended {
+        Sanitized {
             stream,
             chunk: vec![0; CHUNK].into(),
             incoming,
@@ -70,7 +62,7 @@ impl<S> Mended<S> {
 }
 
 impl Incoming {
-    /// Looks at what has arrived, and mends the frames that are there as a whole.
+    /// Looks at what has arrived, and sanitizes the frames that are there as a whole.
     fn advance(&mut self) {
         loop {
             let passing = self.passing.min(self.bytes.len() - self.ready);
@@ -89,7 +81,7 @@ impl Incoming {
             if !matches!(kind, METHOD | HEADER) || frame > LARGEST {
                 self.passing = frame;
             } else if is_whole {
-                self.ready += self.mend_frame(kind, size);
+                self.ready += self.sanitize_frame(kind, size);
             } else {
                 break;
             }
@@ -99,11 +91,11 @@ impl Incoming {
         }
     }
 
-    /// Mends the frame that is the next, and gives its length.
-    fn mend_frame(&mut self, kind: u8, size: usize) -> usize {
+    /// Sanitizes the frame that is the next, and gives its length.
+    fn sanitize_frame(&mut self, kind: u8, size: usize) -> usize {
         let begin = self.ready + HEAD;
         let payload = &mut self.bytes[begin..begin + size];
-        mend(kind, payload);
+        sanitize(kind, payload);
         // Class, weight, and the size of the body.
         if kind == HEADER
             && let Some(&bytes) = payload.get(4..).and_then(<[u8]>::first_chunk)
@@ -154,13 +146,13 @@ impl Incoming {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Mended<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for Sanitized<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         target: &mut [u8],
     ) -> Poll<io::Result<usize>> {
-        let Mended {
+        let Sanitized {
             stream,
             chunk,
             incoming,
@@ -178,7 +170,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Mended<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Mended<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for Sanitized<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -193,51 +185,6 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Mended<S> {
 
     fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_close(cx)
-    }
-}
-
-type TcpStream = AsyncTcpStream<<Tokio as Reactor>::TcpStream>;
-
-/// lapin takes its streams from a reactor, so this is tokio's with another kind of them.
-#[derive(Clone, Debug)]
-pub(super) struct MendingReactor(Tokio);
-
-pub(super) type MendingRuntime = async_rs::Runtime<RuntimeParts<Tokio, MendingReactor>>;
-
-/// The tokio runtime that it is called in, for lapin.
-pub(super) fn runtime() -> MendingRuntime {
-    let tokio = Tokio::current();
-    RuntimeParts::new(tokio.clone(), MendingReactor(tokio)).into()
-}
-
-impl Reactor for MendingReactor {
-    type TcpStream = Mended<TcpStream>;
-    type Sleep = <Tokio as Reactor>::Sleep;
-
-    fn register<H: io::Read + io::Write + AsFd + AsRawFd + Send + 'static>(
-        &self,
-        socket: H,
-    ) -> io::Result<impl AsyncRead + AsyncWrite + Send + Unpin + 'static> {
-        self.0.register(socket)
-    }
-
-    fn sleep(&self, duration: Duration) -> Self::Sleep {
-        self.0.sleep(duration)
-    }
-
-    fn interval(&self, period: Duration) -> impl Stream<Item = Instant> + Send + 'static {
-        self.0.interval(period)
-    }
-
-    fn tcp_connect_addr(
-        &self,
-        address: SocketAddr,
-    ) -> impl Future<Output = io::Result<Self::TcpStream>> + Send + 'static {
-        let connecting = self.0.tcp_connect_addr(address);
-        async {
-            let stream = AsyncTcpStream::Plain(connecting.await?);
-            Ok(Mended::new(stream, 0, Backlog::default()))
-        }
     }
 }
 
@@ -271,7 +218,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn frames_are_mended_however_they_arrive_and_all_else_goes_by() {
+    async fn frames_are_sanitized_however_they_arrive_and_all_else_goes_by() {
         let header = |id: u8| [&[0; 12][..], &[0, 0x80, 1, id]].concat();
         let body = vec![0xff; 1_000];
         let stream = |id| {
@@ -287,8 +234,11 @@ mod tests {
         let expected = [&stream(b'?').concat(), cut].concat();
         for at_once in [1, 2, 7, 11, 500, 100_000] {
             let mut given = Vec::new();
-            let mut mended = Mended::new(Trickle(&sent, at_once), 0, Backlog::default());
-            mended.read_to_end(&mut given).await.expect("it has an end");
+            let mut sanitized = Sanitized::new(Trickle(&sent, at_once), 0, Backlog::default());
+            sanitized
+                .read_to_end(&mut given)
+                .await
+                .expect("it has an end");
             assert_eq!(given, expected, "{at_once} at once");
         }
     }
@@ -316,8 +266,11 @@ mod tests {
         ] {
             let sent = [tune(offered), full.clone(), frame(3, b"x")].concat();
             let mut given = Vec::new();
-            let mut mended = Mended::new(Trickle(&sent, 1_000), asked, Backlog::default());
-            mended.read_to_end(&mut given).await.expect("it has an end");
+            let mut sanitized = Sanitized::new(Trickle(&sent, 1_000), asked, Backlog::default());
+            sanitized
+                .read_to_end(&mut given)
+                .await
+                .expect("it has an end");
             assert_eq!(
                 given,
                 [&tune(offered)[..], expected, &frame(3, b"x")].concat()
@@ -337,26 +290,30 @@ mod tests {
         let sent = message.repeat(2);
         let backlog = Backlog::default();
         backlog.limit();
-        let mut mended = Mended::new(Trickle(&sent, 10_000), 0, backlog.clone());
+        let mut sanitized = Sanitized::new(Trickle(&sent, 10_000), 0, backlog.clone());
         let mut given = vec![0; message.len()];
-        mended.read_exact(&mut given).await.expect("it is whole");
+        sanitized.read_exact(&mut given).await.expect("it is whole");
         assert_eq!(given, message);
         let mut next = [0; 1];
-        let more = mended.read(&mut next);
+        let more = sanitized.read(&mut next);
         assert!(futures_util::FutureExt::now_or_never(more).is_none());
         backlog.taken(size);
-        mended.read_exact(&mut given).await.expect("it is whole");
-        let more = mended.read(&mut next);
+        sanitized.read_exact(&mut given).await.expect("it is whole");
+        let more = sanitized.read(&mut next);
         assert!(futures_util::FutureExt::now_or_never(more).is_none());
         backlog.lift();
-        assert_eq!(mended.read(&mut next).await.expect("the end"), 0);
+        assert_eq!(sanitized.read(&mut next).await.expect("the end"), 0);
     }
 
     #[tokio::test]
     async fn what_is_no_amqp_at_all_goes_by() {
         let mut given = Vec::new();
-        let mut mended = Mended::new(Trickle(b"AMQP\x00\x00\x09\x01", 3), 0, Backlog::default());
-        mended.read_to_end(&mut given).await.expect("it has an end");
+        let stream = Trickle(b"AMQP\x00\x00\x09\x01", 3);
+        let mut sanitized = Sanitized::new(stream, 0, Backlog::default());
+        sanitized
+            .read_to_end(&mut given)
+            .await
+            .expect("it has an end");
         assert_eq!(given, b"AMQP\x00\x00\x09\x01");
     }
 }

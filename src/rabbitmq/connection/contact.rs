@@ -13,14 +13,15 @@ use std::{
 use lapin::{Channel, options::BasicQosOptions};
 use tokio::time::{Interval, MissedTickBehavior, Sleep, interval, sleep};
 
-use super::{Options, loss::CallError};
+use super::loss::CallError;
+use crate::rabbitmq::Options;
 
 /// Questions in the time for which an answer holds.
 const QUESTIONS: u32 = 5;
 
 type Question = Pin<Box<dyn Future<Output = lapin::Result<()>> + Send>>;
 
-pub(super) struct Contact {
+pub(in crate::rabbitmq) struct Contact {
     channel: Channel,
     prefetch: u16,
     /// How long to wait for an answer before the session counts as lost.
@@ -31,7 +32,7 @@ pub(super) struct Contact {
 }
 
 impl Contact {
-    pub(super) fn new(channel: Channel, prefetch: u16, options: &Options) -> Self {
+    pub(in crate::rabbitmq) fn new(channel: Channel, prefetch: u16, options: &Options) -> Self {
         let mut tick = interval(options.lease() / QUESTIONS);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Self {
@@ -45,12 +46,12 @@ impl Contact {
     }
 
     /// The next consumer of the channel is to have this prefetch, whatever is asked in between.
-    pub(super) fn set_prefetch(&mut self, prefetch: u16) {
+    pub(in crate::rabbitmq) fn set_prefetch(&mut self, prefetch: u16) {
         self.prefetch = prefetch;
     }
 
     /// Something came from the broker. The answer may be behind a lot of it.
-    pub(super) fn heard(&mut self) {
+    pub(in crate::rabbitmq) fn heard(&mut self) {
         if self.asked.is_some() {
             self.be_patient();
         }
@@ -62,7 +63,10 @@ impl Contact {
     }
 
     /// When a question was asked that is answered now.
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Instant, CallError>> {
+    pub(in crate::rabbitmq) fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Instant, CallError>> {
         if self.asked.is_none() {
             ready!(self.tick.poll_tick(cx));
             let (channel, prefetch) = (self.channel.clone(), self.prefetch);

@@ -1,0 +1,206 @@
+//! The byte streams of a connection, and how lapin is given one that is open already.
+
+use std::{
+    io,
+    net::{Shutdown, SocketAddr},
+    os::fd::{AsFd, AsRawFd},
+    pin::Pin,
+    sync::{Arc, Mutex, PoisonError},
+    task::{Context, Poll},
+    time::{Duration, Instant},
+};
+
+use async_rs::{Tokio, traits::Reactor, util::RuntimeParts};
+use futures_util::Stream;
+use lapin::{AsyncTcpStream, protocol::connection::parse_start};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio_util::compat::{Compat, TokioAsyncReadCompatExt};
+
+use super::sanitized::Sanitized;
+use crate::rabbitmq::backlog::Backlog;
+
+/// A socket, or TLS over one.
+pub(super) trait Transport: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Transport for T {}
+
+/// The frames of a broker as lapin reads them.
+type Frames = Sanitized<Compat<Box<dyn Transport>>>;
+
+/// More than a broker says before it has checked the login, in bytes.
+const KEPT: usize = 4096;
+
+/// The first bytes that a peer sends, kept to find out what it is if it turns out to be no broker.
+#[derive(Clone, Default)]
+pub(super) struct Heard(Arc<Mutex<Vec<u8>>>);
+
+/// What a peer speaks, by its first bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Spoken {
+    Nothing,
+    Amqp,
+    /// A broker that takes our bytes for another version of the protocol, or for none.
+    AmqpHeader,
+    Http,
+    Tls,
+    Unknown,
+}
+
+impl Heard {
+    /// `stream`, with its first bytes kept here.
+    pub(super) fn through<S: Transport>(&self, stream: S) -> impl Transport + use<S> {
+        Overheard {
+            stream,
+            heard: self.clone(),
+            full: false,
+        }
+    }
+
+    pub(super) fn spoken(&self) -> Spoken {
+        match self.lock().as_slice() {
+            [] => Spoken::Nothing,
+            [b'A', b'M', b'Q', b'P', ..] => Spoken::AmqpHeader,
+            [b'H', b'T', b'T', b'P', ..] => Spoken::Http,
+            // An alert or a handshake of any version since SSL 3.
+            [0x15 | 0x16, 3, ..] => Spoken::Tls,
+            // A method on channel 0.
+            [1, 0, 0, ..] => Spoken::Amqp,
+            _ => Spoken::Unknown,
+        }
+    }
+
+    /// The names of the SASL mechanisms that the broker offers in its first frame.
+    pub(super) fn mechanisms(&self) -> Option<Vec<String>> {
+        let kept = self.lock();
+        // Type, channel and size of the frame, class and method.
+        let arguments = kept.get(7..)?.strip_prefix(&[0, 10, 0, 10])?;
+        let (_, start) = parse_start(arguments).ok()?;
+        let names = start.mechanisms.to_string();
+        Some(names.split_whitespace().map(str::to_owned).collect())
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<u8>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+struct Overheard<S> {
+    stream: S,
+    heard: Heard,
+    full: bool,
+}
+
+impl<S: Transport> AsyncRead for Overheard<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        target: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = target.filled().len();
+        let read = Pin::new(&mut self.stream).poll_read(cx, target);
+        if !self.full {
+            let mut kept = self.heard.lock();
+            let new = target.filled().iter().skip(before);
+            let room = KEPT.saturating_sub(kept.len());
+            kept.extend(new.take(room));
+            let full = kept.len() >= KEPT;
+            drop(kept);
+            self.full = full;
+        }
+        read
+    }
+}
+
+impl<S: Transport> AsyncWrite for Overheard<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+/// A second handle on a socket. The socket is cut when this goes: lapin's thread lives as long as its socket.
+pub(super) struct Socket(std::net::TcpStream);
+
+impl Socket {
+    pub(super) fn of(stream: &impl AsFd) -> io::Result<Self> {
+        Ok(Self(stream.as_fd().try_clone_to_owned()?.into()))
+    }
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        // It fails only where the peer has closed it already.
+        let _ = self.0.shutdown(Shutdown::Both);
+    }
+}
+
+/// Speaks AMQP over `stream`: says hello, logs in, and opens the vhost.
+pub(super) async fn log_in(
+    uri: lapin::uri::AMQPUri,
+    stream: Box<dyn Transport>,
+    backlog: Backlog,
+    properties: lapin::ConnectionProperties,
+) -> lapin::Result<lapin::Connection> {
+    let frames = Frames::new(stream.compat(), uri.query.frame_max.unwrap_or(0), backlog);
+    let once = Mutex::new(Some(frames));
+    let tokio = Tokio::current();
+    let runtime: Runtime = RuntimeParts::new(tokio.clone(), Opened(tokio)).into();
+    lapin::Connection::connector(
+        uri,
+        runtime,
+        async move |_, _| {
+            let frames = once.lock().unwrap_or_else(PoisonError::into_inner).take();
+            // lapin asks again where a broker closes before its first frame. What that broker said is worth more.
+            let frames = frames.ok_or(io::Error::from(io::ErrorKind::ConnectionAborted))?;
+            Ok(AsyncTcpStream::Plain(frames))
+        },
+        properties,
+    )
+    .await
+}
+
+type Runtime = async_rs::Runtime<RuntimeParts<Tokio, Opened>>;
+
+/// lapin takes the type of its streams from a reactor, so this is tokio's with ours.
+#[derive(Clone, Debug)]
+struct Opened(Tokio);
+
+impl Reactor for Opened {
+    type TcpStream = Frames;
+    type Sleep = <Tokio as Reactor>::Sleep;
+
+    fn register<H: io::Read + io::Write + AsFd + AsRawFd + Send + 'static>(
+        &self,
+        socket: H,
+    ) -> io::Result<impl futures_util::AsyncRead + futures_util::AsyncWrite + Send + Unpin + 'static>
+    {
+        self.0.register(socket)
+    }
+
+    fn sleep(&self, duration: Duration) -> Self::Sleep {
+        self.0.sleep(duration)
+    }
+
+    fn interval(&self, period: Duration) -> impl Stream<Item = Instant> + Send + 'static {
+        self.0.interval(period)
+    }
+
+    /// Not for us: lapin is only given streams that are open.
+    fn tcp_connect_addr(
+        &self,
+        _: SocketAddr,
+    ) -> impl Future<Output = io::Result<Self::TcpStream>> + Send + 'static {
+        std::future::ready(Err(io::ErrorKind::Unsupported.into()))
+    }
+}
