@@ -69,13 +69,17 @@ async fn readyz(State(inquirer): State<Inquirer>) -> Response {
     use shell::State as Is;
     let view = inquirer.view().await;
     let trouble = view.as_ref().ok().and_then(|view| view.trouble.clone());
-    match view.map(|view| view.state) {
+    match view.as_ref().map(|view| view.state) {
         Ok(Is::Consuming) => health(StatusCode::OK, "ready: consuming"),
         Ok(Is::Standby) => health(
             StatusCode::OK,
             "ready: standing by, nothing was delivered yet",
         ),
-        Ok(Is::Connecting) => unwell("not ready: no broker session"),
+        Ok(Is::Connecting) => {
+            let why = view.ok().and_then(|view| view.unconnected);
+            let why = why.map(|why| format!(": {why}")).unwrap_or_default();
+            unwell(&format!("not ready: no broker session{why}"))
+        }
         Ok(Is::Draining) => unwell("not ready: draining"),
         Ok(Is::Paused(reason)) => match trouble.filter(|_| reason.code.is_none()) {
             Some(trouble) => unwell(&format!("not ready: {reason} (the latest call: {trouble})")),

@@ -2,7 +2,7 @@
 //!
 //! Values come from [`DEFAULT_FILE`], then from TOML files, then from the environment; the later one
 //! wins. Everything that can be known without a connection is checked here, and every problem is told
-//! in one go. This module knows nothing of the broker or the API beyond names and limits, and it opens
+//! in one go. This module knows nothing of the broker or the API beyond names, limits and the form of URLs, and it opens
 //! no connection; of the file system it reads what keys point to.
 
 use std::path::PathBuf;
@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 mod amqp_url;
+mod environment;
 mod im;
 mod in_units;
 mod keys;
@@ -27,13 +28,13 @@ mod sections;
 mod traces;
 mod warnings;
 
-pub use amqp_url::{AmqpUrl, AmqpUrls, InvalidAmqpUrl};
+pub use amqp_url::{AmqpUrl, AmqpUrls};
 pub use im::{Credentials, Im, MissingAccount};
 pub use pem::{PemError, read_pem};
 pub use problem::{Problem, Problems};
 pub use rabbitmq::{RabbitMq, UrlsError};
 pub use secret::{Secret, SecretError, SecretText};
-pub use sections::{Admin, EventFormat, Events, Log, LogFormat, Receipts, Retry, Shutdown, Window};
+pub use sections::{Admin, EventFormat, Events, Log, LogFormat, Retry, Shutdown, Window};
 pub use traces::{Traces, TracesError};
 
 /// The commented default file: the only place where defaults are written.
@@ -49,7 +50,6 @@ pub struct Settings {
     pub events: Events,
     pub rabbitmq: RabbitMq,
     pub retry: Retry,
-    pub receipts: Receipts,
     pub admin: Admin,
     pub shutdown: Shutdown,
     pub log: Log,
@@ -72,7 +72,7 @@ pub fn load(
 /// # Errors
 /// As [`load()`]; also when a variable of ours is not UTF-8.
 pub fn load_from_process(files: &[PathBuf]) -> Result<Settings, Problems> {
-    load(files, load::process_environment()?)
+    load(files, environment::of_process()?)
 }
 
 /// Where traces are sent, by the standard variables of OpenTelemetry; nothing where they are off.

@@ -11,7 +11,7 @@ const PARTS: [(&str, &[&str]); 12] = [
     ("engine", &["event"]),
     ("im", &["event"]),
     ("rabbitmq", &[]),
-    ("config", &["event"]),
+    ("config", &["event", "rabbitmq"]),
     ("shutdown", &[]),
     ("telemetry", &["config"]),
     ("traces", &["config"]),

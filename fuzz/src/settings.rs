@@ -5,7 +5,6 @@
 
 use std::io::Write;
 
-use config::{Config, File, FileFormat};
 use serde_json::Value;
 
 const MARK: &str = "5ec2e7";
@@ -58,12 +57,10 @@ fn load(
 /// How many marks stand where nothing may be shown: in a secret, or behind any `=` of a file that
 /// cannot be read, since nobody knows what that is.
 fn hidden_in_file(file: &str) -> usize {
-    let source = File::from_str(file, FileFormat::Toml);
-    let parsed = Config::builder().add_source(source).build();
-    match parsed.and_then(Config::try_deserialize::<Value>) {
+    match toml::from_str::<Value>(file) {
         Ok(tree) => SECRETS
             .iter()
-            .map(|(section, key)| marks(&tree[section][key].to_string()))
+            .map(|(section, key)| hidden_marks(&tree[section][key].to_string()))
             .sum(),
         Err(_) => file
             .lines()
@@ -83,8 +80,14 @@ fn hidden_in_environment(environment: &str) -> usize {
         .lines()
         .filter_map(|line| line.split_once('='))
         .filter(|(name, _)| is_secret(name))
-        .map(|(_, value)| marks(value))
+        .map(|(_, value)| hidden_marks(value))
         .sum()
+}
+
+/// The parameters of a URL are no secret, and are shown.
+fn hidden_marks(value: &str) -> usize {
+    let shown = value.find("://").and_then(|_| value.find('?'));
+    marks(shown.and_then(|at| value.get(..at)).unwrap_or(value))
 }
 
 fn marks(text: &str) -> usize {

@@ -5,60 +5,22 @@ use std::fmt;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
-use url::{Host, Url};
+use url::Url;
 
-/// The parameters that the AMQP client obeys; any other would be ignored in silence.
-const PARAMETERS: [&str; 4] = ["auth_mechanism", "channel_max", "frame_max", "heartbeat"];
+use crate::rabbitmq::{UrlProblem, check_url};
 
 /// An `amqp://` or `amqps://` URL. `Display`, `Debug` and serde show `***` for its password.
 #[derive(Clone, PartialEq, Eq)]
 pub struct AmqpUrl(Url);
-
-/// Why a text is not a usable broker URL. It does not hold the text: a password may be anywhere in it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum InvalidAmqpUrl {
-    #[error("is not a URL ({0}); write amqp://user:password@host:5672/%2f, percent-encoded")]
-    Malformed(#[from] url::ParseError),
-    #[error("must start with amqp:// or amqps://")]
-    Scheme,
-    #[error("names no host; write amqp://host:5672/%2f")]
-    NoHost,
-    #[error("has an IPv6 address, which the AMQP client takes for localhost; use a host name")]
-    Ipv6,
-    #[error("has a raw @ or # after the host; percent-encode them, / and ? in the password")]
-    NotEncoded,
-    #[error(
-        "has a parameter that the AMQP client does not know; it knows auth_mechanism, channel_max, frame_max and heartbeat"
-    )]
-    Parameter,
-}
 
 impl AmqpUrl {
     /// Takes `text` as a broker URL.
     ///
     /// # Errors
     /// When the AMQP client would refuse it, or read something else out of it than stands there.
-    pub fn parse(text: &str) -> Result<AmqpUrl, InvalidAmqpUrl> {
-        let url = Url::parse(text.trim())?;
-        if !matches!(url.scheme(), "amqp" | "amqps") {
-            return Err(InvalidAmqpUrl::Scheme);
-        }
-        match url.host() {
-            None | Some(Host::Domain("")) => return Err(InvalidAmqpUrl::NoHost),
-            Some(Host::Ipv6(_)) => return Err(InvalidAmqpUrl::Ipv6),
-            Some(_) => {}
-        }
-        // In `amqp://user:12/34@host` the host is `user`, and half the password is the path.
-        if url.path().contains('@') || url.fragment().is_some() {
-            return Err(InvalidAmqpUrl::NotEncoded);
-        }
-        if url
-            .query_pairs()
-            .any(|(name, _)| !PARAMETERS.contains(&name.as_ref()))
-        {
-            return Err(InvalidAmqpUrl::Parameter);
-        }
-        Ok(AmqpUrl(url))
+    pub fn parse(text: &str) -> Result<AmqpUrl, UrlProblem> {
+        check_url(text)?;
+        Ok(AmqpUrl(Url::parse(text.trim())?))
     }
 
     /// The URL with its password. For the AMQP client; never for logs.
@@ -180,29 +142,6 @@ mod tests {
             assert_eq!(url.to_string(), shown);
             assert_eq!(format!("{url:?}"), shown);
             assert_eq!(serde_json::to_string(&url).unwrap(), format!("{shown:?}"));
-        }
-    }
-
-    #[test]
-    fn a_url_that_the_client_would_misread_is_refused_without_showing_it() {
-        for (text, expected) in [
-            ("http://user:s3cret@host", InvalidAmqpUrl::Scheme),
-            ("amqp:///%2f", InvalidAmqpUrl::NoHost),
-            ("amqp:host", InvalidAmqpUrl::NoHost),
-            ("amqp://user:s3cret@[::1]:5672/%2f", InvalidAmqpUrl::Ipv6),
-            ("amqp://user:12/s3cret@host", InvalidAmqpUrl::NotEncoded),
-            ("amqp://user:12#s3cret@host", InvalidAmqpUrl::NotEncoded),
-            ("amqp://user:12?s3cret@host", InvalidAmqpUrl::Parameter),
-            ("amqp://host/%2f?hartbeat=10", InvalidAmqpUrl::Parameter),
-            (
-                "amqp://user:s3cret/x@host",
-                InvalidAmqpUrl::Malformed(url::ParseError::InvalidPort),
-            ),
-            ("host:port", InvalidAmqpUrl::Scheme),
-        ] {
-            let refused = AmqpUrl::parse(text).unwrap_err();
-            assert_eq!(refused, expected, "{text}");
-            assert!(!refused.to_string().contains("s3cret"));
         }
     }
 }

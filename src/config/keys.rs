@@ -91,7 +91,7 @@ pub(super) fn nearest<'a>(unknown: &str, known: impl Iterator<Item = &'a str>) -
                 if misplaced {
                     1
                 } else {
-                    distance(unknown, name)
+                    strsim::levenshtein(unknown, name)
                 },
                 name,
             )
@@ -105,38 +105,9 @@ fn last_part(name: &str) -> &str {
     name.rsplit_once('.').map_or(name, |(_, last)| last)
 }
 
-/// Levenshtein's distance: how many characters must be changed, added or removed.
-fn distance(left: &str, right: &str) -> usize {
-    let mut row: Vec<usize> = (1..=right.chars().count()).collect();
-    for (index, left) in left.chars().enumerate() {
-        let (mut diagonal, mut before) = (index, index + 1);
-        for (cell, right) in row.iter_mut().zip(right.chars()) {
-            let replaced = diagonal + usize::from(left != right);
-            diagonal = *cell;
-            *cell = replaced.min(diagonal + 1).min(before + 1);
-            before = *cell;
-        }
-    }
-    row.last().copied().unwrap_or_else(|| left.chars().count())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn distance_counts_single_changes() {
-        for (left, right, expected) in [
-            ("", "", 0),
-            ("", "abc", 3),
-            ("abc", "", 3),
-            ("kitten", "sitting", 3),
-            ("im.admin", "im.admim", 1),
-            ("flaw", "lawn", 2),
-        ] {
-            assert_eq!(distance(left, right), expected, "{left} {right}");
-        }
-    }
 
     #[test]
     fn a_slip_of_the_pen_finds_the_key_and_nonsense_finds_none() {

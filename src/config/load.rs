@@ -5,16 +5,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use config::{Environment, File, FileFormat, Source};
 use serde_json::Value;
 use zeroize::Zeroizing;
 
+use super::environment::Meaning;
 use super::keys::{self, Key, Kind};
 use super::problem::{Problem, Problems};
-use super::{DEFAULT_FILE, Settings, rules};
-
-const PREFIX: &str = "TAGSWEEP";
-const SEPARATOR: &str = "__";
+use super::{DEFAULT_FILE, Settings, environment, rules, secret};
 
 /// The values of one source: section names or dotted keys, in a stable order.
 type Layer = BTreeMap<String, Value>;
@@ -52,36 +49,6 @@ pub(super) fn load(
     }
     loading.add_environment(environment);
     loading.finish()
-}
-
-/// The variables of this process that are ours. The others may hold secrets of other programs, and
-/// need not be UTF-8.
-pub(super) fn process_environment() -> Result<Vec<(String, String)>, Problems> {
-    let prefix = format!("{PREFIX}{SEPARATOR}");
-    let mut environment = Vec::new();
-    let mut problems = Vec::new();
-    for (name, value) in std::env::vars_os() {
-        let Ok(name) = name.into_string() else {
-            continue;
-        };
-        if !name.to_uppercase().starts_with(&prefix) {
-            continue;
-        }
-        match value.into_string() {
-            Ok(value) => environment.push((name, value)),
-            Err(_) => problems.push(Problem {
-                key: name,
-                value: None,
-                origin: None,
-                text: "the variable is not UTF-8; write the value in a file".into(),
-            }),
-        }
-    }
-    if problems.is_empty() {
-        Ok(environment)
-    } else {
-        Err(Problems(problems))
-    }
 }
 
 impl Loading {
@@ -147,23 +114,29 @@ impl Loading {
         }
     }
 
-    #[expect(
-        clippy::expect_used,
-        reason = "UTF-8 texts are what the type allows, and each of them is a value"
-    )]
     fn add_environment(&mut self, environment: impl IntoIterator<Item = (String, String)>) {
-        let source = Environment::with_prefix(PREFIX)
-            .separator(SEPARATOR)
-            .source(Some(environment.into_iter().collect()));
-        let layer = collect(&source).expect("texts are values");
-        for (key, value) in layer {
-            self.set(&key, value, &Origin::Environment);
+        // In a stable order, as problems are told in it.
+        for (name, value) in environment.into_iter().collect::<BTreeMap<_, _>>() {
+            match environment::meaning(&name, &self.known) {
+                Meaning::Key(key) => self.set(&key, Value::String(value), &Origin::Environment),
+                Meaning::Foreign => {}
+                Meaning::Unknown(text) => self.problems.push(Problem {
+                    key: name,
+                    value: None,
+                    origin: None,
+                    text,
+                }),
+            }
         }
     }
 
     fn set(&mut self, key: &str, value: Value, origin: &Origin) {
         let Some(known) = self.known.get(key) else {
             return self.unknown_key(key, origin);
+        };
+        let value = match value {
+            Value::String(text) if known.secret => secret::without_line_ends(&text).into(),
+            value => value,
         };
         if value == "" && !self.defaults.contains_key(key) {
             self.settings.remove(key);
@@ -175,7 +148,7 @@ impl Loading {
             // The default file is a configuration file too, with a 0 in it that stands for "not set".
             Ok(value)
         } else {
-            typed(known.kind, value, origin).and_then(|value| self.try_alone(key, value))
+            typed(key, known, value, origin).and_then(|value| self.try_alone(key, value))
         };
         match tried {
             Ok(value) => {
@@ -201,7 +174,10 @@ impl Loading {
         let nearest = keys::nearest(key, self.known.keys().map(String::as_str));
         let text = match (nearest, origin) {
             (Some(nearest), Origin::Environment) => {
-                format!("no such key; did you mean {}?", variable(nearest))
+                format!(
+                    "no such key; did you mean {}?",
+                    environment::variable(nearest)
+                )
             }
             (Some(nearest), _) => format!("no such key; did you mean {nearest}?"),
             (None, _) => "no such key; `tagsweep config --default` shows them all".into(),
@@ -284,15 +260,9 @@ impl Origin {
         match self {
             Origin::Default => None,
             Origin::File(path) => Some(format!("in {}", path.display())),
-            Origin::Environment => Some(format!("from {}", variable(key))),
+            Origin::Environment => Some(format!("from {}", environment::variable(key))),
         }
     }
-}
-
-/// The environment variable of a key: `im.admin` is `TAGSWEEP__IM__ADMIN`.
-fn variable(key: &str) -> String {
-    let key = key.to_uppercase().replace('.', SEPARATOR);
-    format!("{PREFIX}{SEPARATOR}{key}")
 }
 
 fn sections(known: &BTreeMap<String, Key>) -> BTreeSet<&str> {
@@ -322,7 +292,7 @@ fn place(tree: &mut Value, key: &str, value: Value) {
 }
 
 fn toml(text: &str) -> Result<Layer, String> {
-    collect(&File::from_str(text, FileFormat::Toml)).map_err(|error| {
+    toml::from_str(text).map_err(|error| {
         // The parser quotes the line that it cannot read, and that line may hold a secret.
         let text = error.to_string();
         let lines = text.lines().enumerate();
@@ -332,13 +302,6 @@ fn toml(text: &str) -> Result<Layer, String> {
             .collect();
         kept.join(": ")
     })
-}
-
-fn collect(source: &dyn Source) -> Result<Layer, config::ConfigError> {
-    let values = source.collect()?.into_iter();
-    values
-        .map(|(name, value)| Ok((name, value.try_deserialize()?)))
-        .collect()
 }
 
 /// A value as a problem shows it. A URL with something before an `@` may hold a password, whatever
@@ -353,9 +316,12 @@ fn shown(key: &Key, value: &Value) -> String {
 
 /// Brings a value into the form that its key has, or says what that form is. The environment has
 /// only texts, so they are read as what the key wants; a file has types, and they must fit.
-fn typed(kind: Kind, value: Value, origin: &Origin) -> Result<Value, String> {
+fn typed(name: &str, key: &Key, value: Value, origin: &Origin) -> Result<Value, String> {
+    let kind = key.kind;
     let value = match value {
-        Value::String(text) if *origin == Origin::Environment => of_text(kind, text),
+        Value::String(text) if *origin == Origin::Environment => {
+            environment::value(name, key, text)?
+        }
         value => value,
     };
     let fits = match kind {
@@ -375,25 +341,6 @@ fn typed(kind: Kind, value: Value, origin: &Origin) -> Result<Value, String> {
         Kind::Text => Err("must be a text in quotes".into()),
         Kind::List => Err("must be a list of texts, such as [\"a\", \"b\"]".into()),
         Kind::TextOrList => Err("must be a text in quotes, or a list of them".into()),
-    }
-}
-
-fn of_text(kind: Kind, text: String) -> Value {
-    match kind {
-        Kind::Integer { .. } => text
-            .trim()
-            .parse::<u64>()
-            .map_or(Value::String(text), Value::from),
-        Kind::Boolean => text
-            .trim()
-            .parse::<bool>()
-            .map_or(Value::String(text), Value::from),
-        Kind::List | Kind::TextOrList => text
-            .split(',')
-            .map(str::trim)
-            .filter(|item| !item.is_empty())
-            .collect(),
-        Kind::Duration | Kind::Text => Value::String(text),
     }
 }
 

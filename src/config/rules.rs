@@ -6,7 +6,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use super::{Events, Log, Receipts, Settings, Window};
+use super::{Events, Log, Settings, Window};
 
 mod im;
 mod rabbitmq;
@@ -35,7 +35,6 @@ pub(super) fn check(settings: &Settings) -> Vec<Finding> {
     found.extend(event_types_are_given(&settings.events));
     found.extend(rabbitmq::check(settings));
     found.extend(timing::check(settings));
-    found.extend(no_receipts_yet(&settings.receipts));
     found.extend(admin_token(settings));
     found.extend(log_level(&settings.log));
     found
@@ -51,15 +50,6 @@ fn event_types_are_given(events: &Events) -> Option<Finding> {
         finding(
             ["events.types"],
             "must name at least one event type, and no empty one; otherwise nothing is ever done",
-        )
-    })
-}
-
-fn no_receipts_yet(receipts: &Receipts) -> Option<Finding> {
-    receipts.exchange.is_some().then(|| {
-        finding(
-            ["receipts.exchange"],
-            "receipts are not in this version; remove the key",
         )
     })
 }

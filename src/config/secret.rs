@@ -66,11 +66,16 @@ impl Secret {
             path: path.clone(),
             cause,
         })?;
-        match text.trim_end_matches(['\r', '\n']) {
+        match without_line_ends(&text) {
             "" => Err(SecretError::Empty { path: path.clone() }),
             text => Ok(SecretString::from(text)),
         }
     }
+}
+
+/// A secret as it was meant: editors and `echo` add a line end, which no secret has.
+pub(super) fn without_line_ends(secret: &str) -> &str {
+    secret.trim_end_matches(['\r', '\n'])
 }
 
 /// The text of a file of at most `longest` bytes, in a buffer that never moves and is wiped.
@@ -99,8 +104,8 @@ impl Serialize for SecretText {
 impl<'de> Deserialize<'de> for SecretText {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         // A box is made of a text's exact length: what is longer would be copied, and left behind.
-        String::deserialize(deserializer)
-            .map(|text| SecretText(Zeroizing::new(text).as_str().into()))
+        let text = Zeroizing::new(String::deserialize(deserializer)?);
+        Ok(SecretText(without_line_ends(&text).into()))
     }
 }
 

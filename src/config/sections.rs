@@ -1,4 +1,4 @@
-//! The small sections: windows, events, retries, receipts, admin, shutdown, logs.
+//! The small sections: windows, events, retries, admin, shutdown, logs.
 
 use std::borrow::Cow;
 use std::net::SocketAddr;
@@ -71,16 +71,6 @@ pub struct Retry {
     /// Longest pause between two tries.
     #[serde(with = "InUnits")]
     pub backoff_max: Duration,
-}
-
-/// Receipts: one message for each event that was done. Not in this version.
-#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Receipts {
-    /// Exchange that receipts are published to; unset = off. Not in this version.
-    pub exchange: Option<String>,
-    /// Routing key of a receipt.
-    pub routing_key: String,
 }
 
 /// HTTP: health and metrics.

@@ -130,6 +130,71 @@ fn a_text_of_the_environment_is_read_as_what_its_key_wants() {
 }
 
 #[test]
+fn a_secret_of_the_environment_is_taken_as_it_is_but_for_line_ends() {
+    let settings = from_environment(&[
+        ("TAGSWEEP__IM__SECRET_KEY", "[\"a\";'b'],{c}\r\n"),
+        (
+            "TAGSWEEP__RABBITMQ__URL",
+            "amqp://u:a,b;'c'@one, amqp://u:p,q@two\n",
+        ),
+    ])
+    .unwrap();
+    let Some(Credentials::SecretKey(key)) = settings.im.credentials() else {
+        panic!("the key was given")
+    };
+    assert_eq!(key.load().unwrap().expose_secret(), "[\"a\";'b'],{c}");
+    let urls = settings.rabbitmq.urls().unwrap();
+    let urls: Vec<_> = urls.iter().map(|url| url.expose_secret()).collect();
+    assert_eq!(urls, ["amqp://u:a,b%3B'c'@one", "amqp://u:p,q@two"]);
+}
+
+#[test]
+fn a_variable_in_another_notation_is_refused_with_the_right_one() {
+    for (key, value, expected) in [
+        (
+            "EVENTS__TYPES",
+            r#"["user.deleted", "user.reset"]"#,
+            "write TAGSWEEP__EVENTS__TYPES=user.deleted,user.reset",
+        ),
+        (
+            "RABBITMQ__ROUTING_KEYS",
+            "a;b",
+            "write TAGSWEEP__RABBITMQ__ROUTING_KEYS=a,b",
+        ),
+        (
+            "RABBITMQ__QUEUE",
+            "\"q\"",
+            "write TAGSWEEP__RABBITMQ__QUEUE=q",
+        ),
+        (
+            "IM__SDK_APP_ID",
+            "'1400000000'",
+            "write TAGSWEEP__IM__SDK_APP_ID=1400000000",
+        ),
+        (
+            "WINDOW__MAX_WAIT",
+            "\"10s\"",
+            "write TAGSWEEP__WINDOW__MAX_WAIT=10s",
+        ),
+    ] {
+        let variable = format!("TAGSWEEP__{key}");
+        let problems = from_environment(&[(&variable, value)]).unwrap_err();
+        let text = problems.to_string();
+        assert!(text.contains(expected), "{text}");
+        assert_eq!(problems.0.len(), 1, "{text}");
+    }
+}
+
+#[test]
+fn a_variable_that_only_looks_like_a_setting_is_refused_without_its_value() {
+    let problems = from_environment(&[("TAGSWEEP_IM_SECRET_KEY", "s3cret")]).unwrap_err();
+    let text = problems.to_string();
+    let expected =
+        "TAGSWEEP_IM_SECRET_KEY: no such variable; did you mean TAGSWEEP__IM__SECRET_KEY?";
+    assert_eq!(text, expected);
+}
+
+#[test]
 fn all_problems_are_told_at_once_each_with_its_value_and_where_it_stands() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("prod.toml");
@@ -236,7 +301,7 @@ fn secrets_are_in_no_text_that_comes_out_of_here() {
         "im.secret_kye = 's3cret'",
         "rabbitmq.url = 'amqp://u:12/s3cret@h'",
         "rabbitmq.url = ['amqp://u:s3cret/x@h']",
-        "rabbitmq.url = 'amqp://u:s3cret@[::1]'",
+        "rabbitmq.url = 'amqp://u:s3cret@[::1]/%2f?heartbeat=x'",
         "rabbitmq.url = 'amqp://u:s3cret@h'\nrabbitmq.url_file = '/none'",
         "rabbitmq.url = 'amqp://u:s3cret@h'\nrabbitmq.ca_file = '/none'",
         "im.base_url = 'https://u:s3cret@h'",

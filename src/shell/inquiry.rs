@@ -17,6 +17,8 @@ const WAITING: usize = 16;
 #[derive(Clone, Debug)]
 pub struct View {
     pub state: State,
+    /// Why there is no broker session, where an attempt at one has failed.
+    pub unconnected: Option<String>,
     pub stall: Option<Stall>,
     pub engine: Status,
     /// Age of the oldest event in hand; zero when nothing is.

@@ -113,6 +113,7 @@ impl Watch {
                 self.condition.opened(*share);
                 self.meters.session_opened();
             }
+            Event::NotOpened { reason, .. } => self.condition.not_opened(reason),
             Event::Lost { .. } => {
                 self.condition.lost(now);
                 self.traced.lost();
@@ -126,7 +127,6 @@ impl Watch {
             Event::LetterConfirmed(_)
             | Event::LetterRefused(..)
             | Event::InTouch(_)
-            | Event::NotOpened { .. }
             | Event::Blocked
             | Event::Unblocked => {}
         }

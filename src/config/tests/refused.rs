@@ -66,6 +66,13 @@ retry.backoff_min = '31s'  ->  retry.backoff_min: retry.backoff_max (30s)
 retry.backoff_max = '10m'  ->  retry.backoff_max: rabbitmq.hold_limit (10m)
 # rabbitmq
 rabbitmq.url = []  ->  rabbitmq.url: at least one
+rabbitmq.url = 'amqp://h/%2f?heartbeat=abc'  ->  rabbitmq.url: heartbeat="abc"; write the seconds
+rabbitmq.url = 'amqp://h/%2f?heartbeat=70000'  ->  rabbitmq.url: from 0 to 65535
+rabbitmq.url = 'amqp://h/%2f?channel_max=abc'  ->  rabbitmq.url: channel_max="abc"
+rabbitmq.url = 'amqp://h/%2f?channel_max=4'  ->  rabbitmq.url: the worker needs 8 channels
+rabbitmq.url = 'amqp://h/%2f?frame_max=100'  ->  rabbitmq.url: from 8192
+rabbitmq.url = 'amqp://h/%2f?auth_mechanism=foo'  ->  rabbitmq.url: write plain, amqplain
+rabbitmq.url = 'amqp://h/%FF'  ->  rabbitmq.url: the vhost / as %2f
 rabbitmq.url_file = '/none'  ->  rabbitmq.url_file: mend the path
 rabbitmq.ca_file = '/none'  ->  rabbitmq.ca_file: amqp://guest:***@127.0.0.1
 rabbitmq.url = 'amqps://h'; rabbitmq.ca_file = '/none'  ->  rabbitmq.ca_file: cannot be read
@@ -79,8 +86,7 @@ rabbitmq.prefetch = 1699  ->  rabbitmq.prefetch: at least 1700
 im.max_in_flight = 654  ->  im.max_in_flight: set it to 653 or less
 rabbitmq.hold_limit = '30m'  ->  rabbitmq.hold_limit: rabbitmq.consumer_timeout (30m)
 rabbitmq.hold_limit = '10s'; retry.backoff_max = '5s'  ->  rabbitmq.hold_limit: above im.request_timeout
-# receipts, admin, shutdown, log
-receipts.exchange = 'r'  ->  receipts.exchange: not in this version
+# admin, shutdown, log
 admin.token = 'a'; admin.token_file = '/none'  ->  admin.token: remove one
 admin.token_file = '/none'  ->  admin.token_file: mend the path
 shutdown.grace_period = '10s'  ->  shutdown.grace_period: above im.request_timeout (10s)
@@ -120,8 +126,8 @@ fn values_at_the_edge_of_what_works_are_taken() {
         "im.user_sig_lifetime = '438000h'",
         "retry.backoff_min = '30s'",
         "log.level = 'warn,tagsweep=debug,lapin::io_loop=off'",
-        "receipts.exchange = ''",
         "rabbitmq.url = ['amqp://a', 'amqps://b']",
+        "rabbitmq.url = 'amqp://[::1]:5672/%2f?heartbeat=5&channel_max=8'",
         "admin.listen = '[::]:0'",
     ] {
         assert_eq!(problems_of(toml), [], "{toml}");

@@ -8,7 +8,7 @@ use std::fmt;
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::engine::{PauseReason, Status};
-use crate::rabbitmq::QueueCount;
+use crate::rabbitmq::{Loss, QueueCount};
 use crate::shell::View;
 
 /// So long a worker may look for its broker before a restart is worth a try: it costs nothing then, and
@@ -95,6 +95,8 @@ pub(super) struct Condition {
     starving: Option<Instant>,
     /// Since when there is no session.
     connecting: Option<Instant>,
+    /// Why the last attempt at a session failed.
+    unconnected: Option<String>,
     /// Deliveries are wanted.
     consuming: bool,
     /// The broker has given us a delivery: we are the one that it lets consume.
@@ -115,6 +117,7 @@ impl Condition {
             sign: now,
             starving: None,
             connecting: Some(now),
+            unconnected: None,
             consuming: true,
             active: false,
             queue: None,
@@ -124,7 +127,12 @@ impl Condition {
 
     pub(super) fn opened(&mut self, share: u32) {
         self.connecting = None;
+        self.unconnected = None;
         self.share = share;
+    }
+
+    pub(super) fn not_opened(&mut self, reason: &Loss) {
+        self.unconnected = Some(reason.to_string());
     }
 
     pub(super) fn lost(&mut self, now: Instant) {
@@ -183,6 +191,7 @@ impl Condition {
         let oldest = oldest.and_then(|time| time.elapsed().ok());
         View {
             state: self.state(&engine),
+            unconnected: self.unconnected.clone(),
             stall: self.stall(in_hand, engine.paused.is_some(), now),
             oldest_event: oldest.unwrap_or_default(),
             since_progress,
