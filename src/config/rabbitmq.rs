@@ -19,7 +19,7 @@ pub struct RabbitMq {
     pub url: Option<AmqpUrls>,
     /// File that holds the URLs, one a line. It takes the place of the built-in url.
     pub url_file: Option<PathBuf>,
-    /// PEM file with one more root certificate to trust. For amqps URLs.
+    /// PEM file with the CA certificates to trust instead of the system's. For amqps URLs.
     pub ca_file: Option<PathBuf>,
     /// PEM file with the client certificate. For amqps URLs, together with key_file.
     pub cert_file: Option<PathBuf>,

@@ -25,12 +25,13 @@ use tokio::time::timeout;
 
 use self::{
     loss::{CallError, within},
+    sanitized::Farewell,
     stream::{Heard, Socket, Spoken},
 };
 use super::{Loss, Options, Timing, backlog::Backlog};
 
 pub use cause::Cause;
-pub(super) use url::heartbeat;
+pub(super) use url::{CHANNELS, heartbeat};
 pub use url::{UrlProblem, check_url};
 
 pub(super) type LinkEvents = Pin<Box<dyn Stream<Item = lapin::Event> + Send>>;
@@ -40,6 +41,7 @@ pub(super) struct Link {
     timing: Timing,
     /// Of what comes in on it.
     pub(super) backlog: Backlog,
+    farewell: Farewell,
     // Last, so that it is cut after lapin had its chance to say goodbye.
     _socket: Socket,
 }
@@ -59,7 +61,7 @@ impl Link {
                 Ok(uri) => connect(&uri, options, name, &backlog).await,
             },
         };
-        let (connection, socket) = connected.map_err(|cause| Loss::NotConnected {
+        let (connection, farewell, socket) = connected.map_err(|cause| Loss::NotConnected {
             broker: broker(options, position),
             cause,
         })?;
@@ -68,6 +70,7 @@ impl Link {
             connection: Arc::new(connection),
             timing: options.timing,
             backlog,
+            farewell,
             _socket: socket,
         };
         Ok((link, events))
@@ -88,6 +91,11 @@ impl Link {
         Err(losses.into())
     }
 
+    /// How the broker takes leave of this connection.
+    pub(super) fn farewell(&self) -> Farewell {
+        self.farewell.clone()
+    }
+
     pub(super) fn connected(&self) -> bool {
         self.connection.status().connected()
     }
@@ -104,6 +112,11 @@ impl Link {
     /// The largest frame that both ends take, in bytes; 0 is any.
     pub(super) fn frame_max(&self) -> u32 {
         self.connection.configuration().frame_max()
+    }
+
+    /// How many channels both ends allow.
+    pub(super) fn channel_max(&self) -> u16 {
+        self.connection.configuration().channel_max()
     }
 
     /// For work that outlives a borrow of the link.
@@ -162,7 +175,7 @@ async fn connect(
     options: &Options,
     name: &str,
     backlog: &Backlog,
-) -> Result<(lapin::Connection, Socket), Cause> {
+) -> Result<(lapin::Connection, Farewell, Socket), Cause> {
     let tls = match uri.scheme {
         AMQPScheme::AMQP => None,
         AMQPScheme::AMQPS => Some(tls::connector(
@@ -186,12 +199,16 @@ async fn connect(
             None => Ok(Box::new(tcp) as Box<dyn stream::Transport>),
             Some(tls) => tls::handshake(tls, &at.host, tcp, limit).await,
         };
+        let farewell = Farewell::default();
         let logged_in = match stream {
-            Ok(stream) => log_in(uri, stream, name, backlog, limit).await,
+            Ok(stream) => {
+                let parts = (backlog.clone(), farewell.clone());
+                log_in(uri, stream, parts, name, limit).await
+            }
             Err(cause) => Err(cause),
         };
         match logged_in {
-            Ok(connection) => return Ok((connection, socket)),
+            Ok(connection) => return Ok((connection, farewell, socket)),
             Err(cause) if cause.is_of_the_address() => failures.push((address, cause)),
             Err(cause) => return Err(cause),
         }
@@ -202,14 +219,14 @@ async fn connect(
 async fn log_in(
     uri: &AMQPUri,
     stream: Box<dyn stream::Transport>,
+    parts: (Backlog, Farewell),
     name: &str,
-    backlog: &Backlog,
     limit: std::time::Duration,
 ) -> Result<lapin::Connection, Cause> {
     let heard = Heard::default();
     let stream = Box::new(heard.through(stream));
     let properties = ConnectionProperties::default().with_connection_name(name.into());
-    let logging_in = stream::log_in(uri.clone(), stream, backlog.clone(), properties);
+    let logging_in = stream::log_in(uri.clone(), stream, parts, properties);
     let Ok(logged_in) = timeout(limit, logging_in).await else {
         let step = "AMQP login";
         return Err(match heard.spoken() {

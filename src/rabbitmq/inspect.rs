@@ -10,7 +10,7 @@ use lapin::{
 
 use super::{
     Loss, Options,
-    connection::Link,
+    connection::{CHANNELS, Link},
     lanes::{Lanes, Outgoing, Refused},
     topology::prepare,
 };
@@ -41,27 +41,36 @@ const DEAD_LETTER_ROUTE: &str = "dead-letter route";
 /// With `options.declare` it makes what is missing, as the worker would. The route is tried with
 /// a message that expires at once and carries the header `tagsweep-check`.
 pub async fn inspect(options: &Options) -> Vec<Finding> {
-    let (link, _events) = match Link::open_any(options, "tagsweep check").await {
-        Ok(link) => link,
-        Err(loss) => return vec![finding(LOGIN, Err(loss), "")],
+    // Two, as the worker has: a limit may let in one only.
+    let opened = async {
+        let (consume, _) = Link::open_any(options, "tagsweep check").await?;
+        let (publish, _) = Link::open_any(options, "tagsweep check").await?;
+        Ok((consume, publish))
+    };
+    let (link, publish) = match opened.await {
+        Ok(links) => links,
+        Err(loss) => return vec![finding(LOGIN, Err::<(), Loss>(loss), "")],
     };
     let mut findings = vec![finding(LOGIN, Ok::<_, Loss>(()), "the broker let us in")];
     findings.extend(inspect_topology(&link, options).await);
-    let route = try_dead_letter_route(&link, options).await;
+    let route = try_dead_letter_route(&publish, options).await;
     findings.push(finding(
         DEAD_LETTER_ROUTE,
         route,
         "a queue took a message that expires at once",
     ));
     // Everything is known by now; how the goodbye goes changes nothing.
-    let _ = link.close().await;
+    let _ = tokio::join!(link.close(), publish.close());
     findings
 }
 
 async fn inspect_topology(link: &Link, options: &Options) -> Vec<Finding> {
     let topology = match prepare(link.connection(), options).await {
         Ok(topology) => topology,
-        Err(loss) => return vec![finding(TOPOLOGY, Err(loss), "")],
+        Err(loss) => {
+            let loss = loss.explained(&link.farewell());
+            return vec![finding(TOPOLOGY, Err(loss), "")];
+        }
     };
     let mut findings = vec![finding(
         TOPOLOGY,
@@ -89,9 +98,9 @@ async fn inspect_topology(link: &Link, options: &Options) -> Vec<Finding> {
 }
 
 async fn try_dead_letter_route(link: &Link, options: &Options) -> Result<(), String> {
-    let text = |loss: Loss| loss.to_string();
+    let text = |loss: Loss| loss.explained(&link.farewell()).to_string();
     let timing = options.timing;
-    let mut lane = Lanes::open(link, 1, timing.call, timing.confirm)
+    let mut lane = Lanes::open(link, CHANNELS.into(), timing.call, timing.confirm)
         .await
         .map_err(|error| text(error.into()))?;
     let mut headers = FieldTable::default();

@@ -51,8 +51,10 @@ impl Publisher {
     pub async fn connect(options: Options) -> Result<Self, Loss> {
         let (link, _events) = Link::open_any(&options, "tagsweep publish").await?;
         let timing = options.timing;
+        let lanes = LANES.min(link.channel_max().into());
+        let opened = Lanes::open(&link, lanes, timing.call, timing.confirm).await;
         Ok(Self {
-            lanes: Lanes::open(&link, LANES, timing.call, timing.confirm).await?,
+            lanes: opened.map_err(|error| Loss::from(error).explained(&link.farewell()))?,
             link,
             exchange: options.exchange.as_str().into(),
             options,

@@ -68,11 +68,23 @@ impl Session {
         position: usize,
         prefetch: u16,
     ) -> Result<(Self, Vec<Warning>), Loss> {
-        let timing = options.timing;
-        let ((consume, consume_events), (publish, publish_events)) = tokio::try_join!(
+        let (consume, publish) = tokio::try_join!(
             Link::open(&options, position, "tagsweep consume"),
             Link::open(&options, position, "tagsweep publish"),
         )?;
+        let farewells = [consume.0.farewell(), publish.0.farewell()];
+        let opened = Self::over(number, options, prefetch, consume, publish).await;
+        opened.map_err(|loss| farewells.iter().fold(loss, Loss::explained))
+    }
+
+    async fn over(
+        number: u32,
+        options: Arc<Options>,
+        prefetch: u16,
+        (consume, consume_events): (Link, LinkEvents),
+        (publish, publish_events): (Link, LinkEvents),
+    ) -> Result<(Self, Vec<Warning>), Loss> {
+        let timing = options.timing;
         let topology = prepare(consume.connection(), &options).await?;
         let letters = Lanes::open(&publish, LANES, timing.call, timing.confirm).await?;
         let channel = consume.channel().await?;

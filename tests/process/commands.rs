@@ -93,17 +93,21 @@ async fn check_names_the_mend_of_what_is_wrong_and_ends_with_1() {
     assert_fails(
         &ended,
         "broker login",
-        "check the user, password and virtual host",
+        "the broker refused user or password: check them",
     );
     assert_eq!(line(&ended, "API and UserSig").0, "ok");
     let ended = wrong("rabbitmq.url", &format!("{url}-none")).run().await;
     assert_fails(
         &ended,
         "broker login",
-        "check the user, password and virtual host",
+        "the virtual host does not exist: check the last part",
     );
     let ended = wrong("rabbitmq.url", "amqp://127.0.0.1:1").run().await;
-    assert_fails(&ended, "broker login", "127.0.0.1:1 cannot be reached");
+    assert_fails(
+        &ended,
+        "broker login",
+        "cannot connect to 127.0.0.1:1: connection refused",
+    );
 
     // Nobody has declared anything on this one.
     let stage = Stage::new().await;
@@ -288,7 +292,7 @@ async fn publish_ends_with_1_when_no_queue_takes_an_event() {
     assert_eq!(
         ended
             .stderr
-            .matches("127.0.0.1:1 cannot be reached")
+            .matches("cannot connect to 127.0.0.1:1: connection refused")
             .count(),
         1,
         "{ended:?}"

@@ -193,3 +193,24 @@ async fn later_files_win_over_earlier_ones_and_the_environment_over_all() {
     assert_eq!(shown["im"]["max_in_flight"], 2);
     assert_eq!(shown["window"]["max_ids"], 1);
 }
+
+#[tokio::test]
+async fn a_url_or_a_variable_that_cannot_work_exits_with_78_and_the_remedy() {
+    for (parameter, remedy) in [
+        ("heartbeat=abc", "write the seconds as a whole number"),
+        ("heartbeat=70000", "from 0 to 65535"),
+        ("channel_max=abc", "the worker needs 8 channels"),
+        ("channel_max=4", "the worker needs 8 channels"),
+        ("auth_mechanism=foo", "write plain, amqplain"),
+    ] {
+        let url = format!("amqp://operator:pa55word@127.0.0.1:1/%2f?{parameter}");
+        let ended = sound("check").set("rabbitmq.url", url).run().await;
+        assert_eq!(ended.code, Some(78), "{parameter}: {ended:?}");
+        assert!(ended.stdout.contains(remedy), "{parameter}: {ended:?}");
+    }
+    let slip = sound("run").variable("TAGSWEEP_IM_ADMIN", "pa55word");
+    let ended = slip.run().await;
+    assert_eq!(ended.code, Some(78), "{ended:?}");
+    let remedy = "TAGSWEEP_IM_ADMIN: no such variable; did you mean TAGSWEEP__IM__ADMIN?";
+    assert!(ended.stderr.contains(remedy), "{ended:?}");
+}

@@ -365,7 +365,7 @@ async fn no_secret_and_no_user_is_in_the_log_at_trace_level_whatever_goes_wrong(
         .await
         .unwrap();
     stage.vhost.close_connections("a cut").await.unwrap();
-    worker.says("refused the login").await;
+    worker.says("refused user or password").await;
     node.ctl(&["change_password", &name, "pa55word"])
         .await
         .unwrap();

@@ -44,14 +44,18 @@ impl Vault {
             flawed(
                 &self.strangers.server,
                 "nobody who is trusted",
-                "UnknownIssuer",
+                "signed by an unknown authority",
             ),
-            flawed(&self.ours.expired_server, "has expired", "expired"),
+            flawed(
+                &self.ours.expired_server,
+                "has expired",
+                "certificate is expired",
+            ),
             flawed(&self.ours.future_server, "not valid yet", "not valid yet"),
             flawed(
                 &self.ours.other_server,
                 "another host name",
-                "not valid for name",
+                "is for another name",
             ),
         ]
     }
@@ -136,4 +140,30 @@ async fn a_broker_with_a_flawed_certificate_gets_no_login_and_is_tried_again() {
     stage.cleared(3).await;
     ends_in_order(worker).await;
     stage.waits_in_the_queue(0).await;
+}
+
+#[tokio::test]
+async fn an_image_without_ca_certificates_is_told_so_and_what_to_do() {
+    let empty = tempfile::tempdir().unwrap();
+    let bare = |program: Program| {
+        let program = program.variable("SSL_CERT_DIR", empty.path().display());
+        program.variable("SSL_CERT_FILE", empty.path().join("none.pem").display())
+    };
+    let broker = sound("check").set("rabbitmq.url", "amqps://127.0.0.1:1");
+    let ended = bare(broker).run().await;
+    assert_eq!(ended.code, Some(1));
+    for part in [
+        "no trusted CA certificates found",
+        "SSL_CERT_FILE",
+        "none.pem",
+        "set rabbitmq.ca_file, or install the package ca-certificates",
+    ] {
+        assert!(ended.stdout.contains(part), "{part} in {ended:?}");
+    }
+    let api = sound("run").set("im.base_url", "https://127.0.0.1:1");
+    let ended = bare(api).run().await;
+    assert_eq!(ended.code, Some(1));
+    for part in ["no trusted CA certificates found", "set im.ca_file"] {
+        assert!(ended.stderr.contains(part), "{part} in {ended:?}");
+    }
 }

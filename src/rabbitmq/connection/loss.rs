@@ -7,7 +7,7 @@ use std::{fmt, future::Future, time::Duration};
 
 use lapin::ErrorKind;
 
-use super::cause::Cause;
+use super::{cause::Cause, sanitized::Farewell};
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Loss {
@@ -70,6 +70,24 @@ pub enum Loss {
     Closed { scope: &'static str, code: u16 },
     #[error("the connection broke: {cause}")]
     Broken { cause: String },
+}
+
+impl Loss {
+    /// The reason that the broker gave for closing the connection, where this loss only says that it is closed.
+    pub(in crate::rabbitmq) fn explained(self, farewell: &Farewell) -> Self {
+        match (self, farewell.reply()) {
+            (Self::Broken { .. } | Self::Silent { .. }, Some((code, text))) => {
+                Cause::of_reply(code, text).map_or(
+                    Self::Closed {
+                        scope: "connection",
+                        code,
+                    },
+                    Self::Ended,
+                )
+            }
+            (loss, _) => loss,
+        }
+    }
 }
 
 struct Each<'a>(&'a [(String, Loss)]);

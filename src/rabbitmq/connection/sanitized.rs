@@ -7,6 +7,7 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 
 use futures_util::io::{AsyncRead, AsyncWrite};
@@ -19,6 +20,31 @@ const HEAD: usize = 7;
 const CHUNK: usize = 64 * 1024;
 /// A frame that is larger goes by as it is. A broker's largest is 128 KiB by default.
 const LARGEST: usize = 16 << 20;
+
+/// The code and text with which a broker closes a connection. lapin tells them to one of those who wait, and
+/// the others only that something is closed.
+#[derive(Clone, Default)]
+pub(in crate::rabbitmq) struct Farewell(Arc<OnceLock<(u16, String)>>);
+
+impl Farewell {
+    fn note(&self, method: &[u8]) {
+        // connection.close: class, method, reply code, reply text
+        if let Some([a, b, length, text @ ..]) = method.strip_prefix(&[0, 10, 0, 50])
+            && let Some(text) = text.get(..usize::from(*length))
+        {
+            let code = u16::from_be_bytes([*a, *b]);
+            // A second one would be no protocol.
+            let _ = self
+                .0
+                .set((code, String::from_utf8_lossy(text).into_owned()));
+        }
+    }
+
+    pub(in crate::rabbitmq) fn reply(&self) -> Option<(u16, &str)> {
+        let (code, text) = self.0.get()?;
+        Some((*code, text))
+    }
+}
 
 /// `S` with its incoming frames sanitized.
 pub(in crate::rabbitmq) struct Sanitized<S> {
@@ -42,15 +68,21 @@ struct Incoming {
     /// The size of the body that is arriving, and how much of it is missing.
     body: (usize, usize),
     backlog: Backlog,
+    farewell: Farewell,
 }
 
 impl<S> Sanitized<S> {
     /// `frame_max` is what lapin asks for; the broker may offer less. 0 is any.
-    pub(in crate::rabbitmq) fn new(stream: S, frame_max: u32, backlog: Backlog) -> Sanitized<S> {
+    pub(in crate::rabbitmq) fn new(
+        stream: S,
+        frame_max: u32,
+        (backlog, farewell): (Backlog, Farewell),
+    ) -> Sanitized<S> {
         let frame_max = frame_max as usize;
         let incoming = Incoming {
             frame_max,
             backlog,
+            farewell,
             ..Incoming::default()
         };
         Sanitized {
@@ -102,6 +134,9 @@ impl Incoming {
         {
             let bytes = usize::try_from(u64::from_be_bytes(bytes)).unwrap_or(usize::MAX);
             self.body = (bytes, bytes);
+        }
+        if kind == METHOD {
+            self.farewell.note(payload);
         }
         if kind == METHOD
             && let Some(offered) = offered_frame_max(payload).filter(|offered| *offered > 0)
@@ -234,7 +269,7 @@ mod tests {
         let expected = [&stream(b'?').concat(), cut].concat();
         for at_once in [1, 2, 7, 11, 500, 100_000] {
             let mut given = Vec::new();
-            let mut sanitized = Sanitized::new(Trickle(&sent, at_once), 0, Backlog::default());
+            let mut sanitized = Sanitized::new(Trickle(&sent, at_once), 0, Default::default());
             sanitized
                 .read_to_end(&mut given)
                 .await
@@ -266,7 +301,7 @@ mod tests {
         ] {
             let sent = [tune(offered), full.clone(), frame(3, b"x")].concat();
             let mut given = Vec::new();
-            let mut sanitized = Sanitized::new(Trickle(&sent, 1_000), asked, Backlog::default());
+            let mut sanitized = Sanitized::new(Trickle(&sent, 1_000), asked, Default::default());
             sanitized
                 .read_to_end(&mut given)
                 .await
@@ -290,7 +325,11 @@ mod tests {
         let sent = message.repeat(2);
         let backlog = Backlog::default();
         backlog.limit();
-        let mut sanitized = Sanitized::new(Trickle(&sent, 10_000), 0, backlog.clone());
+        let mut sanitized = Sanitized::new(
+            Trickle(&sent, 10_000),
+            0,
+            (backlog.clone(), Farewell::default()),
+        );
         let mut given = vec![0; message.len()];
         sanitized.read_exact(&mut given).await.expect("it is whole");
         assert_eq!(given, message);
@@ -309,7 +348,7 @@ mod tests {
     async fn what_is_no_amqp_at_all_goes_by() {
         let mut given = Vec::new();
         let stream = Trickle(b"AMQP\x00\x00\x09\x01", 3);
-        let mut sanitized = Sanitized::new(stream, 0, Backlog::default());
+        let mut sanitized = Sanitized::new(stream, 0, Default::default());
         sanitized
             .read_to_end(&mut given)
             .await

@@ -16,7 +16,7 @@ use lapin::{AsyncTcpStream, protocol::connection::parse_start};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::compat::{Compat, TokioAsyncReadCompatExt};
 
-use super::sanitized::Sanitized;
+use super::sanitized::{Farewell, Sanitized};
 use crate::rabbitmq::backlog::Backlog;
 
 /// A socket, or TLS over one.
@@ -149,10 +149,10 @@ impl Drop for Socket {
 pub(super) async fn log_in(
     uri: lapin::uri::AMQPUri,
     stream: Box<dyn Transport>,
-    backlog: Backlog,
+    parts: (Backlog, Farewell),
     properties: lapin::ConnectionProperties,
 ) -> lapin::Result<lapin::Connection> {
-    let frames = Frames::new(stream.compat(), uri.query.frame_max.unwrap_or(0), backlog);
+    let frames = Frames::new(stream.compat(), uri.query.frame_max.unwrap_or(0), parts);
     let once = Mutex::new(Some(frames));
     let tokio = Tokio::current();
     let runtime: Runtime = RuntimeParts::new(tokio.clone(), Opened(tokio)).into();
