@@ -7,9 +7,9 @@ use std::fs::File;
 use std::io::{self, ErrorKind, Write};
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, Sender, SyncSender, TrySendError, channel, sync_channel};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tracing_subscriber::fmt::MakeWriter;
 
@@ -17,7 +17,7 @@ use tracing_subscriber::fmt::MakeWriter;
 const WAITING: usize = 1024;
 /// How long the end waits for the last lines to be written.
 const LAST_LINES: Duration = Duration::from_secs(1);
-/// Between two tries to write, or to queue the end.
+/// Between two tries to write.
 const AGAIN: Duration = Duration::from_millis(10);
 
 /// All that were dropped, and those that no line has told of yet.
@@ -61,17 +61,13 @@ impl Lines {
 
     /// Waits until all lines are written, if that takes no longer than a moment.
     pub(super) fn flush(&self) {
-        let deadline = Instant::now() + LAST_LINES;
         let (done, written) = channel();
-        let mut order = Order::Tell(done);
-        while let Err(TrySendError::Full(unsent)) = self.0.try_send(order) {
-            if Instant::now() >= deadline {
-                return;
-            }
-            order = unsent;
-            thread::sleep(AGAIN);
+        let lines = self.0.clone();
+        // To queue the order may take for ever, too.
+        let asked = thread::Builder::new().spawn(move || lines.send(Order::Tell(done)));
+        if asked.is_ok() {
+            let _ = written.recv_timeout(LAST_LINES);
         }
-        let _ = written.recv_timeout(deadline.saturating_duration_since(Instant::now()));
     }
 
     fn put(&self, line: &[u8]) -> bool {
@@ -103,7 +99,7 @@ fn write(file: &mut File, mut line: &[u8]) -> io::Result<()> {
             Ok(0) => return Err(ErrorKind::WriteZero.into()),
             Ok(count) => line = line.get(count..).unwrap_or_default(),
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) if error.kind() == ErrorKind::WouldBlock => thread::sleep(AGAIN),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => thread::park_timeout(AGAIN),
             Err(error) => return Err(error),
         }
     }

@@ -334,11 +334,13 @@ fn http_name(status: u16) -> &'static str {
         503 => "http-503",
         504 => "http-504",
         511 => "http-511",
-        200..=299 => "http-2xx",
-        300..=399 => "http-3xx",
-        400..=499 => "http-4xx",
-        500..=599 => "http-5xx",
-        _ => "http-other",
+        _ => match status / 100 {
+            2 => "http-2xx",
+            3 => "http-3xx",
+            4 => "http-4xx",
+            5 => "http-5xx",
+            _ => "http-other",
+        },
     }
 }
 
