@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::process::{Child, Command};
 
-use crate::program::Program;
+use crate::program::{Program, get};
 use crate::secrets;
 use crate::stage::*;
 
@@ -56,10 +56,7 @@ async fn a_reader_that_is_stuck_holds_up_nothing_and_learns_later_how_many_lines
         .start_into(writer);
     stage.delete(0..CALLS).await;
     stage.cleared(CALLS as u64).await;
-    let metrics = reqwest::get(format!("http://{admin}/metrics"))
-        .await
-        .unwrap();
-    let metrics = metrics.text().await.unwrap();
+    let metrics = get(&format!("http://{admin}/metrics")).await;
     let dropped = metrics
         .lines()
         .find_map(|line| line.strip_prefix("tagsweep_log_lines_dropped_total "))
