@@ -144,7 +144,7 @@ fn a_secret_of_the_environment_is_taken_as_it_is_but_for_line_ends() {
     };
     assert_eq!(key.load().unwrap().expose_secret(), "[\"a\";'b'],{c}");
     let urls = settings.rabbitmq.urls().unwrap();
-    let urls: Vec<_> = urls.iter().map(|url| url.expose_secret()).collect();
+    let urls: Vec<_> = urls.iter().map(AmqpUrl::expose_secret).collect();
     assert_eq!(urls, ["amqp://u:a,b%3B'c'@one", "amqp://u:p,q@two"]);
 }
 

@@ -14,7 +14,7 @@ mod stream;
 mod tls;
 mod url;
 
-use std::{pin::Pin, sync::Arc};
+use std::{net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
 
 use futures_util::Stream;
 use lapin::{
@@ -22,6 +22,7 @@ use lapin::{
     uri::{AMQPScheme, AMQPUri},
 };
 use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
 
 use self::{
     loss::{CallError, within},
@@ -185,7 +186,17 @@ async fn connect(
     };
     let limit = options.timing.connect;
     let at = &uri.authority;
-    let mut addresses = dial::resolve(&at.host, at.port, limit).await?;
+    let addresses = dial::resolve(&at.host, at.port, limit).await?;
+    connect_to(addresses, uri, tls.as_ref(), limit, name).await
+}
+
+async fn connect_to(
+    mut addresses: Vec<SocketAddr>,
+    uri: &AMQPUri,
+    tls: Option<&TlsConnector>,
+    limit: Duration,
+    name: &str,
+) -> Result<(lapin::Connection, Farewell, Socket), Cause> {
     let mut failures = Vec::new();
     while !addresses.is_empty() {
         let (address, tcp) = match dial::race(&mut addresses, limit).await {
@@ -195,9 +206,9 @@ async fn connect(
             Err(_) => break,
         };
         let socket = Socket::of(&tcp).map_err(|error| Cause::of_io(&error))?;
-        let stream = match &tls {
+        let stream = match tls {
             None => Ok(Box::new(tcp) as Box<dyn stream::Transport>),
-            Some(tls) => tls::handshake(tls, &at.host, tcp, limit).await,
+            Some(tls) => tls::handshake(tls, &uri.authority.host, tcp, limit).await,
         };
         let farewell = Farewell::default();
         let logged_in = match stream {
@@ -221,7 +232,7 @@ async fn log_in(
     stream: Box<dyn stream::Transport>,
     parts: (Backlog, Farewell),
     name: &str,
-    limit: std::time::Duration,
+    limit: Duration,
 ) -> Result<lapin::Connection, Cause> {
     let heard = Heard::default();
     let stream = Box::new(heard.through(stream));
@@ -259,4 +270,30 @@ fn unoffered_mechanism(uri: &AMQPUri, heard: &Heard) -> Option<Cause> {
         asked: asked.to_owned(),
         offered: offered.join(", "),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::{io::AsyncWriteExt, net::TcpListener};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn an_address_that_accepts_and_stays_mute_does_not_keep_us_from_the_next_one() {
+        let mute = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let web = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let addresses = [&mute, &web].map(|listener| listener.local_addr().expect("an address"));
+        let uri = "amqp://two-addresses".parse().expect("a URL");
+        let limit = Duration::from_millis(500);
+        let connecting = connect_to(addresses.into(), &uri, None, limit, "test");
+        let answering = async {
+            let (mut stream, _) = web.accept().await.expect("a connection");
+            let answered = stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await;
+            answered.expect("an answer");
+            stream.shutdown().await.expect("an end");
+            stream
+        };
+        let (connected, _stream) = tokio::join!(connecting, answering);
+        assert_eq!(connected.err(), Some(Cause::Http));
+    }
 }

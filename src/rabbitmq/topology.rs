@@ -220,7 +220,10 @@ impl Scratch {
             return Err(refusal.about(part, name));
         }
         // Refused because it is there already, or because it cannot be made at all?
-        self.check_queue(part, name).await?;
+        match self.check_queue(part, name).await {
+            Err(Loss::Missing { .. }) => return Err(refusal.about(part, name)),
+            there => there?,
+        };
         // Is the limit all that differs?
         shape.delivery_limit = refusal.reply_text().and_then(delivery_limit);
         match self.try_queue(name, shape).await {

@@ -73,8 +73,10 @@ async fn limits_of_user_and_virtual_host_are_told_with_the_limit() {
     assert_eq!(cause(loss(vhost.url()).await), reached);
     limits(r#"{"max-connections": -1, "max-queues": 1}"#).await;
     let limit = Some(1);
+    let mut another = options(vhost.url());
+    another.queue = unique("another");
     let reached = Loss::Ended(Cause::QueueLimit { limit });
-    assert_eq!(loss(vhost.url()).await, reached);
+    assert_eq!(not_opened(&mut Broker::new(another)).await, reached);
 }
 
 #[tokio::test]

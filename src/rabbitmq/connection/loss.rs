@@ -18,7 +18,7 @@ pub enum Loss {
     #[error("none of the URLs in rabbitmq.url can be used: {}", Each(.0))]
     Several(Vec<(String, Loss)>),
     #[error(
-        "{part} {name:?} does not exist: create it, or let tagsweep do so (rabbitmq.declare = true)"
+        "{part} {name:?} does not exist: create it, or set rabbitmq.declare = true so that tagsweep does"
     )]
     Missing { part: Part, name: String },
     #[error(
