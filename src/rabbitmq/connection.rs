@@ -187,7 +187,7 @@ async fn connect(
     let limit = options.timing.connect;
     let at = &uri.authority;
     let addresses = dial::resolve(&at.host, at.port, limit).await?;
-    connect_to(addresses, uri, tls.as_ref(), limit, name).await
+    connect_to(addresses, uri, tls.as_ref(), limit, (name, backlog)).await
 }
 
 async fn connect_to(
@@ -195,7 +195,7 @@ async fn connect_to(
     uri: &AMQPUri,
     tls: Option<&TlsConnector>,
     limit: Duration,
-    name: &str,
+    (name, backlog): (&str, &Backlog),
 ) -> Result<(lapin::Connection, Farewell, Socket), Cause> {
     let mut failures = Vec::new();
     while !addresses.is_empty() {
@@ -285,7 +285,8 @@ mod tests {
         let addresses = [&mute, &web].map(|listener| listener.local_addr().expect("an address"));
         let uri = "amqp://two-addresses".parse().expect("a URL");
         let limit = Duration::from_millis(500);
-        let connecting = connect_to(addresses.into(), &uri, None, limit, "test");
+        let backlog = Backlog::default();
+        let connecting = connect_to(addresses.into(), &uri, None, limit, ("test", &backlog));
         let answering = async {
             let (mut stream, _) = web.accept().await.expect("a connection");
             let answered = stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await;
