@@ -26,7 +26,7 @@ pub enum Loss {
     )]
     Down { part: Part, name: String },
     #[error(
-        "the user lacks {permission} on {part} {name:?}: grant it with rabbitmqctl set_permissions; with rabbitmq.declare = false it needs fewer"
+        "the broker's user lacks permissions on {part} {name:?}: grant it {permission} with rabbitmqctl set_permissions; with rabbitmq.declare = false it needs fewer"
     )]
     Denied {
         part: Part,
