@@ -280,7 +280,7 @@ impl Outgoing {
         if dropped.is_empty() {
             return self.without_body();
         }
-        note_dropped(&mut headers, dropped);
+        note_dropped(&mut headers, dropped, DROPPED_ROOM);
         let bare = BasicProperties::default()
             .with_delivery_mode(PERSISTENT)
             .with_headers(headers);
@@ -303,7 +303,7 @@ impl Outgoing {
         headers.insert(BODY_HASH.into(), Mark::Text(hash).into());
         let size = i64::try_from(self.body.len()).unwrap_or(i64::MAX);
         headers.insert(BODY_SIZE.into(), Mark::Integer(size).into());
-        note_dropped(&mut headers, vec![BODY.to_owned()]);
+        note_dropped(&mut headers, vec![BODY.to_owned()], DROPPED_ROOM);
         let properties = self.properties.with_headers(headers);
         Some(Self {
             body: Bytes::new(),
@@ -313,8 +313,8 @@ impl Outgoing {
     }
 }
 
-/// Adds to the list of what was left out, as far as there is room.
-fn note_dropped(headers: &mut FieldTable, more: Vec<String>) {
+/// Adds to the list of what was left out, as many names as there is room for.
+fn note_dropped(headers: &mut FieldTable, more: Vec<String>, room: usize) {
     if more.is_empty() {
         return;
     }
@@ -328,7 +328,7 @@ fn note_dropped(headers: &mut FieldTable, more: Vec<String>) {
     names.extend(more);
     headers.insert(
         DROPPED.into(),
-        Mark::Texts(names).cut_to(DROPPED_ROOM).into(),
+        Mark::Texts(names).cut_to(room.min(DROPPED_ROOM)).into(),
     );
 }
 
@@ -349,9 +349,10 @@ fn letter_headers(
     let kept = kept.filter(|(name, _)| !is_dropped(name.as_str()));
     let (kept, dropped) = fitting(kept, room);
     for (name, value) in kept.inner() {
+        room = room.saturating_sub(size(name.as_str(), value));
         headers.insert(name.clone(), value.clone());
     }
-    note_dropped(&mut headers, dropped);
+    note_dropped(&mut headers, dropped, room);
     headers
 }
 
