@@ -148,8 +148,8 @@ impl Account {
         let returns = self.returns_in_outage.entry(publication).or_default();
         *returns += 1;
         let allowed = 2 * workers as u32;
-        // Where the control user says nothing or was never taken, and below ten calls a second, some events are kept at hand to probe
-        // with, and are renewed.
+        // Where the control user says nothing or was never taken, and below ten calls a second, some events are kept
+        // at hand to probe with, and are renewed: some more with each hold limit, as the first may all be bad.
         let is_trusted = self.is_control_taken && plan.is_measured();
         if is_trusted && plan.settings.calls_per_second >= 10 && *returns > allowed {
             return Err(format!(
@@ -158,8 +158,9 @@ impl Account {
         }
         let all: u32 = self.returns_in_outage.values().sum();
         let events = self.returns_in_outage.len() as u32;
-        let renewed = (now - start).as_secs() / plan.settings.hold_limit.as_secs() + 1;
-        if all > allowed * events + KEPT_AT_HAND * workers as u32 * renewed as u32 {
+        let holds = (now - start).as_secs() / plan.settings.hold_limit.as_secs() + 1;
+        let kept = KEPT_AT_HAND * (holds * (holds + 1) / 2) as u32;
+        if all > allowed * events + kept * workers as u32 {
             return Err(format!(
                 "in one outage events are handed back too often: {events} events {all} times"
             ));

@@ -13,6 +13,9 @@ use crate::event::UserId;
 const BACKOFF_MIN: Duration = Duration::from_secs(1);
 const BACKOFF_MAX: Duration = Duration::from_secs(30);
 
+/// One message must not stop the queue; when so many letters wait that were refused, it is no matter of one.
+const STUCK: usize = 8;
+
 /// Users named in one letter at most. They stand in one header, and all headers must fit into a frame.
 const MAX_USERS: usize = 500;
 
@@ -119,10 +122,11 @@ impl Letters {
         }
     }
 
-    /// Whether the dead-letter queue refuses letters at this time. New events must wait then: what
-    /// they bring could not be dead-lettered either.
+    /// Whether the dead-letter queue takes nothing at this time, and not only a letter of its own kind. New
+    /// events must wait then: what they bring could not be dead-lettered either.
     pub(super) fn is_stuck(&self) -> bool {
-        self.open.values().any(|(_, refusals)| *refusals > 0)
+        let refused = self.open.values().filter(|(_, refusals)| *refusals > 0);
+        refused.count() >= STUCK
     }
 
     /// The delivery is not ours any more.

@@ -3,14 +3,31 @@
 use super::*;
 
 #[test]
-fn a_refused_letter_keeps_its_delivery_stops_intake_and_is_sent_again() {
+fn a_refused_letter_keeps_its_delivery_is_sent_again_and_stops_no_other_event() {
     let mut world = World::new(settings(), |_, _| ok());
     world.refuse_letters = true;
     world.publish([]);
     world.run_for(SECOND);
     world.publish([1]);
     world.run_for(SECOND * 60);
-    assert_eq!(world.unacked.len(), 2);
+    assert_eq!(world.unacked.len(), 1);
+    assert_eq!(world.calls.len(), 1);
+    world.refuse_letters = false;
+    world.run_for(SECOND * 31);
+    world.assert_all_settled();
+}
+
+#[test]
+fn a_dead_letter_queue_that_takes_nothing_stops_intake() {
+    let mut world = World::new(settings(), |_, _| ok());
+    world.refuse_letters = true;
+    for _ in 0..8 {
+        world.publish([]);
+    }
+    world.run_for(SECOND);
+    world.publish([1]);
+    world.run_for(SECOND * 60);
+    assert_eq!(world.unacked.len(), 9);
     assert!(
         world.calls.is_empty(),
         "intake goes on though no letter could be written"

@@ -105,7 +105,7 @@ pub(super) fn broker_event(event: &rabbitmq::Event, consuming: bool) {
             tracing::warn!(session, %reason, retry_seconds, "broker session lost, what it held is delivered again");
         }
         Event::LetterRefused(_, reason) => {
-            tracing::error!(%reason, "a dead letter was not taken: its event is kept, intake stops, trying again");
+            tracing::error!(%reason, "a dead letter was not taken: its event is kept, trying again");
         }
         Event::Blocked => {
             tracing::warn!("the broker takes no messages for now (an alarm): dead letters wait");
