@@ -71,7 +71,8 @@ rows! {
         "Intake stops until somebody empties the queue. Counted from there to the first dead letter that is taken.";
     dead_letter_exchange_removed = Fault::Vhost(vhost::Fault::DeadLetterExchangeRemoved),
         "dead-letter exchange removed",
-        "The worker declares it again. Counted from the removal to the first dead letter that is taken.";
+        "Letters go to the queue itself, and the worker declares the exchange again. Counted from the removal to the \
+         first dead letter that is taken.";
     dead_letter_binding_removed = Fault::Vhost(vhost::Fault::DeadLetterBindingRemoved),
         "dead-letter binding removed",
         "With rabbitmq.declare = false, so that nobody but the operator binds it again. Counted from there to the \

@@ -65,7 +65,8 @@ impl Fault {
             Fault::DeadLetterExchangeRemoved => {
                 let amqp = stage.amqp().await;
                 amqp.delete(&[], &[DEAD_LETTERS]).await.unwrap();
-                SESSION_LOST
+                // Nothing is felt: letters go to the queue itself.
+                return;
             }
             Fault::DeadLetterBindingRemoved => {
                 let amqp = stage.amqp().await;
