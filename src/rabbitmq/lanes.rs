@@ -42,6 +42,8 @@ pub(super) struct Refused {
     pub(super) outgoing: Outgoing,
 }
 
+type Outcome = Result<(), Refused>;
+
 pub(super) struct Lanes {
     connection: Arc<Connection>,
     lanes: Vec<Lane>,
@@ -56,7 +58,7 @@ pub(super) struct Lanes {
 /// The broker refuses some messages by closing the channel, which says nothing of others: the lane is opened again.
 enum Lane {
     Free(Channel),
-    InFlight(InFlight),
+    InFlight(Box<InFlight>),
     Opening(Pin<Box<dyn Future<Output = Result<Channel, CallError>> + Send>>),
 }
 
@@ -100,7 +102,7 @@ impl Lanes {
 
     fn in_flight(&self) -> impl Iterator<Item = &InFlight> {
         self.lanes.iter().filter_map(|lane| match lane {
-            Lane::InFlight(in_flight) => Some(in_flight),
+            Lane::InFlight(in_flight) => Some(&**in_flight),
             Lane::Free(_) | Lane::Opening(_) => None,
         })
     }
@@ -112,10 +114,7 @@ impl Lanes {
     }
 
     /// The next outcome. `Pending` when nothing is in flight.
-    pub(super) fn poll(
-        &mut self,
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<(u64, Result<(), Refused>), Loss>> {
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(u64, Outcome), Loss>> {
         for lane in &mut self.lanes {
             if let Lane::Opening(opening) = lane
                 && let Poll::Ready(channel) = opening.as_mut().poll(cx)
@@ -125,7 +124,8 @@ impl Lanes {
             if let Lane::Free(channel) = lane
                 && let Some((id, outgoing)) = self.waiting.pop_front()
             {
-                *lane = Lane::InFlight(InFlight::start(channel.clone(), id, outgoing));
+                let in_flight = InFlight::start(channel.clone(), id, outgoing);
+                *lane = Lane::InFlight(Box::new(in_flight));
             }
             let Lane::InFlight(in_flight) = lane else {
                 continue;
@@ -140,10 +140,10 @@ impl Lanes {
                     self.call_limit,
                 ))),
             };
-            let Lane::InFlight(InFlight { id, outgoing, .. }) = std::mem::replace(lane, next)
-            else {
+            let Lane::InFlight(over) = std::mem::replace(lane, next) else {
                 continue;
             };
+            let InFlight { id, outgoing, .. } = *over;
             let outcome = match refusal(confirmation)? {
                 None => Ok(()),
                 Some(why) => Err(Refused { why, outgoing }),

@@ -334,7 +334,10 @@ async fn a_property_that_the_broker_refuses_is_left_out_of_the_letter_and_named(
     assert_eq!(body, b"body");
     assert_eq!(properties.reply_to(), &None);
     assert_eq!(
-        properties.message_id().as_ref().map(|id| id.as_str()),
+        properties
+            .message_id()
+            .as_ref()
+            .map(lapin::types::ShortString::as_str),
         Some("evt-1")
     );
     assert_eq!(
