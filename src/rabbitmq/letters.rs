@@ -44,7 +44,7 @@ pub enum LetterRefusal {
     #[error("the exchange published to does not exist any more")]
     ExchangeGone,
     #[error(
-        "the broker's user may not publish to the exchange, or not with this routing key: grant it to write there"
+        "the broker's user lacks permissions on the exchange published to, or for this routing key: grant it to write there"
     )]
     Denied,
     #[error("it is larger than the broker's max_message_size")]
