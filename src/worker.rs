@@ -193,7 +193,7 @@ impl Worker {
     fn delivered(&mut self, now: Instant, arrived: SystemTime, delivered: rabbitmq::Delivery) {
         let DeliveryTag { session, tag } = delivered.tag;
         let delivery = Delivery { session, tag };
-        if self.delivering != Some(session) {
+        if self.delivering != Some(session) && self.broker.consumes_as_asked() {
             // The broker lets one worker consume at a time. Its first delivery may come long after the
             // session was opened, and at the moment at which another worker's session ended.
             self.delivering = Some(session);

@@ -22,6 +22,8 @@ pub struct Sent {
     pub session: SessionId,
     /// Counts all consumers that there ever were.
     pub consumer: u64,
+    /// How often its session had asked for a consumer by then.
+    pub asked: u32,
     pub tag: u64,
     pub message: Message,
 }
@@ -31,6 +33,7 @@ struct Consumer {
     /// The earliest of all is the active one. None: it is cancelled, but its session still holds deliveries.
     since: Option<u64>,
     prefetch: usize,
+    asked: u32,
     next_tag: u64,
     unacked: BTreeMap<u64, (Message, Duration)>,
 }
@@ -68,6 +71,7 @@ impl Broker {
         let consumer = Consumer {
             since: None,
             prefetch: 0,
+            asked: 0,
             next_tag: 0,
             unacked: BTreeMap::new(),
         };
@@ -80,6 +84,7 @@ impl Broker {
             self.next_consumer += 1;
             consumer.since = (prefetch > 0).then_some(self.next_consumer);
             consumer.prefetch = prefetch;
+            consumer.asked += 1;
         }
     }
 
@@ -113,6 +118,7 @@ impl Broker {
         Some(Sent {
             session,
             consumer: since,
+            asked: consumer.asked,
             tag: consumer.next_tag,
             message,
         })

@@ -111,6 +111,13 @@ impl Broker {
         }
     }
 
+    /// Whether deliveries come from the consumer that was asked for last. Those of one before it say nothing of
+    /// whose the queue is.
+    pub fn consumes_as_asked(&mut self) -> bool {
+        self.session()
+            .is_some_and(|session| session.consumes_as_asked())
+    }
+
     /// Gives back all that is in hand, and consumes again with a lower `prefetch`, in a new session: the protocol
     /// has no way to lower it for a consumer that is there.
     pub fn reopen(&mut self, prefetch: u16) {

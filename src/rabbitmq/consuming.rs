@@ -69,6 +69,11 @@ impl Consuming {
         self.prefetch > 0
     }
 
+    /// Whether deliveries come from the consumer that was asked for last, and not from one that is cancelled.
+    pub(super) fn is_as_asked(&self) -> bool {
+        self.prefetch > 0 && self.prefetch == self.wanted
+    }
+
     /// Asks for a prefetch; 0 is no consumer. Made true by [`poll_change`](Self::poll_change).
     pub(super) fn want(&mut self, prefetch: u16) {
         self.wanted = prefetch;

@@ -167,6 +167,10 @@ impl Session {
         self.loss.get_or_insert(reason);
     }
 
+    pub(super) fn consumes_as_asked(&self) -> bool {
+        self.consuming.is_as_asked()
+    }
+
     /// The next thing that happened. Deliveries come last, so that a stream of them never holds
     /// up an ack or a confirm.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Event, Loss>> {

@@ -21,6 +21,8 @@ pub(super) struct Session {
     pub open: bool,
     /// Nothing passes any more, and nobody has noticed.
     pub silent: bool,
+    /// How often the worker has asked for a consumer, or for none.
+    asked: u32,
     /// Frames arrive in the order in which they were sent.
     last_out: Duration,
     last_in: Duration,
@@ -43,6 +45,7 @@ impl World<'_> {
             number: self.workers[worker].sessions,
             open: true,
             silent: false,
+            asked: 0,
             last_out: self.now,
             last_in: self.now,
         });
@@ -62,6 +65,7 @@ impl World<'_> {
     pub(super) fn consume(&mut self, worker: usize, prefetch: usize) {
         self.workers[worker].prefetch = prefetch;
         if let Some(session) = self.workers[worker].session {
+            self.sessions[session].asked += 1;
             self.send_to_broker(session, Happening::Consume { session, prefetch });
         }
     }
@@ -86,7 +90,9 @@ impl World<'_> {
             session: session.number,
             tag: sent.tag,
         };
-        if self.workers[worker].consuming != Some(sent.consumer) {
+        // What a cancelled consumer still had on its way says nothing of whose the queue is by now.
+        let is_newest = sent.asked == session.asked;
+        if is_newest && self.workers[worker].consuming != Some(sent.consumer) {
             // Before this consumer became the active one, the queue may have been another's.
             self.workers[worker].consuming = Some(sent.consumer);
             self.input(worker, Input::TookOver);
