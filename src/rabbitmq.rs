@@ -20,6 +20,7 @@ mod lanes;
 mod letters;
 mod message;
 mod options;
+mod properties;
 mod publisher;
 mod session;
 mod settlements;
@@ -69,6 +70,8 @@ pub enum Event {
     LetterConfirmed(u64),
     /// The letter is in no queue. Its delivery must not be acknowledged.
     LetterRefused(u64, LetterRefusal),
+    /// The broker refused a letter as it was; it goes out with less.
+    LetterReduced(LetterRefusal),
     /// The broker takes no publishes for now (memory or disk alarm): letters wait, acks go on.
     Blocked,
     Unblocked,

@@ -153,7 +153,10 @@ impl Worker {
                 self.shell.tell(now, Input::LetterRefused(LetterId(id)));
             }
             Event::InTouch(since) => self.shell.tell(now, Input::InTouch { since }),
-            Event::NotOpened { .. } | Event::Blocked | Event::Unblocked => {}
+            Event::NotOpened { .. }
+            | Event::Blocked
+            | Event::Unblocked
+            | Event::LetterReduced(_) => {}
         }
     }
 

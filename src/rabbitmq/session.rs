@@ -267,19 +267,22 @@ impl Session {
     }
 
     fn poll_letters(&mut self, cx: &mut Context<'_>) -> Poll<Result<Event, Loss>> {
-        loop {
-            let (id, outcome) = ready!(self.letters.poll(cx))?;
-            let Err(Refused { why, outgoing }) = outcome else {
-                return Poll::Ready(Ok(Event::LetterConfirmed(id)));
-            };
-            if matches!(why, LetterRefusal::Returned | LetterRefusal::ExchangeGone) {
-                self.mend_dead_letter_route();
-            }
-            match outgoing.with_less(why, &self.options.dead_letter_queue) {
-                Some(less) => self.letters.push(id, less),
-                None => return Poll::Ready(Ok(Event::LetterRefused(id, why))),
-            }
+        let (id, outcome) = ready!(self.letters.poll(cx))?;
+        let Err(Refused { why, outgoing }) = outcome else {
+            return Poll::Ready(Ok(Event::LetterConfirmed(id)));
+        };
+        if matches!(why, LetterRefusal::Returned | LetterRefusal::ExchangeGone) {
+            self.mend_dead_letter_route();
         }
+        Poll::Ready(Ok(
+            match outgoing.with_less(why, &self.options.dead_letter_queue) {
+                Some(less) => {
+                    self.letters.push(id, less);
+                    Event::LetterReduced(why)
+                }
+                None => Event::LetterRefused(id, why),
+            },
+        ))
     }
 
     /// A returned letter means that the dead-letter queue or its binding is gone.

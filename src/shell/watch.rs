@@ -126,6 +126,7 @@ impl Watch {
             }
             Event::LetterConfirmed(_)
             | Event::LetterRefused(..)
+            | Event::LetterReduced(_)
             | Event::InTouch(_)
             | Event::Blocked
             | Event::Unblocked => {}

@@ -37,30 +37,18 @@ pub(super) fn started(settings: &Settings) {
 }
 
 pub(super) fn ended(status: &Status) {
-    let Tally {
-        events_accepted,
-        events_ignored,
-        events_acknowledged,
-        events_dead_lettered,
-        events_remembered,
-        events_handed_back,
-        users_cleared,
-        users_missing,
-        users_dead_lettered,
-        calls,
-        ..
-    } = status.tally;
+    let tally = status.tally;
     tracing::info!(
-        events_accepted,
-        events_ignored,
-        events_acknowledged,
-        events_dead_lettered,
-        events_remembered,
-        events_handed_back,
-        users_cleared,
-        users_missing,
-        users_dead_lettered,
-        calls,
+        events_accepted = tally.events_accepted,
+        events_ignored = tally.events_ignored,
+        events_acknowledged = tally.events_acknowledged,
+        events_dead_lettered = tally.events_dead_lettered,
+        events_remembered = tally.events_remembered,
+        events_handed_back = tally.events_handed_back,
+        users_cleared = tally.users_cleared,
+        users_missing = tally.users_missing,
+        users_dead_lettered = tally.users_dead_lettered,
+        calls = tally.calls,
         left_to_the_broker = status.unsettled_deliveries,
         "ended"
     );
@@ -106,6 +94,9 @@ pub(super) fn broker_event(event: &rabbitmq::Event, consuming: bool) {
         }
         Event::LetterRefused(_, reason) => {
             tracing::error!(%reason, "a dead letter was not taken: its event is kept, trying again");
+        }
+        Event::LetterReduced(reason) => {
+            tracing::warn!(%reason, "the broker refused a dead letter as it is: sending it without what was refused");
         }
         Event::Blocked => {
             tracing::warn!("the broker takes no messages for now (an alarm): dead letters wait");
