@@ -8,10 +8,7 @@ use std::{
     time::Duration,
 };
 
-use lapin::{
-    Channel,
-    options::{BasicAckOptions, BasicNackOptions},
-};
+use lapin::Channel;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use super::{
@@ -22,7 +19,7 @@ use super::{
     lanes::{Lanes, Refused},
     loss::{CallError, within},
     message::{Envelope, delivery},
-    settlements::{Frame, Settlements},
+    settlements::{Settlements, send},
     topology::{Scratch, Sharing, count, prepare},
 };
 
@@ -428,24 +425,6 @@ fn end_of_connection(event: lapin::Event) -> Option<Loss> {
     match event {
         lapin::Event::Error(error) if !error.is_amqp_soft_error() => Some(error.into()),
         _ => None,
-    }
-}
-
-/// Resolves when the frame is written. Unlike an acker's, the channel's own methods fail on a
-/// channel that is gone, so an ack that was not sent is never taken for one that was.
-async fn send(channel: Channel, frame: Frame, limit: Duration) -> Result<(), CallError> {
-    match frame {
-        Frame::Ack { tag, multiple } => {
-            let ack = channel.basic_ack(tag, BasicAckOptions { multiple });
-            within(limit, "basic.ack", ack).await
-        }
-        Frame::Nack { tag } => {
-            let options = BasicNackOptions {
-                multiple: false,
-                requeue: true,
-            };
-            within(limit, "basic.nack", channel.basic_nack(tag, options)).await
-        }
     }
 }
 

@@ -1,12 +1,23 @@
-//! The order of acks, as the protocol wants it.
+//! Acks, in the order that the protocol wants.
 //!
 //! A broker closes the channel when a tag is settled twice, or when a multiple ack names a tag
 //! that is settled already. Both are made impossible here, so that the caller may say
 //! "everything up to 7" whether or not 7 itself was settled on its own before.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::{
+    collections::{BTreeSet, VecDeque},
+    time::Duration,
+};
 
-use super::DeliveryTag;
+use lapin::{
+    Channel,
+    options::{BasicAckOptions, BasicNackOptions},
+};
+
+use super::{
+    DeliveryTag,
+    connection::loss::{CallError, within},
+};
 
 /// What becomes of deliveries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,7 +26,7 @@ pub enum Settlement {
     UpTo(DeliveryTag),
     /// This delivery is done.
     One(DeliveryTag),
-    /// Back into the queue, to be delivered again. Never counts as a failed delivery.
+    /// Back into the queue, to be delivered again. Up to RabbitMQ 4.2 that counts towards a delivery limit.
     HandBack(DeliveryTag),
 }
 
@@ -99,6 +110,24 @@ impl Settlements {
         self.floor = to;
         while self.singles.remove(&(self.floor + 1)) {
             self.floor += 1;
+        }
+    }
+}
+
+/// Resolves when the frame is written. Unlike an acker's, the channel's own methods fail on a
+/// channel that is gone, so an ack that was not sent is never taken for one that was.
+pub(super) async fn send(channel: Channel, frame: Frame, limit: Duration) -> Result<(), CallError> {
+    match frame {
+        Frame::Ack { tag, multiple } => {
+            let ack = channel.basic_ack(tag, BasicAckOptions { multiple });
+            within(limit, "basic.ack", ack).await
+        }
+        Frame::Nack { tag } => {
+            let options = BasicNackOptions {
+                multiple: false,
+                requeue: true,
+            };
+            within(limit, "basic.nack", channel.basic_nack(tag, options)).await
         }
     }
 }
