@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -10,13 +11,18 @@ use lapin::options::{
     BasicConsumeOptions, BasicGetOptions, BasicPublishOptions, ConfirmSelectOptions,
     QueueDeclareOptions,
 };
-use lapin::tcp::{OwnedIdentity, OwnedTLSConfig};
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Channel, Confirmation, Connection, ConnectionProperties};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ClientConfig, RootCertStore};
 use testkit::eventually;
 use testkit::rabbitmq::{self, ClientCertificate, Node};
-use testkit::tls::Certificates;
+use testkit::tls::{Certificates, Identity};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -239,24 +245,44 @@ async fn a_node_with_tls_takes_clients_with_the_right_certificate_only() {
         .start()
         .await
         .unwrap();
-    let url = format!(
-        "amqps://guest:guest@localhost:{}/%2f",
-        node.tls_port().unwrap()
-    );
-    let connect = async |identity| {
-        let config = OwnedTLSConfig {
-            identity,
-            cert_chain: Some(std::fs::read_to_string(&certificates.server_authority).unwrap()),
-        };
-        let properties = ConnectionProperties::default();
-        let runtime = lapin::runtime::default_runtime().unwrap();
-        let connection = Connection::connect_with_config(&url, properties, config, runtime);
-        timeout(PATIENCE, connection).await.unwrap()
+    let port = node.tls_port().unwrap();
+    let answer = async |identity: Option<&Identity>| {
+        let greeting = greeting_over_tls(port, &certificates, identity);
+        timeout(PATIENCE, greeting).await.unwrap()
     };
-    let identity = OwnedIdentity::PKCS8 {
-        pem: std::fs::read(&certificates.client.certificate).unwrap(),
-        key: std::fs::read(&certificates.client.key).unwrap(),
+    let first = answer(Some(&certificates.client)).await.unwrap();
+    assert_eq!(first, METHOD_FRAME);
+    assert!(answer(None).await.is_err());
+}
+
+/// What a broker's answer to the protocol header begins with: `connection.start`.
+const METHOD_FRAME: u8 = 1;
+
+/// The first byte of the broker's answer to the header of AMQP 0.9.1.
+async fn greeting_over_tls(
+    port: u16,
+    certificates: &Certificates,
+    identity: Option<&Identity>,
+) -> anyhow::Result<u8> {
+    let chain = |path| CertificateDer::pem_file_iter(path)?.collect::<Result<Vec<_>, _>>();
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(chain(&certificates.server_authority)?);
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots);
+    let config = match identity {
+        None => config.with_no_client_auth(),
+        Some(identity) => {
+            let key = PrivateKeyDer::from_pem_file(&identity.key)?;
+            config.with_client_auth_cert(chain(&identity.certificate)?, key)?
+        }
     };
-    assert!(connect(Some(identity)).await.unwrap().status().connected());
-    assert!(connect(None).await.is_err());
+    let stream = TcpStream::connect(("127.0.0.1", port)).await?;
+    let mut stream = TlsConnector::from(Arc::new(config))
+        .connect("localhost".try_into()?, stream)
+        .await?;
+    stream.write_all(b"AMQP\x00\x00\x09\x01").await?;
+    // With TLS 1.3 a server that wants a certificate says so only to the first reader.
+    Ok(stream.read_u8().await?)
 }
