@@ -4,7 +4,6 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use im_simulator::Simulator;
-use serde_json::Value;
 use testkit::amqp::Incoming;
 
 use crate::load::{Event, user};
@@ -13,7 +12,8 @@ use crate::stage::CALLS_PER_SECOND;
 /// What the dead letters that were taken name.
 #[derive(Default)]
 pub struct Letters {
-    malformed: HashSet<usize>,
+    /// The message IDs of events.
+    malformed: HashSet<String>,
     users: HashSet<String>,
     /// Letters with a reason that no event here gives cause for.
     unexpected: Vec<String>,
@@ -25,9 +25,8 @@ impl Letters {
             let reason = letter.header("tagsweep-reason").unwrap_or_default();
             match reason.as_str() {
                 "malformed-event" => {
-                    let body: Value = serde_json::from_slice(&letter.body).unwrap_or_default();
-                    let number = body["broken"].as_u64().unwrap_or(u64::MAX);
-                    self.malformed.insert(number as usize);
+                    let id = letter.properties.message_id().as_ref();
+                    self.malformed.extend(id.map(ToString::to_string));
                 }
                 "rejected-by-api" => self.users.extend(letter.texts("tagsweep-failed-users")),
                 _ => self.unexpected.push(reason),
@@ -47,7 +46,7 @@ impl Letters {
     pub fn names_what_is_bad(&self, event: &Event) -> bool {
         let malformed = event.users.is_empty();
         let bad = event.bad_user();
-        (!malformed || self.malformed.contains(&event.number))
+        (!malformed || self.malformed.contains(&event.id()))
             && bad.is_none_or(|number| self.users.contains(&user(number)))
     }
 }

@@ -14,6 +14,7 @@ const SESSION_LOST: &str = "broker session lost";
 const NO_SESSION: &str = "no broker session";
 const PAUSED: &str = "paused: no calls but one probe";
 const LETTER_REFUSED: &str = "a dead letter was not taken";
+const LETTER_REDUCED: &str = "the broker refused a dead letter as it is";
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
@@ -31,7 +32,8 @@ impl Fault {
             Fault::Vhost(fault) => fault.prepare(stage).await,
             Fault::Api(fault) => fault.prepare(stage).await,
             Fault::Worker(fault) => fault.prepare(stage).await,
-            Fault::Node(_) | Fault::Link(_) => {}
+            Fault::Link(fault) => fault.prepare(stage).await,
+            Fault::Node(_) => {}
         }
     }
 
@@ -72,7 +74,7 @@ impl Fault {
         use worker::Fault as Worker;
         matches!(
             self,
-            Fault::Link(Link::Cut | Link::HalfOpen)
+            Fault::Link(Link::Cut | Link::HalfOpen | Link::CutBesideBlackHole)
                 | Fault::Vhost(
                     Vhost::ConnectionsClosed
                         | Vhost::QueueDeleted
@@ -85,10 +87,9 @@ impl Fault {
     /// Whether the worker needs another broker session. What it calls before that are windows of the old one,
     /// and no sign of work that goes on.
     pub fn ends_session(self) -> bool {
-        use node::Fault as Node;
         match self {
             Fault::Link(_) | Fault::Worker(worker::Fault::Stopped) => true,
-            Fault::Node(fault) => !matches!(fault, Node::MemoryAlarm | Node::DiskAlarm),
+            Fault::Node(_) => !self.stops_letters(),
             Fault::Vhost(_) => !self.stops_letters(),
             Fault::Api(_) | Fault::Worker(_) => false,
         }
@@ -100,7 +101,7 @@ impl Fault {
         use vhost::Fault as Vhost;
         matches!(
             self,
-            Fault::Node(Node::MemoryAlarm | Node::DiskAlarm)
+            Fault::Node(Node::MemoryAlarm | Node::DiskAlarm | Node::LettersTooLarge)
                 | Fault::Vhost(
                     Vhost::DeadLettersFull
                         | Vhost::DeadLetterExchangeRemoved

@@ -32,6 +32,8 @@ pub enum Flaw {
     None,
     /// It names nobody.
     Malformed,
+    /// So does this, in so many bytes.
+    Large(usize),
     /// Its first user is named in the answer's `ErrorList`.
     ListedUser,
     /// Its first user makes the API refuse the whole call.
@@ -57,16 +59,22 @@ impl Event {
         self.users.start + usize::from(self.bad_user().is_some())..self.users.end
     }
 
+    pub fn id(&self) -> String {
+        format!("event-{}", self.number)
+    }
+
     /// Published again it is the same event, with the same ID.
     pub fn outgoing(&self) -> Outgoing {
         let users: Vec<String> = self.users.clone().map(user).collect();
+        let id = self.id();
         let body = match self.flaw {
-            Flaw::Malformed => json!({ "broken": self.number }),
-            _ => {
-                json!({ "type": "user.deleted", "user_ids": users, "id": format!("event-{}", self.number) })
-            }
+            Flaw::Malformed => json!({}),
+            Flaw::Large(bytes) => json!({ "padding": "x".repeat(bytes) }),
+            _ => json!({ "type": "user.deleted", "user_ids": users, "id": id }),
         };
-        Outgoing::json("user.deleted", body)
+        let mut outgoing = Outgoing::json("user.deleted", body);
+        outgoing.properties = outgoing.properties.with_message_id(id.into());
+        outgoing
     }
 
     fn introduce(&self, simulator: &Simulator) {
@@ -76,7 +84,7 @@ impl Event {
         match self.flaw {
             Flaw::ListedUser => simulator.reject_user_in_error_list(user(self.users.start), 70402),
             Flaw::RejectedUser => simulator.reject_user(user(self.users.start), 90001),
-            Flaw::None | Flaw::Malformed => {}
+            Flaw::None | Flaw::Malformed | Flaw::Large(_) => {}
         }
     }
 }
@@ -133,15 +141,10 @@ impl Load {
         lock(&self.book).clone()
     }
 
-    /// So many malformed events at once; they are in the queue on return.
-    pub async fn publish_malformed(&self, count: usize) {
-        let events = write(&self.book, &self.simulator, count, |_| Flaw::Malformed);
-        self.publish(&events).await;
-    }
-
-    /// So many sound events at once, for twice as many users; they are in the queue on return.
-    pub async fn publish_backlog(&self, count: usize) {
-        let events = write(&self.book, &self.simulator, count, |_| Flaw::None);
+    /// So many events with this flaw at once; they are in the queue on return. Sound ones are for twice as
+    /// many users.
+    pub async fn publish_many(&self, count: usize, flaw: Flaw) {
+        let events = write(&self.book, &self.simulator, count, |_| flaw);
         self.publish(&events).await;
     }
 
@@ -202,17 +205,16 @@ fn write(
     book: &Mutex<Vec<Event>>,
     simulator: &Simulator,
     count: usize,
-    flaw: fn(usize) -> Flaw,
+    flaw: impl Fn(usize) -> Flaw,
 ) -> Vec<Event> {
     let mut book = lock(book);
     let first = book.len();
     for number in first..first + count {
         let flaw = flaw(number);
         let next_user = book.last().map_or(0, |event| event.users.end);
-        let users = if flaw == Flaw::Malformed {
-            0
-        } else {
-            1 + number % 3
+        let users = match flaw {
+            Flaw::Malformed | Flaw::Large(_) => 0,
+            _ => 1 + number % 3,
         };
         let event = Event {
             number,

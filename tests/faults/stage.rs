@@ -14,7 +14,7 @@ use testkit::rabbitmq::{Node, Vhost, shared};
 use testkit::tls::{Certificates, TlsFront};
 
 use crate::account::Letters;
-use crate::fault::{Fault, api, node};
+use crate::fault::{Fault, api, link, node};
 use crate::load::Load;
 use crate::worker::{Place, Worker};
 
@@ -49,6 +49,8 @@ pub struct Stage {
     pub password: String,
     /// Whether the worker looks names up in the folder's hosts.
     pub own_names: bool,
+    /// An address that swallows packets.
+    pub black_hole: Option<link::BlackHole>,
     pub settings: BTreeMap<String, String>,
     /// Those that run, the active one first.
     pub workers: VecDeque<Worker>,
@@ -127,6 +129,7 @@ impl Stage {
             folder,
             password: String::new(),
             own_names: false,
+            black_hole: None,
             settings: BTreeMap::new(),
             workers: VecDeque::new(),
             letters: Letters::default(),
@@ -164,6 +167,11 @@ impl Stage {
     pub fn set(&mut self, key: &str, value: impl Into<String>) {
         self.settings
             .insert(format!("TAGSWEEP__{key}"), value.into());
+    }
+
+    /// Writes a file of the row's own.
+    pub fn write(&self, file: &str, text: &str) {
+        std::fs::write(self.folder.path().join(file), text).unwrap();
     }
 
     /// Starts one more worker, which becomes the active one when those before it are gone.

@@ -49,6 +49,10 @@ rows! {
     disk_alarm = Fault::Node(node::Fault::DiskAlarm),
         "disk alarm (connection.blocked)",
         "As the memory alarm.";
+    dead_letters_too_large_for_the_broker = Fault::Node(node::Fault::LettersTooLarge),
+        "dead letters larger than the broker takes (max_message_size)",
+        "Their events were taken before the limit was lowered. The letters go out without body, with its hash and \
+         size. Counted to the first dead letter that is taken when the limit is as it was.";
     connections_closed_by_the_operator = Fault::Vhost(vhost::Fault::ConnectionsClosed),
         "connections closed by the operator",
         "CONNECTION_FORCED on all connections at once. Counted from there.";
@@ -62,6 +66,10 @@ rows! {
         "connection half-open",
         "The broker's end is closed and the worker is not told. Counted from there, so two heartbeats are part of \
          it.";
+    connection_cut_beside_a_black_hole = Fault::Link(link::Fault::CutBesideBlackHole),
+        "connection cut while the first address of the broker's name swallows packets",
+        "Both connections are reset, and the worker must pass by the address that never answers. Counted from the \
+         cut. On a machine without namespaces the two addresses are two URLs.";
     queue_deleted = Fault::Vhost(vhost::Fault::QueueDeleted),
         "queue deleted",
         "The broker drops what was in it, confirmed or not. The worker declares the queue again, and the publisher \

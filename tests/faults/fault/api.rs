@@ -38,8 +38,8 @@ impl Fault {
             Fault::NameGone => {
                 stage.own_names = has_namespaces().await;
                 if stage.own_names {
-                    write(stage, "nsswitch.conf", "hosts: files\n");
-                    write(stage, "hosts", "127.0.0.1 localhost\n");
+                    stage.write("nsswitch.conf", "hosts: files\n");
+                    stage.write("hosts", "127.0.0.1 localhost\n");
                     stage.set("IM__BASE_URL", format!("http://localhost:{port}"));
                 }
             }
@@ -110,7 +110,7 @@ const BASE_URL: &str = "IM__BASE_URL";
 /// with a name that is too long to be looked up: any other one would be asked for outside of this machine.
 async fn take_name_away(stage: &mut Stage, mark: u64) {
     if stage.own_names {
-        write(stage, "hosts", "");
+        stage.write("hosts", "");
         // A connection that stands needs no name.
         stage.api_link.cut().await;
         let unresolved = "the API's host name could not be resolved";
@@ -128,14 +128,10 @@ async fn take_name_away(stage: &mut Stage, mark: u64) {
 
 async fn give_name_back(stage: &mut Stage) {
     if stage.own_names {
-        write(stage, "hosts", "127.0.0.1 localhost\n");
+        stage.write("hosts", "127.0.0.1 localhost\n");
     } else {
         stage.drain_worker().await;
         stage.set(BASE_URL, format!("http://{}", stage.api_link.address()));
         stage.start_worker();
     }
-}
-
-fn write(stage: &Stage, file: &str, text: &str) {
-    std::fs::write(stage.folder.path().join(file), text).unwrap();
 }

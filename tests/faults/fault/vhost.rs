@@ -150,7 +150,7 @@ fn user(stage: &Stage) -> String {
 fn write_url(stage: &Stage, password: &str) {
     let login = format!("{}:{password}", user(stage));
     let url = stage.broker_url().replace("guest:guest", &login);
-    std::fs::write(stage.folder.path().join(URL_FILE), url).unwrap();
+    stage.write(URL_FILE, &url);
 }
 
 async fn allow(stage: &Stage) {

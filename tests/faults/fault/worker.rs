@@ -2,6 +2,7 @@
 
 use testkit::eventually;
 
+use crate::load::Flaw;
 use crate::stage::{CALLS_PER_SECOND, PATIENCE, QUEUE, SESSION_OPEN, Stage};
 use crate::worker::{Place, Worker};
 
@@ -32,7 +33,7 @@ impl Fault {
     /// The next worker is to have work for the whole quota, in the second in which this one has used it.
     pub async fn lead_up(self, stage: &Stage) {
         if matches!(self, Fault::Killed | Fault::ActiveKilled) {
-            stage.load.publish_backlog(BACKLOG).await;
+            stage.load.publish_many(BACKLOG, Flaw::None).await;
             let now = stage.simulator.now();
             stage.calls_succeed(now, CALLS_PER_SECOND as usize).await;
         }
