@@ -69,7 +69,11 @@ async fn readyz(State(inquirer): State<Inquirer>) -> Response {
     use shell::State as Is;
     let view = inquirer.view().await;
     let trouble = view.as_ref().ok().and_then(|view| view.trouble.clone());
+    let hindrance = view.as_ref().ok().and_then(|view| view.hindrance.clone());
     match view.as_ref().map(|view| view.state) {
+        Ok(Is::Consuming | Is::Standby) if let Some(why) = hindrance => {
+            unwell(&format!("not ready: {why}"))
+        }
         Ok(Is::Consuming) => health(StatusCode::OK, "ready: consuming"),
         Ok(Is::Standby) => health(
             StatusCode::OK,

@@ -245,6 +245,8 @@ impl Engine {
             pending_ids: self.waiting_ids(),
             in_flight_calls: self.calls_in_flight(),
             unsettled_deliveries: self.ledger.unsettled(),
+            failed_calls: self.judge.failed_calls(),
+            refused_letters: self.letters.refused_count(),
             calls_per_second: self.pace.rate(now),
             tally: self.tally,
         }

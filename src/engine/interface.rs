@@ -220,6 +220,10 @@ pub struct Status {
     pub pending_ids: usize,
     pub in_flight_calls: usize,
     pub unsettled_deliveries: usize,
+    /// Calls that failed since the last one that went through.
+    pub failed_calls: u32,
+    /// Dead letters that the broker has refused, and not taken since.
+    pub refused_letters: usize,
     pub calls_per_second: f64,
     pub tally: Tally,
 }

@@ -77,6 +77,11 @@ impl Judge {
         }
     }
 
+    /// Calls that failed since the last one that went through.
+    pub(super) fn failed_calls(&self) -> u32 {
+        self.run
+    }
+
     /// Whether a call was refused that nothing but a control call can explain.
     pub(super) fn is_in_doubt(&self) -> bool {
         self.doubt || self.run >= RUN_LIMIT

@@ -125,8 +125,12 @@ impl Letters {
     /// Whether the dead-letter queue takes nothing at this time, and not only a letter of its own kind. New
     /// events must wait then: what they bring could not be dead-lettered either.
     pub(super) fn is_stuck(&self) -> bool {
+        self.refused_count() >= STUCK
+    }
+
+    pub(super) fn refused_count(&self) -> usize {
         let refused = self.open.values().filter(|(_, refusals)| *refusals > 0);
-        refused.count() >= STUCK
+        refused.count()
     }
 
     /// The delivery is not ours any more.

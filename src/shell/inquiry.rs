@@ -31,6 +31,8 @@ pub struct View {
     pub queue: Option<QueueCount>,
     /// What was wrong with the latest call, where its code or status does not say.
     pub trouble: Option<String>,
+    /// What keeps events from being worked off though there is a session and no pause.
+    pub hindrance: Option<String>,
 }
 
 pub(crate) enum Question {

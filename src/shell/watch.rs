@@ -124,8 +124,8 @@ impl Watch {
                     report::share_changed(queue.share);
                 }
             }
+            Event::LetterRefused(_, reason) => self.condition.letter_refused(*reason),
             Event::LetterConfirmed(_)
-            | Event::LetterRefused(..)
             | Event::LetterReduced(_)
             | Event::InTouch(_)
             | Event::Blocked

@@ -250,11 +250,18 @@ async fn a_worker_that_holds_events_and_settles_none_is_not_live() {
         "{why}"
     );
     assert_eq!(watcher.metrics().await.value("tagsweep_live"), 0.0);
+    let why = watcher.says("/readyz", 503).await;
+    assert_eq!(
+        why,
+        "not ready: the broker refuses dead letters, 1 wait: the queue rejected it: it is full, or the broker could \
+         not store it\n"
+    );
 
     let older = stage.amqp.take_all(DEAD_LETTERS).await;
     assert_eq!(older.expect("the older one").len(), 1);
     stage.letters(1).await;
     watcher.says("/livez", 200).await;
+    watcher.says("/readyz", 200).await;
     stage.finish(worker).await;
 }
 

@@ -277,7 +277,7 @@ impl Cause {
             }
             NOT_ALLOWED if has("channel_max") => Self::ChannelMax,
             NOT_ALLOWED if has("frame_max") => Self::FrameMax,
-            NOT_ALLOWED if has("access to vhost") => Self::VhostRefused,
+            NOT_ALLOWED if has("access to") => Self::VhostRefused,
             _ => return None,
         })
     }

@@ -22,7 +22,7 @@ pub enum Loss {
     )]
     Missing { part: Part, name: String },
     #[error(
-        "{part} {name:?} is on a broker node that is down: start that node again, or make the queue anew as a quorum queue"
+        "{part} {name:?} is there and its broker node or its process is down: see the broker's log, start the node again, or make the queue anew as a quorum queue"
     )]
     Down { part: Part, name: String },
     #[error(
@@ -188,7 +188,7 @@ impl CallError {
         let text = self.reply_text().unwrap_or_default();
         let has = |words: &str| text.contains(words);
         match self.reply_code() {
-            Some(NOT_FOUND) if has("down or inaccessible") => Loss::Down { part, name },
+            Some(NOT_FOUND) if is_down(text) => Loss::Down { part, name },
             Some(NOT_FOUND) => Loss::Missing { part, name },
             Some(ACCESS_REFUSED) if has("reserved prefix") => Loss::Reserved { part, name },
             Some(ACCESS_REFUSED) if has("exclusive use") => Loss::Exclusive { part, name },
@@ -209,6 +209,19 @@ impl CallError {
             _ => self.into(),
         }
     }
+}
+
+/// Whether a queue is there, and what would serve it is not.
+fn is_down(text: &str) -> bool {
+    [
+        "down or inaccessible",
+        "process is stopped by supervisor",
+        "crashed and failed to restart",
+        "due to timeout",
+        "stopping or being demoted",
+    ]
+    .iter()
+    .any(|words| text.contains(words))
 }
 
 /// Which permission a refusal asks for. Newer brokers say it.

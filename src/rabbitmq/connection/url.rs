@@ -9,6 +9,8 @@ use url::Url;
 const FRAME_MAX: u32 = 131_072;
 /// RabbitMQ 4.1 and newer refuse less.
 const FRAME_MIN: u32 = 8_192;
+/// lapin makes its buffers before it is connected: with a few MiB more a container has no memory left.
+const FRAME_LIMIT: u32 = 1_048_576;
 /// Channels that the worker has open at the same time on one connection.
 pub(in crate::rabbitmq) const CHANNELS: u16 = 8;
 /// The protocol's longest name, in bytes. lapin panics at a longer one.
@@ -26,6 +28,16 @@ pub enum UrlProblem {
     Scheme,
     #[error("names no host; write amqp://host:5672/%2f")]
     NoHost,
+    #[error(
+        "has a host that no machine can have: letters, digits, dots and hyphens, or an IP address"
+    )]
+    Host,
+    #[error("has port 0; write a number from 1 to 65535, or none for the default")]
+    Port,
+    #[error(
+        "has more than a vhost after the host; write a / in the vhost as %2f, and several URLs with commas between"
+    )]
+    Path,
     #[error("has a raw @ or # after the host; percent-encode them, / and ? in the password")]
     NotEncoded,
     #[error(
@@ -41,7 +53,7 @@ pub enum UrlProblem {
     )]
     ChannelMax(String),
     #[error(
-        "has frame_max={0:?}; write a whole number from {FRAME_MIN} to 4294967295, or remove it: RabbitMQ 4.1 and newer need {FRAME_MIN} bytes"
+        "has frame_max={0:?}; write a whole number from {FRAME_MIN} to {FRAME_LIMIT}, or remove it: RabbitMQ 4.1 and newer need {FRAME_MIN} bytes"
     )]
     FrameMax(String),
     #[error("has auth_mechanism={0:?}; write plain, amqplain, external or anonymous, or remove it")]
@@ -83,11 +95,20 @@ fn parse(text: &str) -> Result<AMQPUri, UrlProblem> {
     let host = match url.host() {
         None | Some(url::Host::Domain("")) => return Err(UrlProblem::NoHost),
         Some(url::Host::Ipv6(address)) => Some(address.to_string()),
+        Some(url::Host::Domain(name)) if !name.bytes().all(is_of_a_host) => {
+            return Err(UrlProblem::Host);
+        }
         Some(_) => None,
     };
     // In `amqp://user:12/34@host` the host is `user`, and half the password is the path.
     if url.path().contains('@') || url.fragment().is_some() {
         return Err(UrlProblem::NotEncoded);
+    }
+    if url.path().matches('/').count() > 1 {
+        return Err(UrlProblem::Path);
+    }
+    if url.port() == Some(0) {
+        return Err(UrlProblem::Port);
     }
     parameters(&url)?;
     // What else it can be wrong about is only the escapes: the rest was looked at above.
@@ -100,6 +121,11 @@ fn parse(text: &str) -> Result<AMQPUri, UrlProblem> {
         uri.authority.host = address;
     }
     Ok(uri)
+}
+
+/// Names of services in a container network have underscores, too.
+fn is_of_a_host(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-._".contains(&byte)
 }
 
 fn parameters(url: &Url) -> Result<(), UrlProblem> {
@@ -115,7 +141,9 @@ fn parameters(url: &Url) -> Result<(), UrlProblem> {
             "heartbeat" => value.parse::<u16>().is_ok(),
             // 0 is what the broker allows.
             "channel_max" => value.parse().is_ok_and(|n: u16| n == 0 || n >= CHANNELS),
-            "frame_max" => value.parse().is_ok_and(|n: u32| n == 0 || n >= FRAME_MIN),
+            "frame_max" => value
+                .parse()
+                .is_ok_and(|n: u32| n == 0 || (FRAME_MIN..=FRAME_LIMIT).contains(&n)),
             _ => ["plain", "amqplain", "external", "anonymous"]
                 .contains(&value.to_lowercase().as_str()),
         };
@@ -197,6 +225,15 @@ mod tests {
                 UrlProblem::FrameMax(text("128k")),
             ),
             (
+                "amqp://h/%2f?frame_max=4294967295",
+                UrlProblem::FrameMax(text("4294967295")),
+            ),
+            ("amqp://u:p@ho%20st/%2f", UrlProblem::Host),
+            ("amqp://u:s3cret@a;b/%2f", UrlProblem::Host),
+            ("amqp://h:0/%2f", UrlProblem::Port),
+            ("amqp://a/%2f;amqp://b/%2f", UrlProblem::Path),
+            ("amqp://a/team/b", UrlProblem::Path),
+            (
                 "amqp://h/%2f?auth_mechanism=foo",
                 UrlProblem::AuthMechanism(text("foo")),
             ),
@@ -228,6 +265,7 @@ mod tests {
         }
         for url in [
             "amqp://[::1]:5672",
+            "amqp://my_broker-1.example.com./",
             "amqps://u:p%40ss@h/a%2fb?channel_max=8&frame_max=8192&auth_mechanism=AMQPLAIN",
             "amqp://h/%2f?channel_max=0&frame_max=0&heartbeat=0",
         ] {

@@ -8,12 +8,15 @@ use std::fmt;
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::engine::{PauseReason, Status};
-use crate::rabbitmq::{Loss, QueueCount};
+use crate::rabbitmq::{LetterRefusal, Loss, QueueCount};
 use crate::shell::View;
 
 /// So long a worker may look for its broker before a restart is worth a try: it costs nothing then, and
 /// begins with new name lookups and certificates.
 const CONNECTING_LIMIT: Duration = Duration::from_secs(30 * 60);
+
+/// When so many calls have failed one after the other, it is no matter of their users.
+const FAILED_CALLS: u32 = 8;
 
 /// What the worker is doing.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -105,6 +108,8 @@ pub(super) struct Condition {
     queue: Option<QueueCount>,
     /// What was wrong with the latest call.
     trouble: Option<String>,
+    /// Why the broker refused a dead letter last.
+    refusal: Option<LetterRefusal>,
 }
 
 impl Condition {
@@ -122,6 +127,7 @@ impl Condition {
             active: false,
             queue: None,
             trouble: None,
+            refusal: None,
         }
     }
 
@@ -176,6 +182,10 @@ impl Condition {
         self.trouble = trouble;
     }
 
+    pub(super) fn letter_refused(&mut self, reason: LetterRefusal) {
+        self.refusal = Some(reason);
+    }
+
     /// An event was acknowledged, a call has ended, or a pause has.
     pub(super) fn progress(&mut self, now: Instant) {
         self.sign = now;
@@ -198,7 +208,24 @@ impl Condition {
             limit_calls_per_second: f64::from(self.quota) / f64::from(self.share.max(1)),
             queue: self.queue,
             trouble: self.trouble.clone(),
+            hindrance: self.hindrance(&engine),
             engine,
+        }
+    }
+
+    /// What keeps events from being worked off though there is a session and no pause.
+    fn hindrance(&self, engine: &Status) -> Option<String> {
+        let letters = engine.refused_letters;
+        let refusal = self.refusal.filter(|_| letters > 0);
+        let failed = engine.failed_calls;
+        let fails = failed >= FAILED_CALLS && engine.unsettled_deliveries > 0;
+        match (refusal, &self.trouble) {
+            (Some(why), _) => Some(format!(
+                "the broker refuses dead letters, {letters} wait: {why}"
+            )),
+            (None, Some(why)) if fails => Some(format!("the last {failed} calls failed: {why}")),
+            (None, None) if fails => Some(format!("the last {failed} calls failed")),
+            _ => None,
         }
     }
 

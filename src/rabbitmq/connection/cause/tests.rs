@@ -17,6 +17,11 @@ fn the_replies_of_rabbitmq_3_10_to_4_x_are_told_apart() {
         ),
         (
             530,
+            "NOT_ALLOWED - 'u' doesn't have access to 'a'",
+            Cause::VhostRefused,
+        ),
+        (
+            530,
             "NOT_ALLOWED - access to vhost 'a' refused for user 'u': connection limit (3) is reached",
             Cause::VhostConnections { limit },
         ),
