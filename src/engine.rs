@@ -177,7 +177,7 @@ impl Engine {
             }
             Input::Sharing { workers } => {
                 let quota = f64::from(self.settings.calls_per_second) / f64::from(workers.max(1));
-                self.pace.set_quota(quota);
+                self.pace.rate.set_quota(quota);
             }
             Input::Drain => self.drain(),
         }
@@ -231,23 +231,22 @@ impl Engine {
     pub fn is_drained(&self) -> bool {
         self.draining
             && self.out.is_empty()
-            && self.windows.is_empty()
-            && !self.judge.control.is_out()
-            && self.pending.is_empty()
+            && self.windows.calls() == 0
+            && self.waiting_ids() == 0
             && self.letters.is_empty()
             && self.ledger.is_settled()
     }
 
     pub fn status(&self, now: Instant) -> Status {
         Status {
-            paused: self.judge.pauses.current().map(|pause| pause.reason),
+            paused: self.judge.pauses.current.as_ref().map(|pause| pause.reason),
             draining: self.draining,
             pending_ids: self.waiting_ids(),
-            in_flight_calls: self.calls_in_flight(),
+            in_flight_calls: self.windows.calls(),
             unsettled_deliveries: self.ledger.unsettled(),
-            failed_calls: self.judge.failed_calls(),
+            failed_calls: self.judge.run,
             refused_letters: self.letters.refused_count(),
-            calls_per_second: self.pace.rate(now),
+            calls_per_second: self.pace.rate.at(now),
             tally: self.tally,
         }
     }
@@ -382,7 +381,7 @@ impl Engine {
     fn is_starved(&self) -> bool {
         self.ledger.unsettled() >= self.settings.prefetch
             && self.pending.len() < self.settings.max_ids
-            && self.calls_in_flight() < self.settings.max_in_flight
+            && self.windows.calls() < self.settings.max_in_flight
             && !self.ledger.has_unread()
     }
 

@@ -33,6 +33,6 @@ impl Engine {
             .map(|window| window.claims.len())
             .sum();
         assert_eq!(waiting, self.windows.waiting_users());
-        assert!(self.calls_in_flight() <= self.settings.max_in_flight);
+        assert!(self.windows.calls() <= self.settings.max_in_flight);
     }
 }

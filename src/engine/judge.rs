@@ -50,7 +50,7 @@ pub(super) struct Judge {
     pub control: Control,
     pub pauses: Pauses,
     /// Failed calls since the last one that went through, and why the latest failed.
-    run: u32,
+    pub run: u32,
     latest: PauseReason,
     /// When a call last showed that the API works.
     worked: Option<Instant>,
@@ -77,11 +77,6 @@ impl Judge {
         }
     }
 
-    /// Calls that failed since the last one that went through.
-    pub(super) fn failed_calls(&self) -> u32 {
-        self.run
-    }
-
     /// Whether a call was refused that nothing but a control call can explain.
     pub(super) fn is_in_doubt(&self) -> bool {
         self.doubt || self.run >= RUN_LIMIT
@@ -99,6 +94,12 @@ impl Judge {
             self.away.clear();
         }
         self.away.insert(user, suspect);
+    }
+
+    /// The control user went through: whatever refused it before was wrong.
+    fn control_passed(&mut self, measure: Measure, now: Instant) {
+        let refused = self.control.passed(measure);
+        self.record.wronged(refused, now);
     }
 
     fn works(&mut self, now: Instant) {

@@ -29,7 +29,7 @@ pub(super) struct Pace {
     margin: Duration,
     log: Log,
     latency: Latency,
-    rate: Rate,
+    pub(super) rate: Rate,
     next_even: Instant,
     /// No call is made before.
     held: Option<Instant>,
@@ -47,25 +47,10 @@ impl Pace {
         }
     }
 
-    /// The quota changed: another worker came or went on the same queue.
-    pub(super) fn set_quota(&mut self, quota: f64) {
-        self.rate.set_quota(quota);
-    }
-
     /// Somebody else may have made calls until now, from the same quota: ours must not share a second
     /// with theirs.
     pub(super) fn take_over(&mut self, now: Instant) {
         self.next_even = self.next_even.max(now + SECOND + self.margin);
-    }
-
-    /// Calls a second at this moment.
-    pub(super) fn rate(&self, now: Instant) -> f64 {
-        self.rate.at(now)
-    }
-
-    /// Between one start and the next at this pace.
-    pub(super) fn gap(&self, now: Instant) -> Duration {
-        self.rate.gap(now)
     }
 
     /// The earliest moment at which a call may start, seen from `now`. None: not before an answer.

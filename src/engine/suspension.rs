@@ -92,7 +92,7 @@ impl Engine {
     /// When the pause outlasts the hold limit: at the latest, or when the first delivery has been held for so
     /// long and half of it passed in the pause.
     fn suspended_from(&self) -> Option<Instant> {
-        let pause = self.judge.pauses.current()?;
+        let pause = self.judge.pauses.current.as_ref()?;
         let limit = self.settings.hold_limit;
         let held = self.ledger.next_held();
         let held = held.map_or(pause.since + limit, |held| {

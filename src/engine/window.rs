@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use super::judge::{Class, Refusals, Suspect};
+use super::judge::{Class, PauseReason, Refusals, Suspect};
 use super::pace::Slot;
 use super::pending::{Claim, Waiters};
 use super::{Delivery, Trigger};
@@ -32,19 +32,13 @@ pub(super) struct Window {
     pub strikes: u32,
     /// What is held against its user, once it was refused alone.
     pub suspect: Option<Suspect>,
-    pub history: History,
-}
-
-/// One call that was refused, for all its users.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Refusal {
-    pub at: Instant,
-    pub class: Class,
-    pub code: Option<i64>,
-    /// When the window may be called again.
-    pub due: Instant,
+    /// Why its last call was refused.
+    pub refusal: PauseReason,
+    /// When it may be called again; none: at once.
+    pub due: Option<Instant>,
     /// When it is called again though nothing is known to have gone through, where no control call can tell.
-    pub overdue: Instant,
+    pub overdue: Option<Instant>,
+    pub history: History,
 }
 
 impl Window {
@@ -57,6 +51,9 @@ impl Window {
             failures: 0,
             strikes: 0,
             suspect: None,
+            refusal: PauseReason::NO_ANSWER,
+            due: None,
+            overdue: None,
             history: History::default(),
         }
     }
@@ -74,6 +71,11 @@ impl Window {
     pub(super) fn is_for(&self, delivery: Delivery) -> bool {
         let mut claims = self.claims.iter();
         claims.all(|claim| claim.waiters.as_slice() == [delivery])
+    }
+
+    /// When the call started that is over at `now`.
+    pub(super) fn started(&self, now: Instant) -> Instant {
+        self.called.unwrap_or(now)
     }
 
     pub(super) fn is_alone(&self) -> bool {
@@ -155,29 +157,37 @@ impl History {
     }
 }
 
-/// Which of the windows that wait come first: the smallest, and among those the oldest. So what was begun is
-/// finished first, and some users are judged soon, however many there are.
-type Rank = (usize, WindowId);
+/// Where a window waits that is in no call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Place {
+    /// Refused, of class reject or of another, while it is not known whether another call goes through.
+    Unwitnessed { reject: bool },
+    /// Put off until a moment.
+    PutOff,
+    /// To be called.
+    Ready,
+}
+
+/// Which of the windows of a place comes first: by the moment since when or until when it waits, and of those to
+/// be called the smallest; among equals the oldest. So what was begun is finished first, and some users are judged
+/// soon, however many there are.
+type Rank = (Place, Option<Instant>, usize, WindowId);
 
 /// All windows: those in a call, and those that wait for one.
 #[derive(Debug, Default)]
 pub(super) struct Windows {
     in_call: HashMap<WindowId, (Window, Slot)>,
-    /// Put off until a moment.
-    waiting: BTreeMap<(Instant, WindowId), Window>,
-    /// Refused, while it is not known whether another call goes through: of class reject, or of another.
-    unwitnessed: [BTreeMap<(Instant, WindowId), (Window, Refusal)>; 2],
-    /// When the first of each kind is due; looked up now and then, so it may be none any more.
+    waiting: BTreeMap<Rank, Window>,
+    /// When the first is due of those that wait for a witness, of class reject or not; looked up now and then,
+    /// so it may be none any more.
     overdue: [Option<Instant>; 2],
-    /// To be called.
-    ready: BTreeMap<Rank, Window>,
     /// Users of all that are in no call.
     users: usize,
     next: u64,
 }
 
 impl Windows {
-    pub(super) fn new_id(&mut self) -> WindowId {
+    fn new_id(&mut self) -> WindowId {
         self.next += 1;
         WindowId(self.next)
     }
@@ -196,66 +206,58 @@ impl Windows {
         self.in_call.remove(&id)
     }
 
-    /// The window waits until `due`.
-    pub(super) fn wait(&mut self, window: Window, due: Instant) {
-        self.users += window.claims.len();
-        let id = self.new_id();
-        self.waiting.insert((due, id), window);
+    /// The window waits until it is due.
+    pub(super) fn wait(&mut self, window: Window) {
+        self.put(Place::PutOff, window.due, window);
     }
 
     /// The window is to be called as soon as there is room.
     pub(super) fn make_ready(&mut self, window: Window) {
-        self.users += window.claims.len();
-        let id = self.new_id();
-        self.ready.insert((window.claims.len(), id), window);
+        self.put(Place::Ready, None, window);
     }
 
-    /// The window was refused, and nothing is known to have gone through since.
-    pub(super) fn await_witness(&mut self, window: Window, refusal: Refusal) {
-        self.users += window.claims.len();
-        let id = self.new_id();
-        let kind = usize::from(refusal.class == Class::Reject);
-        let overdue = self.overdue[kind].map_or(refusal.overdue, |due| due.min(refusal.overdue));
-        self.overdue[kind] = Some(overdue);
-        self.unwitnessed[kind].insert((refusal.at, id), (window, refusal));
+    /// The window was refused at `now`, and nothing is known to have gone through since.
+    pub(super) fn await_witness(&mut self, window: Window, now: Instant) {
+        let reject = window.refusal.class == Class::Reject;
+        let overdue = &mut self.overdue[usize::from(reject)];
+        *overdue = [*overdue, window.overdue].into_iter().flatten().min();
+        self.put(Place::Unwitnessed { reject }, Some(now), window);
     }
 
-    /// The next window whose time has come.
-    pub(super) fn take_due(&mut self, now: Instant) -> Option<Window> {
-        let first = self.waiting.first_entry();
-        let due = first.filter(|entry| entry.key().0 <= now)?.remove();
-        self.taken(due)
+    fn put(&mut self, place: Place, at: Option<Instant>, window: Window) {
+        let users = window.claims.len();
+        self.users += users;
+        let size = if at.is_none() { users } else { 0 };
+        let rank = (place, at, size, self.new_id());
+        self.waiting.insert(rank, window);
     }
 
-    /// The next window whose refusal, of class reject or not, came at `witness` or before.
-    pub(super) fn take_witnessed(
-        &mut self,
-        reject: bool,
-        witness: Instant,
-    ) -> Option<(Window, Refusal)> {
-        let first = self.unwitnessed[usize::from(reject)].first_entry();
-        let (window, refusal) = first.filter(|entry| entry.key().0 <= witness)?.remove();
-        Some((self.taken(window)?, refusal))
+    /// The first window of a place, if it waits since or until `latest` or before.
+    pub(super) fn take(&mut self, place: Place, latest: Option<Instant>) -> Option<Window> {
+        let rank = self.first(place).filter(|(_, at, ..)| *at <= latest)?;
+        let window = self.waiting.remove(&rank)?;
+        self.users -= window.claims.len();
+        Some(window)
     }
 
     /// The windows that are due while they wait for a witness.
-    pub(super) fn take_overdue(&mut self, reject: bool, now: Instant) -> Vec<(Window, Refusal)> {
-        let kind = usize::from(reject);
-        if self.overdue[kind].is_none_or(|due| now < due) {
+    pub(super) fn take_overdue(&mut self, reject: bool, now: Instant) -> Vec<Window> {
+        let overdue = self.overdue[usize::from(reject)];
+        if overdue.is_none_or(|due| now < due) {
             return Vec::new();
         }
-        let refused = &mut self.unwitnessed[kind];
-        let due = refused.extract_if(.., |_, (_, refusal)| refusal.overdue <= now);
-        let due: Vec<_> = due.map(|(_, due)| due).collect();
-        self.overdue[kind] = refused.values().map(|(_, refusal)| refusal.overdue).min();
-        let users = due.iter().map(|(window, _)| window.claims.len());
-        self.users -= users.sum::<usize>();
+        let place = Place::Unwitnessed { reject };
+        let mut later = None;
+        let due = self.extract_ranked(|rank, window| {
+            let here = rank.0 == place;
+            let due = here && window.overdue <= Some(now);
+            if here && !due {
+                later = [later, window.overdue].into_iter().flatten().min();
+            }
+            due
+        });
+        self.overdue[usize::from(reject)] = later;
         due
-    }
-
-    pub(super) fn take_ready(&mut self) -> Option<Window> {
-        let (_, ready) = self.ready.pop_first()?;
-        self.taken(ready)
     }
 
     /// The window that was called longest ago, wherever it waits. Probes go round with this, so that one bad
@@ -270,51 +272,38 @@ impl Windows {
 
     /// Takes out the windows that `wanted` picks among those that are in no call.
     pub(super) fn extract(&mut self, mut wanted: impl FnMut(&Window) -> bool) -> Vec<Window> {
-        let mut taken = Vec::new();
-        for refused in &mut self.unwitnessed {
-            let picked = refused.extract_if(.., |_, (window, _)| wanted(window));
-            taken.extend(picked.map(|(_, (window, _))| window));
-        }
-        let picked = self.waiting.extract_if(.., |_, window| wanted(window));
-        taken.extend(picked.map(|(_, window)| window));
-        let picked = self.ready.extract_if(.., |_, window| wanted(window));
-        taken.extend(picked.map(|(_, window)| window));
-        let users = taken.iter().map(|window| window.claims.len());
+        self.extract_ranked(|_, window| wanted(window))
+    }
+
+    fn extract_ranked(&mut self, mut wanted: impl FnMut(&Rank, &Window) -> bool) -> Vec<Window> {
+        let picked = self
+            .waiting
+            .extract_if(.., |rank, window| wanted(rank, window));
+        let picked: Vec<Window> = picked.map(|(_, window)| window).collect();
+        let users = picked.iter().map(|window| window.claims.len());
         self.users -= users.sum::<usize>();
-        taken
+        picked
     }
 
-    fn taken(&mut self, window: Window) -> Option<Window> {
-        self.users -= window.claims.len();
-        Some(window)
+    pub(super) fn first(&self, place: Place) -> Option<Rank> {
+        let (rank, _) = self.waiting.range((place, None, 0, WindowId(0))..).next()?;
+        Some(*rank).filter(|(first, ..)| *first == place)
     }
 
-    pub(super) fn next_due(&self) -> Option<Instant> {
-        self.waiting.first_key_value().map(|((due, _), _)| *due)
-    }
-
-    pub(super) fn has_ready(&self) -> bool {
-        !self.ready.is_empty()
-    }
-
-    /// When the first was refused of the windows that wait for a witness, of class reject or not.
-    pub(super) fn first_refused(&self, reject: bool) -> Option<Instant> {
-        let first = self.unwitnessed[usize::from(reject)].first_key_value();
-        first.map(|((at, _), _)| *at)
+    /// Since when or until when the first window of a place waits.
+    pub(super) fn first_at(&self, place: Place) -> Option<Instant> {
+        self.first(place)?.1
     }
 
     /// When the first is due of the windows that wait for a witness, of class reject or not.
     pub(super) fn first_overdue(&self, reject: bool) -> Option<Instant> {
-        self.first_refused(reject)
-            .and(self.overdue[usize::from(reject)])
+        self.first(Place::Unwitnessed { reject })?;
+        self.overdue[usize::from(reject)]
     }
 
+    /// How many calls are in flight, control calls included.
     pub(super) fn calls(&self) -> usize {
         self.in_call.len()
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.in_call.is_empty() && self.users == 0
     }
 
     /// All windows, in a call or not.
@@ -324,10 +313,7 @@ impl Windows {
     }
 
     pub(super) fn not_in_call(&self) -> impl Iterator<Item = &Window> {
-        let unwitnessed = self.unwitnessed.iter().flat_map(BTreeMap::values);
-        let unwitnessed = unwitnessed.map(|(window, _)| window);
-        let waiting = self.waiting.values().chain(unwitnessed);
-        waiting.chain(self.ready.values())
+        self.waiting.values()
     }
 
     /// Users that wait for another call.

@@ -2,27 +2,22 @@
 
 use std::time::Instant;
 
-use super::RUN_LIMIT;
-use super::codes::{Class, class};
+use super::codes::Class;
 use super::control::Measure;
 use super::http::http_status;
 use super::pause::{Pause, PauseReason};
+use super::{Judge, RUN_LIMIT};
 use crate::engine::ledger::Failure;
 use crate::engine::pending::Claim;
 use crate::engine::window::{Window, WindowId};
-use crate::engine::{Answer, Engine, MissingAccount, Notice, Reason};
+use crate::engine::{Answer, Engine, MissingAccount, Notice, Reason, Trigger};
 use crate::event::UserId;
-
-/// How a single user ended.
-#[derive(Clone, Copy)]
-pub(super) enum Outcome {
-    Cleared,
-    Missing { code: i64 },
-    Failed { reason: Reason, code: Option<i64> },
-}
 
 impl Engine {
     pub(in super::super) fn answered(&mut self, now: Instant, id: WindowId, answer: Answer) {
+        let Some((window, slot)) = self.windows.answered(id) else {
+            return;
+        };
         if let Answer::Http {
             status,
             retry_after: Some(wait),
@@ -31,25 +26,16 @@ impl Engine {
         {
             self.pace.hold(wait, now);
         }
-        let done = matches!(answer, Answer::Done { .. });
-        if let Some((slot, started)) = self.judge.control.answered(id) {
-            self.pace.answered(slot, started, done, now);
-            return self.control_answered(now, id, started, &answer);
-        }
-        let Some((window, slot)) = self.windows.answered(id) else {
-            return;
-        };
-        let started = window.called.unwrap_or(now);
-        self.pace.answered(slot, started, done, now);
-        match answer {
-            Answer::Done { failed } if failed.is_empty() => {
-                self.went_through(now, started);
-                self.all_over(now, window, Outcome::Cleared);
+        let succeeded = matches!(answer, Answer::Done { .. });
+        self.pace
+            .answered(slot, window.started(now), succeeded, now);
+        match (refusal(&answer), answer) {
+            (reason, _) if window.trigger == Trigger::Control => {
+                return self.control_answered(now, id, window.started(now), reason);
             }
-            Answer::Done { failed } => self.partly_done(now, started, window, &failed),
-            refused => {
-                self.refused(now, window, refusal(&refused));
-            }
+            (None, _) => self.cleared(now, window),
+            (Some(_), Answer::Done { failed }) => self.partly_done(now, window, &failed),
+            (Some(reason), _) => self.refused(now, window, reason),
         }
         // One that went through has ended the pause.
         self.judge.pauses.probe_over(id, false, now);
@@ -57,13 +43,7 @@ impl Engine {
 
     /// An `ErrorList` is the truth about each user that it names. Each code in it is judged as if the named
     /// users had been in a call of their own.
-    fn partly_done(
-        &mut self,
-        now: Instant,
-        started: Instant,
-        mut window: Window,
-        failed: &[(UserId, i64)],
-    ) {
+    fn partly_done(&mut self, now: Instant, mut window: Window, failed: &[(UserId, i64)]) {
         let code_of = |claim: &Claim| {
             let named = failed.iter().find(|(user, _)| *user == claim.user);
             named.map(|(_, code)| *code)
@@ -73,43 +53,44 @@ impl Engine {
             .extract_if(.., |claim| code_of(claim).is_none())
             .collect();
         if !through.is_empty() {
-            self.went_through(now, started);
-            self.all_over(now, window.part(through), Outcome::Cleared);
+            self.cleared(now, window.part(through));
         }
         while let Some(code) = claims.first().and_then(&code_of) {
             let named = claims.extract_if(.., |claim| code_of(claim) == Some(code));
             let part = window.part(named.collect());
-            match class(code) {
-                Class::Missing => {
-                    self.found_nobody(now, started);
-                    self.all_over(now, part, Outcome::Missing { code });
-                }
-                _ => self.refused(now, part, PauseReason::of_code(code)),
+            match PauseReason::of_code(code) {
+                reason if reason.class == Class::Missing => self.missing(now, part, code),
+                reason => self.refused(now, part, reason),
             }
         }
     }
 
-    fn control_answered(&mut self, now: Instant, id: WindowId, started: Instant, answer: &Answer) {
-        match control_measure(answer) {
-            Ok(measure) => {
-                let refused = self.judge.control.passed(measure);
-                self.judge.record.wronged(refused, now);
-                match measure {
-                    Measure::Whole => self.went_through(now, started),
-                    Measure::Unknown | Measure::Door | Measure::None => {
-                        self.found_nobody(now, started);
-                        if self.judge.run >= RUN_LIMIT {
-                            self.pause(now, started, self.judge.latest);
-                        }
-                    }
+    /// The control call is over, and failed for that reason, if any.
+    fn control_answered(
+        &mut self,
+        now: Instant,
+        id: WindowId,
+        started: Instant,
+        reason: Option<PauseReason>,
+    ) {
+        self.judge.control.is_out = false;
+        match reason {
+            None => {
+                self.judge.control_passed(Measure::Whole, now);
+                self.went_through(now, started);
+            }
+            Some(reason) if reason.class == Class::Missing => {
+                self.judge.control_passed(Measure::Door, now);
+                self.found_nobody(now, started);
+                if self.judge.run >= RUN_LIMIT {
+                    self.pause(now, started, self.judge.latest);
                 }
             }
-            Err(reason) => self.control_refused(now, started, reason),
+            Some(reason) => self.control_refused(now, started, reason),
         }
         // It may be the control user alone that is refused: a real one is asked at once.
-        self.judge
-            .pauses
-            .probe_over(id, self.waiting_ids() > 0, now);
+        let real = self.waiting_ids() > 0;
+        self.judge.pauses.probe_over(id, real, now);
     }
 
     /// It is the API, and no user's fault; unless it takes others all the same.
@@ -126,11 +107,10 @@ impl Engine {
             Class::AuthRefresh | Class::Ambiguous if self.renews(now, started) => return,
             _ => {}
         }
-        if self
-            .judge
-            .control
-            .refused(reason.class, &self.judge.record, now)
-        {
+        let Judge {
+            control, record, ..
+        } = &mut self.judge;
+        if control.refused(reason.class, record, now) {
             self.judge.doubt = false;
             self.tell(Notice::ControlRefused { code: reason.code });
         }
@@ -141,14 +121,14 @@ impl Engine {
 
     /// A call that started at `started` cleared somebody: a witness.
     fn went_through(&mut self, now: Instant, started: Instant) {
-        self.judge.record.went_through(started);
+        self.judge.record.through.add(started);
         self.judge.works(now);
         self.end_pause(now, started);
     }
 
     /// A call that started at `started` found no such account: a witness against rejections.
     pub(super) fn found_nobody(&mut self, now: Instant, started: Instant) {
-        self.judge.record.found_nobody(started);
+        self.judge.record.found_nobody.add(started);
         // Whatever a key or a setting has to do with, that was in order.
         self.judge.doubt = false;
         if self.judge.latest.class == Class::Reject {
@@ -177,76 +157,77 @@ impl Engine {
         }
     }
 
-    /// All users of the window have ended like this.
-    pub(super) fn all_over(&mut self, now: Instant, window: Window, outcome: Outcome) {
-        let users = window.claims.len() as u64;
-        let failed = match outcome {
-            Outcome::Cleared => {
-                self.tally.users_cleared += users;
-                None
-            }
-            Outcome::Missing { code } => match self.settings.missing_account {
-                MissingAccount::Done => {
-                    self.tally.users_missing += users;
-                    None
-                }
-                MissingAccount::DeadLetter => Some((Reason::UnknownAccount, Some(code))),
-            },
-            Outcome::Failed { reason, code } => Some((reason, code)),
+    /// The call cleared all users of the window.
+    fn cleared(&mut self, now: Instant, window: Window) {
+        self.went_through(now, window.started(now));
+        self.tally.users_cleared += window.claims.len() as u64;
+        self.all_over(now, window, None);
+    }
+
+    /// The call found no account for any user of the window.
+    pub(super) fn missing(&mut self, now: Instant, window: Window, code: i64) {
+        self.found_nobody(now, window.started(now));
+        let failure = match self.settings.missing_account {
+            MissingAccount::Done => None,
+            MissingAccount::DeadLetter => Some((Reason::UnknownAccount, Some(code))),
         };
+        if failure.is_none() {
+            self.tally.users_missing += window.claims.len() as u64;
+        }
+        self.all_over(now, window, failure);
+    }
+
+    /// All users of the window are through, or have failed for this reason and code.
+    pub(super) fn all_over(
+        &mut self,
+        now: Instant,
+        window: Window,
+        failure: Option<(Reason, Option<i64>)>,
+    ) {
+        let attempts = window.calls;
         for claim in &window.claims {
+            let user = Some(claim.user);
             for delivery in claim.waiters.as_slice() {
-                if let Some((reason, code)) = failed {
-                    let failure = Failure {
-                        reason,
-                        code,
-                        user: Some(claim.user),
-                        attempts: window.calls,
-                    };
-                    self.ledger.fail(*delivery, failure);
+                if let Some((reason, code)) = failure {
+                    self.ledger.fail(
+                        *delivery,
+                        Failure {
+                            reason,
+                            code,
+                            user,
+                            attempts,
+                        },
+                    );
                 }
                 self.resolve(now, *delivery);
             }
         }
-        if let Outcome::Failed { .. } = outcome {
-            window.history.explain();
-        } else {
-            let refused = window.history.went_through();
-            self.judge.record.wronged(refused, now);
+        match failure {
+            // No refusal is explained by an account that does not exist.
+            None | Some((Reason::UnknownAccount, _)) => {
+                let refused = window.history.went_through();
+                self.judge.record.wronged(refused, now);
+            }
+            Some(_) => window.history.explain(),
         }
     }
 }
 
-/// Why a call failed that did not succeed.
-fn refusal(answer: &Answer) -> PauseReason {
+/// Why a call failed, as a whole or for some of its users: none where it did not.
+fn refusal(answer: &Answer) -> Option<PauseReason> {
     let class = match answer {
-        Answer::Refused(code) => return PauseReason::of_code(*code),
+        Answer::Done { failed } => return Some(PauseReason::of_code(failed.first()?.1)),
+        Answer::Refused(code) => return Some(PauseReason::of_code(*code)),
         Answer::Http {
             status,
             retry_after,
-        } => return PauseReason::of_http(*status, retry_after.is_some()),
+        } => return Some(PauseReason::of_http(*status, retry_after.is_some())),
         Answer::NoCredential => Class::Config,
         Answer::Unclear => Class::Unknown,
-        Answer::Done { .. } | Answer::Fault => Class::Transient,
+        Answer::Fault => Class::Transient,
     };
-    PauseReason {
+    Some(PauseReason {
         class,
         ..PauseReason::NO_ANSWER
-    }
-}
-
-/// What the answer to a control call shows.
-fn control_measure(answer: &Answer) -> Result<Measure, PauseReason> {
-    let code = match answer {
-        Answer::Done { failed } => match failed.first() {
-            None => return Ok(Measure::Whole),
-            Some((_, code)) => *code,
-        },
-        Answer::Refused(code) => *code,
-        other => return Err(refusal(other)),
-    };
-    match class(code) {
-        Class::Missing => Ok(Measure::Door),
-        _ => Err(PauseReason::of_code(code)),
-    }
+    })
 }

@@ -3,12 +3,11 @@
 
 use std::time::{Duration, Instant};
 
-use super::answers::Outcome;
 use super::codes::Class;
 use super::control::Measure;
 use super::pause::PauseReason;
 use super::{RENEW_AGAIN, RUN_LIMIT};
-use crate::engine::window::{Refusal, Window};
+use crate::engine::window::{Place, Window};
 use crate::engine::{Action, Engine, Notice, Reason, Trigger};
 
 /// How long a throttled window waits, at most; the pace itself is halved besides.
@@ -23,15 +22,17 @@ const STRIKES: u32 = 2;
 impl Engine {
     /// The call was refused for all users of the window.
     pub(super) fn refused(&mut self, now: Instant, mut window: Window, reason: PauseReason) {
-        let class = reason.class;
-        if class == Class::Missing {
-            return self.missing(now, window, reason.code);
+        let started = window.started(now);
+        if reason.class == Class::Missing {
+            // One of the accounts does not exist: with a single user that is the end of it.
+            return match reason.code {
+                Some(code) if window.is_alone() => self.missing(now, window, code),
+                _ => self.split(window),
+            };
         }
-        let started = window.called.unwrap_or(now);
         self.judge.run += 1;
         self.judge.latest = reason;
-        match class {
-            Class::Missing => {}
+        match reason.class {
             Class::Throttle => {
                 self.throttled(now, started);
                 let due = now + self.jitter.spread(THROTTLE_WAIT);
@@ -42,36 +43,23 @@ impl Engine {
             }
             Class::AuthRefresh | Class::Config => self.misconfigured(now, started, window),
             Class::Reject | Class::Oversize if !window.is_alone() => {
-                window.history.refused(class == Class::Reject);
+                window.history.refused(reason.class == Class::Reject);
                 self.split(window);
             }
-            Class::Transient
-            | Class::Unknown
-            | Class::Ambiguous
-            | Class::Reject
-            | Class::Oversize => self.try_again(now, window),
+            _ => self.try_again(now, window),
         }
         // Without a control call nothing else can tell an outage.
         if self.judge.run >= RUN_LIMIT && self.judge.control.measure == Measure::None {
-            self.pause(now, started, reason);
+            self.pause(now, started, self.judge.latest);
         }
-        if let Some(pause) = self.judge.pauses.current_mut() {
+        if let Some(pause) = self.judge.pauses.current.as_mut() {
             pause.reason = reason;
         }
     }
 
-    /// One of the accounts does not exist: with a single user that is the end of it.
-    fn missing(&mut self, now: Instant, window: Window, code: Option<i64>) {
-        let Some(code) = code.filter(|_| window.is_alone()) else {
-            return self.split(window);
-        };
-        self.found_nobody(now, window.called.unwrap_or(now));
-        self.all_over(now, window, Outcome::Missing { code });
-    }
-
     pub(super) fn throttled(&mut self, now: Instant, started: Instant) {
         if self.pace.throttled(started, now) {
-            let calls_per_second = self.pace.rate(now);
+            let calls_per_second = self.pace.rate.at(now);
             self.tell(Notice::Throttled { calls_per_second });
         }
     }
@@ -95,7 +83,7 @@ impl Engine {
     fn misconfigured(&mut self, now: Instant, started: Instant, window: Window) {
         let lately = |worked: Instant| now < worked + LATELY;
         if self.judge.control.measure != Measure::None {
-            self.judge.doubt |= self.judge.pauses.current().is_none();
+            self.judge.doubt |= self.judge.pauses.current.is_none();
         } else if !self.judge.worked.is_some_and(lately) {
             self.pause(now, started, self.judge.latest);
         }
@@ -114,70 +102,64 @@ impl Engine {
         let wait = self.settings.backoff_min * (1 << window.failures.min(16));
         window.failures += 1;
         window.trigger = Trigger::Retry;
-        let PauseReason { class, code, .. } = self.judge.latest;
-        let refusal = Refusal {
-            at: now,
-            class,
-            code,
-            due: now + self.jitter.spread(wait.min(self.settings.backoff_max)),
-            overdue: now + self.jitter.spread(wait.min(UNTOLD)),
-        };
+        window.refusal = self.judge.latest;
+        window.due = Some(now + self.jitter.spread(wait.min(self.settings.backoff_max)));
+        window.overdue = Some(now + self.jitter.spread(wait.min(UNTOLD)));
         if self.keeps(&mut window) {
-            self.windows.await_witness(window, refusal);
+            self.windows.await_witness(window, now);
         }
     }
 
     /// Judges the windows whose refusal has a witness, and makes those ready whose time has come.
     pub(in super::super) fn judge_due(&mut self, now: Instant) {
         for reject in [true, false] {
-            if self.windows.first_refused(reject).is_none() || self.judge.pauses.current().is_some()
-            {
+            if self.judge.pauses.current.is_some() {
                 continue;
             }
-            if let Some(witness) = self.judge.record.witness(reject) {
-                while let Some((window, refusal)) = self.windows.take_witnessed(reject, witness) {
-                    self.witnessed(now, window, refusal);
-                }
+            let refused = Place::Unwitnessed { reject };
+            let witness = self.judge.record.witness(reject);
+            while let Some(window) = self.windows.take(refused, witness) {
+                self.witnessed(now, window);
             }
             // Who waits for a witness that no control call can be is tried again, and it does not count.
             if !self.judge.control.measure.tells(reject) {
-                for (window, refusal) in self.windows.take_overdue(reject, now) {
+                for window in self.windows.take_overdue(reject, now) {
                     match window.suspect {
-                        Some(_) => self.windows.wait(window, refusal.due),
+                        Some(_) => self.windows.wait(window),
                         // To split it blames nobody.
-                        None => self.witnessed(now, window, refusal),
+                        None => self.witnessed(now, window),
                     }
                 }
             }
         }
-        while let Some(window) = self.windows.take_due(now) {
+        while let Some(window) = self.windows.take(Place::PutOff, Some(now)) {
             self.windows.make_ready(window);
         }
     }
 
     /// Another call went through after the window was refused: the refusal counts.
-    fn witnessed(&mut self, now: Instant, mut window: Window, refusal: Refusal) {
-        let reject = refusal.class == Class::Reject;
+    fn witnessed(&mut self, now: Instant, mut window: Window) {
+        let PauseReason { class, code, .. } = window.refusal;
+        let reject = class == Class::Reject;
         let Some(suspect) = window.suspect.as_mut() else {
             window.strikes += 1;
             // A setting that others do not meet with is this window's own.
-            let own = matches!(refusal.class, Class::Config | Class::AuthRefresh);
+            let own = matches!(class, Class::Config | Class::AuthRefresh);
             return match own || window.strikes >= STRIKES {
                 true => self.split(window),
-                false => self.windows.wait(window, refusal.due),
+                false => self.windows.wait(window),
             };
         };
         suspect.refusals.add(reject);
         let tried = reject || suspect.refusals.of(false) >= self.settings.max_attempts;
         if !tried || !self.judge.record.condemns(suspect, reject, now) {
-            return self.windows.wait(window, refusal.due);
+            return self.windows.wait(window);
         }
         let reason = match reject {
             true => Reason::RejectedByApi,
             false => Reason::RetriesExhausted,
         };
-        let code = refusal.code;
-        self.all_over(now, window, Outcome::Failed { reason, code });
+        self.all_over(now, window, Some((reason, code)));
     }
 
     fn split(&mut self, window: Window) {
@@ -190,8 +172,9 @@ impl Engine {
 
     fn wait(&mut self, mut window: Window, due: Instant) {
         window.trigger = Trigger::Retry;
+        window.due = Some(due);
         if self.keeps(&mut window) {
-            self.windows.wait(window, due);
+            self.windows.wait(window);
         }
     }
 

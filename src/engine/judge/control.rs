@@ -4,8 +4,6 @@ use std::time::{Duration, Instant};
 
 use super::codes::Class;
 use super::suspects::{Record, Refusals, Suspect};
-use crate::engine::WindowId;
-use crate::engine::pace::Slot;
 use crate::event::UserId;
 
 /// At most one control call in this time, and in the time of so many calls at the current pace.
@@ -15,8 +13,8 @@ const SHARE: u32 = 5;
 #[derive(Debug)]
 pub(in super::super) struct Control {
     pub user: UserId,
-    /// The call that is out, and its start.
-    out: Option<(WindowId, Slot, Instant)>,
+    /// Whether a control call is out.
+    pub is_out: bool,
     /// When the next one may start.
     next: Option<Instant>,
     pub measure: Measure,
@@ -59,7 +57,7 @@ impl Control {
     pub(super) fn new(user: UserId) -> Control {
         Control {
             user,
-            out: None,
+            is_out: false,
             next: None,
             measure: Measure::Unknown,
             suspect: None,
@@ -68,24 +66,14 @@ impl Control {
 
     /// When a control call may start. None while one is out, or where it would show nothing.
     pub(in super::super) fn next(&self, now: Instant) -> Option<Instant> {
-        let usable = self.out.is_none() && self.measure != Measure::None;
+        let usable = !self.is_out && self.measure != Measure::None;
         usable.then(|| self.next.map_or(now, |next| next.max(now)))
     }
 
     /// A control call starts, at a pace of one call in such a `gap`.
-    pub(in super::super) fn call(&mut self, id: WindowId, slot: Slot, gap: Duration, now: Instant) {
+    pub(in super::super) fn call(&mut self, gap: Duration, now: Instant) {
         self.next = Some(now + APART.max(gap * SHARE));
-        self.out = Some((id, slot, now));
-    }
-
-    pub(in super::super) fn is_out(&self) -> bool {
-        self.out.is_some()
-    }
-
-    /// The call is over, if it is this one: its slot and its start.
-    pub(super) fn answered(&mut self, id: WindowId) -> Option<(Slot, Instant)> {
-        let (_, slot, started) = self.out.take_if(|(out, ..)| *out == id)?;
-        Some((slot, started))
+        self.is_out = true;
     }
 
     /// The control user went through. Returns how it was refused before.

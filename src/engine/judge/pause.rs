@@ -25,7 +25,7 @@ pub struct PauseReason {
 }
 
 impl PauseReason {
-    pub(super) const NO_ANSWER: PauseReason = PauseReason {
+    pub(in super::super) const NO_ANSWER: PauseReason = PauseReason {
         class: Class::Transient,
         code: None,
         http: None,
@@ -77,20 +77,12 @@ pub(in super::super) struct Pause {
 /// The pause, if there is one, and how the last one ended.
 #[derive(Debug, Default)]
 pub(in super::super) struct Pauses {
-    current: Option<Pause>,
+    pub current: Option<Pause>,
     /// When the last pause ended, and how far apart its probes were by then.
     last: Option<(Instant, Duration)>,
 }
 
 impl Pauses {
-    pub(in super::super) fn current(&self) -> Option<&Pause> {
-        self.current.as_ref()
-    }
-
-    pub(in super::super) fn current_mut(&mut self) -> Option<&mut Pause> {
-        self.current.as_mut()
-    }
-
     /// Pauses, or names the newest reason of a pause. True when the pause is new.
     pub(super) fn pause(&mut self, reason: PauseReason, doubted: Instant, now: Instant) -> bool {
         if let Some(pause) = &mut self.current {

@@ -43,22 +43,22 @@ impl AddAssign for Refusals {
 #[derive(Debug, Default)]
 pub(in super::super) struct Record {
     /// Calls that cleared somebody.
-    through: Passed,
+    pub through: Passed,
     /// Calls that found no such account: the API took them, but may not have looked far.
-    found_nobody: Passed,
+    pub found_nobody: Passed,
     /// Refusals of those who went through afterwards, the control user among them.
     wronged: VecDeque<(Instant, Refusals)>,
 }
 
 #[derive(Debug, Default)]
-struct Passed {
+pub(in super::super) struct Passed {
     calls: u64,
     /// The latest start of such a call.
     latest: Option<Instant>,
 }
 
 impl Passed {
-    fn add(&mut self, started: Instant) {
+    pub(super) fn add(&mut self, started: Instant) {
         self.calls += 1;
         self.latest = self.latest.max(Some(started));
     }
@@ -77,14 +77,6 @@ pub(in super::super) struct Suspect {
 }
 
 impl Record {
-    pub(super) fn went_through(&mut self, started: Instant) {
-        self.through.add(started);
-    }
-
-    pub(super) fn found_nobody(&mut self, started: Instant) {
-        self.found_nobody.add(started);
-    }
-
     /// These refusals have turned out to be wrong.
     pub(super) fn wronged(&mut self, refusals: Refusals, now: Instant) {
         if refusals == Refusals::default() {

@@ -8,7 +8,7 @@ const RECOVERY: Duration = Duration::from_secs(50);
 const SLOWEST: f64 = 0.1;
 
 #[derive(Debug)]
-pub(super) struct Rate {
+pub(in super::super) struct Rate {
     /// Calls a second that the API allows to us.
     quota: f64,
     /// Calls a second that were made at the last change.
@@ -31,18 +31,20 @@ impl Rate {
         self.quota
     }
 
-    pub(super) fn set_quota(&mut self, quota: f64) {
+    /// The quota changed: another worker came or went on the same queue.
+    pub(in super::super) fn set_quota(&mut self, quota: f64) {
         self.rate = self.rate * quota / self.quota;
         self.quota = quota;
     }
 
-    pub(super) fn at(&self, now: Instant) -> f64 {
+    /// Calls a second at this moment.
+    pub(in super::super) fn at(&self, now: Instant) -> f64 {
         let since = now.saturating_duration_since(self.changed).as_secs_f64();
         (self.rate + self.quota * since / RECOVERY.as_secs_f64()).min(self.quota)
     }
 
-    /// Between one start and the next.
-    pub(super) fn gap(&self, now: Instant) -> Duration {
+    /// Between one start and the next at this pace.
+    pub(in super::super) fn gap(&self, now: Instant) -> Duration {
         Duration::from_secs_f64(1.0 / self.at(now))
     }
 

@@ -183,10 +183,10 @@ fn throttling_halves_the_pace_once_for_all_calls_that_were_out_and_it_grows_back
             "it had started before"
         );
     }
-    assert!(pace.rate(slow(2)) >= 50.0);
+    assert!(pace.rate.at(slow(2)) >= 50.0);
     assert!(pace.throttled(slow(2), slow(2)));
-    assert!(pace.rate(slow(2)) < 30.0);
-    assert_eq!(pace.rate(slow(60)), 100.0);
+    assert!(pace.rate.at(slow(2)) < 30.0);
+    assert_eq!(pace.rate.at(slow(60)), 100.0);
 }
 
 #[test]
@@ -204,7 +204,7 @@ fn calls_that_hang_leave_nine_tenths_of_the_quota() {
 fn a_share_below_one_call_a_second_is_kept_by_the_spacing() {
     let start = Instant::now();
     let mut pace = Pace::new(1.0, MARGIN, start);
-    pace.set_quota(0.5);
+    pace.rate.set_quota(0.5);
     let slot = pace.start(start);
     pace.answered(slot, start, true, start);
     assert_eq!(pace.free_at(start), Some(start + Duration::from_secs(2)));

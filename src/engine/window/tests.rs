@@ -44,13 +44,11 @@ fn probes_go_round_the_waiting_windows() {
     let mut windows = Windows::default();
     for (age, users) in [(1, 10), (3, 30), (2, 20)] {
         let called = now.checked_sub(std::time::Duration::from_secs(age));
-        windows.wait(
-            Window {
-                called,
-                ..window(users)
-            },
-            now,
-        );
+        windows.wait(Window {
+            called,
+            due: Some(now),
+            ..window(users)
+        });
     }
     let order: Vec<usize> = std::iter::from_fn(|| windows.take_least_called())
         .map(|window| window.claims.len())

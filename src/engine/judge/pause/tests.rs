@@ -5,10 +5,10 @@ const REASON: PauseReason = PauseReason::NO_ANSWER;
 /// How long the pause waits before each of its next probes, all of which fail.
 fn waits(pauses: &mut Pauses, now: &mut Instant, probes: u64) -> Vec<u64> {
     let wait = |number| {
-        let probe_at = pauses.current().unwrap().probe_at;
+        let probe_at = pauses.current.as_ref().unwrap().probe_at;
         let waited = (probe_at - *now).as_secs();
         *now = probe_at;
-        pauses.current_mut().unwrap().probe = Some(WindowId(number));
+        pauses.current.as_mut().unwrap().probe = Some(WindowId(number));
         pauses.probe_over(WindowId(number), false, *now);
         waited
     };

@@ -10,11 +10,11 @@ fn refusals(through: u32, wronged: u32) -> Option<u32> {
     let now = Instant::now();
     let mut record = Record::default();
     for _ in 0..1_000 {
-        record.went_through(now);
+        record.through.add(now);
     }
     let mut suspect = record.suspect(now);
     (1..=1_000).find(|refusals| {
-        (0..through).for_each(|_| record.went_through(now));
+        (0..through).for_each(|_| record.through.add(now));
         record.wronged(rejected(wronged), now);
         suspect.refusals = rejected(*refusals);
         record.condemns(&suspect, true, now)
@@ -42,7 +42,7 @@ fn wrong_refusals_are_forgotten_after_some_minutes_but_not_for_who_was_suspected
     let early = record.suspect(now);
     record.wronged(rejected(100), now + COUNTED_TOGETHER);
     for _ in 0..100 {
-        record.went_through(now);
+        record.through.add(now);
     }
     let condemns = |suspect: Suspect, at| {
         let suspect = Suspect {
@@ -64,7 +64,7 @@ fn no_such_account_is_a_witness_against_rejections_only() {
     let mut record = Record::default();
     let mut suspect = record.suspect(now);
     for _ in 0..1_000 {
-        record.found_nobody(now);
+        record.found_nobody.add(now);
     }
     suspect.refusals = Refusals([20, 20]);
     assert_eq!(record.witness(false), None);
@@ -80,7 +80,7 @@ fn that_the_api_was_out_of_reach_says_nothing_about_whom_it_rejects() {
     record.wronged(Refusals([1_000, 0]), now);
     let mut suspect = record.suspect(now);
     for _ in 0..100 {
-        record.went_through(now);
+        record.through.add(now);
     }
     suspect.refusals = Refusals([8, 8]);
     assert!(record.condemns(&suspect, true, now));
