@@ -279,13 +279,13 @@ impl Engine {
             self.tally.events_remembered += 1;
         } else {
             let rest = key.filter(|_| redelivered);
-            let rest = rest.and_then(|key| self.unfinished.take(key));
+            let rest = rest.and_then(|key| self.unfinished.rest(key));
             let lane = match users.len() > LONG_EVENT * self.settings.max_ids {
                 true => Lane::Long,
                 false => Lane::Common,
             };
             for user in users {
-                if rest.as_ref().is_some_and(|rest| !rest.users.contains(user)) {
+                if rest.is_some_and(|rest| !rest.users.contains(user)) {
                     self.ledger.was_done_before(delivery);
                     continue;
                 }
@@ -297,8 +297,8 @@ impl Engine {
                 }
                 self.ledger.wait_for_user(delivery);
             }
-            for failure in rest.into_iter().flat_map(|rest| rest.failures) {
-                self.ledger.fail(delivery, failure);
+            for failure in rest.into_iter().flat_map(|rest| &rest.failures) {
+                self.ledger.fail(delivery, failure.clone());
             }
             if invalid {
                 self.fail(delivery, Reason::InvalidUserId);
@@ -342,6 +342,7 @@ impl Engine {
                 self.tally.events_dead_lettered += u64::from(dead_lettered);
                 if let Some(event) = event {
                     self.remembered.insert(event, now);
+                    self.unfinished.remove(event);
                 }
             }
         }

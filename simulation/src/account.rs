@@ -3,8 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use crate::engine::Answer;
-use crate::names::{CONTROL, LONG};
+use crate::names::LONG;
 use crate::plan::{Backoff, Overload, Plan, Publication, secs};
 
 /// Events that a worker keeps in a long outage, to probe with.
@@ -36,8 +35,6 @@ pub struct Account {
     /// Of each bad user that was called alone: when the last such call was over, and how many there were.
     alone: HashMap<u32, (Duration, u32)>,
     backoff: Backoff,
-    /// Whether the API has ever taken the control user.
-    is_control_taken: bool,
     overload: Option<Overload>,
     /// Calls that the API counted while it had just called them too many, and there were more to make.
     after_overload: u64,
@@ -62,7 +59,6 @@ impl Account {
             returns_in_outage: HashMap::new(),
             alone: HashMap::new(),
             backoff: plan.backoff(),
-            is_control_taken: false,
             overload: plan.overload(),
             after_overload: 0,
         }
@@ -106,9 +102,7 @@ impl Account {
     }
 
     /// A call is over. That of a bad user alone was refused.
-    pub fn answered(&mut self, now: Duration, users: &[u32], answer: &Answer, plan: &Plan) {
-        let is_done = matches!(answer, Answer::Done { failed } if failed.is_empty());
-        self.is_control_taken |= is_done && users == [CONTROL];
+    pub fn answered(&mut self, now: Duration, users: &[u32], plan: &Plan) {
         if let [user] = users
             && self.is_counted
             && plan.bad.get(user).is_some_and(|bad| bad.is_user_at_fault())
@@ -120,12 +114,13 @@ impl Account {
     }
 
     /// An outage of any length costs an event few returns: one when it arrives just before, one when consuming
-    /// stops, and all that once more for a second worker.
+    /// stops, and all that once more for a second worker. `has_control`: it has seen the API take the control user.
     pub fn handed_back(
         &mut self,
         now: Duration,
         publication: usize,
         workers: usize,
+        has_control: bool,
         plan: &Plan,
     ) -> Result<(), String> {
         if plan.is_fair_weather() {
@@ -150,7 +145,7 @@ impl Account {
         let allowed = 2 * workers as u32;
         // Where the control user says nothing or was never taken, and below ten calls a second, some events are kept
         // at hand to probe with, and are renewed: some more with each hold limit, as the first may all be bad.
-        let is_trusted = self.is_control_taken && plan.is_measured();
+        let is_trusted = has_control && plan.is_measured();
         if is_trusted && plan.settings.calls_per_second >= 10 && *returns > allowed {
             return Err(format!(
                 "an event is handed back too often in one outage: {returns} times, event {publication}"

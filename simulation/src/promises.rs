@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::engine::{Answer, Letter, MissingAccount, Reason};
 
 use crate::codes::is_missing;
-use crate::names::number;
+use crate::names::{CONTROL, number};
 use crate::plan::{Body, Plan, Publication};
 
 /// What one run of the worker process was told. A restarted one knows nothing.
@@ -46,6 +46,11 @@ impl Told {
             }
             _ => {}
         }
+    }
+
+    /// Whether the API has taken the control user.
+    pub fn has_control(&self) -> bool {
+        self.cleared.contains_key(&CONTROL)
     }
 
     /// A letter about this event was confirmed by the broker.

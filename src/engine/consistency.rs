@@ -15,7 +15,7 @@ impl Engine {
             return;
         }
         let mut open: HashMap<Delivery, u32> = self.ledger.open_deliveries().collect();
-        let waiters = self.claims().flat_map(|claim| claim.waiters.as_slice());
+        let waiters = self.claims().flat_map(|claim| &claim.waiters);
         for delivery in waiters.chain(self.letters.deliveries()) {
             // One that has gone back to the broker is forgotten when its claim comes up.
             if let Some(open) = open.get_mut(delivery) {

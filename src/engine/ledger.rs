@@ -121,21 +121,19 @@ impl Ledger {
         if delivery.session < self.session || delivery.tag < next {
             return false;
         }
-        let entry = |stage, redelivered| Entry {
-            stage,
-            redelivered,
-            dead_lettered: false,
-            arrived: now,
-            event: None,
-            users: 0,
-            failures: Vec::new(),
-        };
-        while self.head + (self.entries.len() as u64) < delivery.tag {
-            self.entries.push_back(entry(Stage::Absent, false));
+        for tag in next..=delivery.tag {
+            let came = tag == delivery.tag;
+            self.entries.push_back(Entry {
+                stage: if came { Stage::Unread } else { Stage::Absent },
+                redelivered,
+                dead_lettered: false,
+                arrived: now,
+                event: None,
+                users: 0,
+                failures: Vec::new(),
+            });
             self.unsettled += 1;
         }
-        self.entries.push_back(entry(Stage::Unread, redelivered));
-        self.unsettled += 1;
         true
     }
 
@@ -143,10 +141,10 @@ impl Ledger {
     pub(super) fn next_unread(&mut self) -> Option<Delivery> {
         self.next_unread = self.next_unread.max(self.head);
         while let Some(entry) = self.entries.get((self.next_unread - self.head) as usize) {
-            let tag = self.next_unread;
+            let delivery = self.delivery(self.next_unread);
             self.next_unread += 1;
             if entry.stage == Stage::Unread {
-                return Some(self.delivery(tag));
+                return Some(delivery);
             }
         }
         None
@@ -160,9 +158,8 @@ impl Ledger {
     /// The delivery turned out to hold `event`. Tells whether the broker had delivered it before; none
     /// when it is not ours any more.
     pub(super) fn open(&mut self, delivery: Delivery, event: Option<EventKey>) -> Option<bool> {
-        let entry = self
-            .entry(delivery)
-            .filter(|entry| entry.stage == Stage::Unread)?;
+        let entry = self.entry(delivery);
+        let entry = entry.filter(|entry| entry.stage == Stage::Unread)?;
         entry.stage = Stage::Users(0);
         entry.event = event;
         Some(entry.redelivered)
@@ -251,13 +248,8 @@ impl Ledger {
             self.entries.pop_front();
             self.head += 1;
         }
-        while self
-            .scattered
-            .front()
-            .is_some_and(|(_, tag)| *tag < self.head)
-        {
-            self.scattered.pop_front();
-        }
+        let run_over = |(_, tag): &mut (Instant, u64)| *tag < self.head;
+        while self.scattered.pop_front_if(run_over).is_some() {}
     }
 
     /// The next acknowledgement that is due, if any. `starved` says that the broker gives nothing more until
@@ -266,18 +258,14 @@ impl Ledger {
         if let Some(tag) = self.run.take() {
             return Some(Settlement::UpTo(self.delivery(tag)));
         }
-        while let Some((finished, tag)) = self.scattered.front().copied() {
-            let finished_here = tag >= self.head
-                && self.entries[(tag - self.head) as usize].stage == Stage::Finished;
-            if finished_here
-                && !starved
-                && now < finished + PATIENCE
-                && self.scattered.len() <= self.scattered_limit
-            {
+        while let Some(&(finished, tag)) = self.scattered.front() {
+            let few = self.scattered.len() <= self.scattered_limit;
+            let open = tag >= self.head;
+            if open && few && !starved && now < finished + PATIENCE {
                 return None;
             }
             self.scattered.pop_front();
-            if finished_here {
+            if open {
                 self.mark_settled(tag);
                 return Some(Settlement::One(self.delivery(tag)));
             }
@@ -338,26 +326,18 @@ impl Ledger {
 
     /// Every delivery that waits for users or letters, and for how many.
     pub(super) fn open_deliveries(&self) -> impl Iterator<Item = (Delivery, u32)> {
-        self.entries
-            .iter()
-            .enumerate()
-            .filter_map(|(place, entry)| {
-                let delivery = self.delivery(self.head + place as u64);
-                match entry.stage {
-                    Stage::Users(open) | Stage::Letters(open) => Some((delivery, open)),
-                    Stage::Absent | Stage::Unread | Stage::Finished | Stage::Settled => None,
-                }
-            })
+        let tagged = (self.head..).zip(&self.entries);
+        tagged.filter_map(|(tag, entry)| match entry.stage {
+            Stage::Users(open) | Stage::Letters(open) => Some((self.delivery(tag), open)),
+            Stage::Absent | Stage::Unread | Stage::Finished | Stage::Settled => None,
+        })
     }
 
     /// When [`settle`](Ledger::settle) or [`hand_back`](Ledger::hand_back) has something next.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        let scattered = self
-            .scattered
-            .front()
-            .map(|(finished, _)| *finished + PATIENCE);
-        let hold = self.next_held();
-        [scattered, hold].into_iter().flatten().min()
+        let scattered = self.scattered.front();
+        let scattered = scattered.map(|(finished, _)| *finished + PATIENCE);
+        scattered.into_iter().chain(self.next_held()).min()
     }
 
     /// When the oldest delivery has been held for long enough.

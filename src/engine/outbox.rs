@@ -57,31 +57,24 @@ impl Letters {
         now: Instant,
     ) -> u32 {
         let mut letters: Vec<Letter> = Vec::new();
-        for Failure {
-            reason,
-            code,
-            user,
-            attempts,
-        } in failures
-        {
+        for failure in failures {
+            let Failure { reason, code, .. } = failure;
             let same = letters.iter_mut().find(|letter| {
                 letter.reason == reason && letter.code == code && letter.users.len() < MAX_USERS
             });
             if let Some(letter) = same {
-                letter.users.extend(user);
-                letter.attempts = letter.attempts.max(attempts);
+                letter.users.extend(failure.user);
+                letter.attempts = letter.attempts.max(failure.attempts);
                 continue;
             }
             self.next += 1;
-            let id = LetterId(self.next);
-            let users = user.into_iter().collect();
             letters.push(Letter {
-                id,
+                id: LetterId(self.next),
                 delivery,
                 reason,
                 code,
-                users,
-                attempts,
+                users: failure.user.into_iter().collect(),
+                attempts: failure.attempts,
                 first_seen,
             });
         }
@@ -95,10 +88,8 @@ impl Letters {
 
     /// The next letter to send.
     pub(super) fn send(&mut self, now: Instant) -> Option<Letter> {
-        while let Some((due, id)) = self.due.first().copied()
-            && due <= now
-        {
-            self.due.pop_first();
+        while self.deadline()? <= now {
+            let (_, id) = self.due.pop_first()?;
             if let Some((letter, _)) = self.open.get(&id) {
                 return Some(letter.clone());
             }
@@ -150,8 +141,7 @@ impl Letters {
     }
 
     pub(super) fn clear(&mut self) {
-        self.due.clear();
-        self.open.clear();
+        self.keep(|_, _| false);
     }
 
     pub(super) fn is_empty(&self) -> bool {

@@ -9,6 +9,8 @@ mod tests;
 
 use std::collections::{HashMap, VecDeque};
 
+use smallvec::{SmallVec, smallvec};
+
 use super::Delivery;
 use crate::event::UserId;
 
@@ -16,41 +18,8 @@ use crate::event::UserId;
 #[derive(Clone, Debug)]
 pub(super) struct Claim {
     pub user: UserId,
-    pub waiters: Waiters,
-}
-
-/// The deliveries that wait for one user ID. Nearly always one, which then costs no allocation.
-#[derive(Clone, Debug)]
-pub(super) enum Waiters {
-    One(Delivery),
-    Many(Vec<Delivery>),
-}
-
-impl Waiters {
-    pub(super) fn as_slice(&self) -> &[Delivery] {
-        match self {
-            Waiters::One(delivery) => std::slice::from_ref(delivery),
-            Waiters::Many(deliveries) => deliveries,
-        }
-    }
-
-    fn push(&mut self, delivery: Delivery) {
-        match self {
-            Waiters::One(first) => *self = Waiters::Many(vec![*first, delivery]),
-            Waiters::Many(deliveries) => deliveries.push(delivery),
-        }
-    }
-
-    /// Keeps those that `keep` wants; false when nobody is left.
-    pub(super) fn retain(&mut self, mut keep: impl FnMut(Delivery) -> bool) -> bool {
-        match self {
-            Waiters::One(delivery) => keep(*delivery),
-            Waiters::Many(deliveries) => {
-                deliveries.retain(|delivery| keep(*delivery));
-                !deliveries.is_empty()
-            }
-        }
-    }
+    /// Nearly always one, which then costs no allocation.
+    pub waiters: SmallVec<[Delivery; 1]>,
 }
 
 /// Where an ID waits.
@@ -87,13 +56,13 @@ impl Pending {
         let (lane, number) = place;
         let line = &mut self.lines[lane as usize];
         if place == next {
-            let waiters = Waiters::One(delivery);
+            let waiters = smallvec![delivery];
             line.claims.push_back(Claim { user, waiters });
             return true;
         }
         let waiters = &mut line.claims[(number - line.head) as usize].waiters;
         // The users of one event join together, so its earlier claim to this ID can only be the last.
-        if waiters.as_slice().last() == Some(&delivery) {
+        if waiters.last() == Some(&delivery) {
             return false;
         }
         waiters.push(delivery);

@@ -76,7 +76,7 @@ impl Remembered {
 #[derive(Debug, Default)]
 pub(super) struct Unfinished {
     events: HashMap<EventKey, Rest>,
-    /// In the order in which they were handed back; some may be taken again already.
+    /// In the order in which they were handed back.
     order: VecDeque<EventKey>,
     users: usize,
 }
@@ -89,27 +89,34 @@ pub(super) struct Rest {
 }
 
 impl Unfinished {
-    pub(super) fn insert(&mut self, event: EventKey, rest: Rest) {
-        self.take(event);
+    /// Of an event that is there twice, whatever is done of either is done.
+    pub(super) fn insert(&mut self, event: EventKey, mut rest: Rest) {
+        if let Some(before) = self.remove(event) {
+            rest.users.retain(|user| before.users.contains(user));
+            let known: HashSet<_> = rest.failures.iter().map(|failure| failure.user).collect();
+            let earlier = before.failures.into_iter();
+            let earlier = earlier.filter(|failure| !known.contains(&failure.user));
+            rest.failures.extend(earlier);
+        }
         self.users += rest.size();
         self.events.insert(event, rest);
         self.order.push_back(event);
         while self.users > UNFINISHED_USERS
-            && let Some(oldest) = self.order.pop_front()
+            && let Some(oldest) = self.order.front()
         {
-            self.remove(oldest);
+            self.remove(*oldest);
         }
     }
 
-    /// The event is in our hands again.
-    pub(super) fn take(&mut self, event: EventKey) -> Option<Rest> {
-        let rest = self.remove(event)?;
-        self.order.retain(|other| *other != event);
-        Some(rest)
+    /// What is left to do of an event that is in our hands again.
+    pub(super) fn rest(&self, event: EventKey) -> Option<&Rest> {
+        self.events.get(&event)
     }
 
-    fn remove(&mut self, event: EventKey) -> Option<Rest> {
+    /// Nothing is left to do of it.
+    pub(super) fn remove(&mut self, event: EventKey) -> Option<Rest> {
         let rest = self.events.remove(&event)?;
+        self.order.retain(|other| *other != event);
         self.users -= rest.size();
         Some(rest)
     }

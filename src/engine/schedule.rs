@@ -75,7 +75,7 @@ impl Engine {
         let untold = [true, false].map(|reject| {
             let overdue = self.windows.first_overdue(reject);
             let paused = self.judge.pauses.current.is_some();
-            overdue.filter(|_| !paused && !self.judge.control.measure.tells(reject))
+            overdue.filter(|_| !paused && !self.judge.control.tells(reject))
         });
         let due = untold
             .into_iter()

@@ -54,39 +54,40 @@ impl Engine {
         Some(Action::Consume { prefetch })
     }
 
-    /// How many deliveries are held for probes: more with each hold limit, as those that are held may all be of
-    /// bad users, and come first again when they went back.
+    /// How many deliveries are held for probes: more each time, as those that are held may all be of bad users,
+    /// and come first again when they went back.
     fn wanted_for_probes(&self, now: Instant) -> usize {
+        let holds = self.suspended_for(now);
+        let times = match self.judge.control.measure {
+            _ if self.settings.calls_per_second < APART_QUOTA => holds + 1,
+            Measure::Whole => 0,
+            // Should the API refuse it for good, that shows by real users only. What is out of reach, is so for all.
+            Measure::Unknown if self.judge.control.was_refused_by_code() => {
+                (holds + 1).saturating_sub(TRUSTED)
+            }
+            Measure::Unknown => 0,
+            Measure::Door | Measure::None => holds + 1,
+        };
+        let most = self.settings.prefetch;
+        (times as usize).saturating_mul(PROBES_HELD).min(most)
+    }
+
+    /// For so many hold limits nothing is consumed, or as good as nothing.
+    fn suspended_for(&self, now: Instant) -> u32 {
         let since = self.suspension.map_or(now, |suspension| suspension.since);
         let holds = (now - since).as_nanos() / self.settings.hold_limit.as_nanos();
-        let holds = u32::try_from(holds).unwrap_or(u32::MAX);
-        let told = match self.judge.control.measure {
-            _ if self.settings.calls_per_second < APART_QUOTA => 0,
-            Measure::Whole => return 0,
-            // Should it be refused for good, that shows by real users only.
-            Measure::Unknown => TRUSTED,
-            Measure::Door | Measure::None => 0,
-        };
-        let untold = holds
-            .checked_sub(told)
-            .map_or(0, |holds| holds as usize + 1);
-        untold
-            .saturating_mul(PROBES_HELD)
-            .min(self.settings.prefetch)
+        u32::try_from(holds).unwrap_or(u32::MAX - 1)
     }
 
     /// When [`consume`](Engine::consume) has something to do.
     pub(super) fn next_consume(&self, now: Instant) -> Option<Instant> {
-        let Some(Suspension { since, held }) = self.suspension else {
-            return self.suspended_from().filter(|_| !self.draining);
-        };
-        let told = self.judge.control.measure == Measure::Whole
-            && self.settings.calls_per_second >= APART_QUOTA;
-        let grows = !told && !self.draining && held < self.settings.prefetch;
-        let hold_limit = self.settings.hold_limit;
-        let holds = (now - since).as_nanos() / hold_limit.as_nanos();
-        let next = u32::try_from(holds + 1).ok().filter(|_| grows)?;
-        Some(since + hold_limit * next)
+        match self.suspension {
+            _ if self.draining => None,
+            None => self.suspended_from(),
+            Some(Suspension { since, .. }) => {
+                Some(since + self.settings.hold_limit * (self.suspended_for(now) + 1))
+            }
+        }
     }
 
     /// When the pause outlasts the hold limit: at the latest, or when the first delivery has been held for so
@@ -128,7 +129,7 @@ impl Engine {
     /// The users that a delivery still waits for.
     fn users_of(&self, delivery: Delivery) -> HashSet<UserId> {
         self.claims()
-            .filter(|claim| claim.waiters.as_slice().contains(&delivery))
+            .filter(|claim| claim.waiters.contains(&delivery))
             .map(|claim| claim.user)
             .collect()
     }

@@ -1,6 +1,7 @@
 //! The engine as a whole, in a small world: a broker that redelivers, an API that can be told to
 //! misbehave, and a clock that only these tests move. The promises are checked at every step.
 
+mod control;
 mod ends;
 mod everything;
 mod flow;

@@ -8,9 +8,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
+use smallvec::smallvec;
+
 use super::judge::{Class, PauseReason, Refusals, Suspect};
 use super::pace::Slot;
-use super::pending::{Claim, Waiters};
+use super::pending::Claim;
 use super::{Delivery, Trigger};
 use crate::event::UserId;
 
@@ -34,6 +36,9 @@ pub(super) struct Window {
     pub suspect: Option<Suspect>,
     /// Why its last call was refused.
     pub refusal: PauseReason,
+    /// Since when it waits for a witness. Should it be called again before there is one, one witness speaks for
+    /// both refusals, and they count as one.
+    pub unwitnessed: Option<Instant>,
     /// When it may be called again; none: at once.
     pub due: Option<Instant>,
     /// When it is called again though nothing is known to have gone through, where no control call can tell.
@@ -52,6 +57,7 @@ impl Window {
             strikes: 0,
             suspect: None,
             refusal: PauseReason::NO_ANSWER,
+            unwitnessed: None,
             due: None,
             overdue: None,
             history: History::default(),
@@ -60,7 +66,7 @@ impl Window {
 
     /// One for a user that was refused alone before.
     pub(super) fn of_suspect(user: UserId, delivery: Delivery, suspect: Suspect) -> Window {
-        let waiters = Waiters::One(delivery);
+        let waiters = smallvec![delivery];
         Window {
             suspect: Some(suspect),
             ..Window::new(vec![Claim { user, waiters }], Trigger::Retry)
@@ -88,6 +94,7 @@ impl Window {
         [std::mem::take(&mut self.claims), second].map(|claims| Window {
             trigger: Trigger::Split,
             failures: 0,
+            unwitnessed: None,
             ..self.part(claims)
         })
     }
@@ -216,12 +223,12 @@ impl Windows {
         self.put(Place::Ready, None, window);
     }
 
-    /// The window was refused at `now`, and nothing is known to have gone through since.
-    pub(super) fn await_witness(&mut self, window: Window, now: Instant) {
+    /// The window was refused, and nothing is known to have gone through since.
+    pub(super) fn await_witness(&mut self, window: Window) {
         let reject = window.refusal.class == Class::Reject;
         let overdue = &mut self.overdue[usize::from(reject)];
         *overdue = [*overdue, window.overdue].into_iter().flatten().min();
-        self.put(Place::Unwitnessed { reject }, Some(now), window);
+        self.put(Place::Unwitnessed { reject }, window.unwitnessed, window);
     }
 
     fn put(&mut self, place: Place, at: Option<Instant>, window: Window) {

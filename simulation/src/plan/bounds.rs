@@ -81,7 +81,10 @@ impl Plan {
         let soon = (end + Overload::SOON).as_secs_f64() + 1.0;
         let is_enough = users as f64 >= soon * f64::from(quota) * self.settings.max_ids as f64;
         let is_short = codes::meaning(code) == Meaning::Throttle && only.lasts <= self.latency;
-        let pace = calls_a_second(&self.settings, self.latency + self.jitter);
+        let call = self.latency + self.jitter;
+        // Of events for one user each.
+        let in_hand = self.settings.prefetch.div_ceil(self.settings.max_ids) as f64;
+        let pace = calls_a_second(&self.settings, call).min(in_hand / (2 * call).as_secs_f64());
         let fewest = (Overload::SOON.as_secs_f64() * pace * OVERLOADED) as u64;
         let overload = Overload { end, fewest };
         (is_enough && is_short).then_some(overload)
@@ -94,8 +97,9 @@ impl Plan {
         let capacity = capacity(&self.settings, self.latency + self.jitter);
         let events = self.publications.len() as u32;
         Duration::from_secs_f64(users as f64 / capacity)
-            // With all that fits into our hands, a window may be far from full, and waits all the same.
-            + self.settings.max_wait * (events / self.settings.prefetch as u32)
+            // With all that fits into our hands, a window may be far from full, and waits and is called all the same.
+            + (self.settings.max_wait + self.latency + self.jitter)
+                * (events / self.settings.prefetch as u32)
     }
 
     /// Users that each event names and that are bad, once for each event.
@@ -131,7 +135,7 @@ impl Plan {
     /// As many as are in our hands are judged at the same time.
     fn judging(&self) -> Duration {
         let hands = self.bad_named().count().div_ceil(self.settings.prefetch);
-        self.calling_bad() + ONE_JUDGEMENT * hands as u32
+        self.calling_bad() + ONE_JUDGEMENT * (hands as u32 + 1)
     }
 
     /// When the last planned thing is over.
@@ -233,8 +237,13 @@ impl Plan {
 
     /// Under the same conditions every event is settled within this time, bad users and all.
     pub fn longest_judgement(&self) -> Duration {
-        let good = secs(15) + 2 * self.settings.max_wait + 3 * self.work();
-        good + secs(60) + self.judging()
+        // Whoever goes back meanwhile is split off its company once more.
+        let times = if self.judging() > self.settings.hold_limit {
+            3
+        } else {
+            1
+        };
+        secs(75) + 2 * self.settings.max_wait + 4 * self.work() + times * self.judging()
     }
 
     /// Calls that a good user may be in for one event that names it, where nothing is disturbed, and the control

@@ -242,10 +242,11 @@ impl World<'_> {
             return Err(format!("{delivery:?} is settled, but not held"));
         }
         if let Frame::HandBack(_) = frame {
+            let has_control = worker.told.has_control();
             let workers = self.workers.len();
             for publication in std::mem::take(&mut done).into_values() {
                 self.account
-                    .handed_back(self.now, publication, workers, self.plan)?;
+                    .handed_back(self.now, publication, workers, has_control, self.plan)?;
             }
         }
         for publication in done.into_values() {

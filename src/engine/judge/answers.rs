@@ -104,17 +104,26 @@ impl Engine {
                 }
                 return;
             }
-            Class::AuthRefresh | Class::Ambiguous if self.renews(now, started) => return,
+            Class::AuthRefresh | Class::Ambiguous
+                if self.renews(now, started) && self.judge.pauses.current.is_none() =>
+            {
+                return;
+            }
             _ => {}
         }
         let Judge {
             control, record, ..
         } = &mut self.judge;
-        if control.refused(reason.class, record, now) {
+        let useless = control.refused(reason, record, now);
+        let is_contradicted = control.is_contradicted();
+        let is_alone = record.witness(false) < Some(started);
+        if is_contradicted {
             self.judge.doubt = false;
+        }
+        if useless {
             self.tell(Notice::ControlRefused { code: reason.code });
         }
-        if self.judge.record.witness(false) < Some(started) {
+        if is_alone && (!is_contradicted || self.judge.run >= RUN_LIMIT) {
             self.pause(now, started, reason);
         }
     }
@@ -187,7 +196,7 @@ impl Engine {
         let attempts = window.calls;
         for claim in &window.claims {
             let user = Some(claim.user);
-            for delivery in claim.waiters.as_slice() {
+            for delivery in &claim.waiters {
                 if let Some((reason, code)) = failure {
                     self.ledger.fail(
                         *delivery,

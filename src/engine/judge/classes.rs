@@ -102,11 +102,14 @@ impl Engine {
         let wait = self.settings.backoff_min * (1 << window.failures.min(16));
         window.failures += 1;
         window.trigger = Trigger::Retry;
+        let is_reject = |reason: PauseReason| reason.class == Class::Reject;
+        let same_kind = is_reject(window.refusal) == is_reject(self.judge.latest);
+        window.unwitnessed = window.unwitnessed.filter(|_| same_kind).or(Some(now));
         window.refusal = self.judge.latest;
         window.due = Some(now + self.jitter.spread(wait.min(self.settings.backoff_max)));
         window.overdue = Some(now + self.jitter.spread(wait.min(UNTOLD)));
         if self.keeps(&mut window) {
-            self.windows.await_witness(window, now);
+            self.windows.await_witness(window);
         }
     }
 
@@ -122,7 +125,7 @@ impl Engine {
                 self.witnessed(now, window);
             }
             // Who waits for a witness that no control call can be is tried again, and it does not count.
-            if !self.judge.control.measure.tells(reject) {
+            if !self.judge.control.tells(reject) {
                 for window in self.windows.take_overdue(reject, now) {
                     match window.suspect {
                         Some(_) => self.windows.wait(window),
@@ -139,6 +142,7 @@ impl Engine {
 
     /// Another call went through after the window was refused: the refusal counts.
     fn witnessed(&mut self, now: Instant, mut window: Window) {
+        window.unwitnessed = None;
         let PauseReason { class, code, .. } = window.refusal;
         let reject = class == Class::Reject;
         let Some(suspect) = window.suspect.as_mut() else {
@@ -190,7 +194,10 @@ impl Engine {
         let before = window.claims.len();
         let user = window.claims.first().map(|claim| claim.user);
         let open = |delivery| self.ledger.is_open(delivery);
-        window.claims.retain_mut(|claim| claim.waiters.retain(open));
+        window.claims.retain_mut(|claim| {
+            claim.waiters.retain(|delivery| open(*delivery));
+            !claim.waiters.is_empty()
+        });
         if window.claims.len() < before {
             // Whether they would have gone through nobody knows.
             window.history.explain();

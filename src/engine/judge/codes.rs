@@ -34,6 +34,12 @@ named! {
     }
 }
 
+impl Class {
+    pub(super) fn named(name: &str) -> Option<Class> {
+        Class::ALL.into_iter().find(|class| class.name() == name)
+    }
+}
+
 /// One line of the table.
 #[derive(Clone, Copy, Debug)]
 pub struct ErrorCode {
@@ -45,11 +51,8 @@ pub struct ErrorCode {
 }
 
 static TABLE: LazyLock<Vec<ErrorCode>> = LazyLock::new(|| {
-    let mut codes: Vec<ErrorCode> = include_str!("error-codes.tsv")
-        .lines()
-        .skip(1)
-        .filter_map(parse_line)
-        .collect();
+    let lines = include_str!("error-codes.tsv").lines().skip(1);
+    let mut codes: Vec<ErrorCode> = lines.filter_map(parse_line).collect();
     codes.sort_by_key(|entry| entry.code);
     codes
 });
@@ -57,11 +60,9 @@ static TABLE: LazyLock<Vec<ErrorCode>> = LazyLock::new(|| {
 fn parse_line(line: &'static str) -> Option<ErrorCode> {
     let mut fields = line.split('\t');
     let code = fields.next()?.parse().ok()?;
-    let name = fields.next()?;
-    let class = Class::ALL.into_iter().find(|class| class.name() == name)?;
     Some(ErrorCode {
         code,
-        class,
+        class: Class::named(fields.next()?)?,
         meaning: fields.next()?,
         source: fields.next()?,
     })

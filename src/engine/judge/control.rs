@@ -3,12 +3,16 @@
 use std::time::{Duration, Instant};
 
 use super::codes::Class;
+use super::pause::PauseReason;
 use super::suspects::{Record, Refusals, Suspect};
 use crate::event::UserId;
 
 /// At most one control call in this time, and in the time of so many calls at the current pace.
 const APART: Duration = Duration::from_secs(1);
 const SHARE: u32 = 5;
+/// After so many refusals in a row that others went through, it may be the control user's own, and starts no
+/// pause any more.
+const CONTRADICTED: u32 = 2;
 
 #[derive(Debug)]
 pub(in super::super) struct Control {
@@ -27,6 +31,8 @@ struct Refused {
     suspect: Suspect,
     last: Instant,
     times: Refusals,
+    /// By the API itself, with a code.
+    by_code: bool,
 }
 
 /// What a control call can show.
@@ -83,19 +89,40 @@ impl Control {
         refused.map(|refused| refused.times).unwrap_or_default()
     }
 
+    /// Whether a witness against such refusals can be had from it.
+    pub(in super::super) fn tells(&self, reject: bool) -> bool {
+        self.measure.tells(reject) && !self.is_contradicted()
+    }
+
+    /// Whether the API itself has refused it since it last went through.
+    pub(in super::super) fn was_refused_by_code(&self) -> bool {
+        self.suspect.as_ref().is_some_and(|refused| refused.by_code)
+    }
+
+    /// Whether others went through time and again while the control user did not.
+    pub(super) fn is_contradicted(&self) -> bool {
+        let refused = self
+            .suspect
+            .as_ref()
+            .map(|refused| refused.suspect.refusals);
+        refused.is_some_and(|times| times.of(true) + times.of(false) >= CONTRADICTED)
+    }
+
     /// The control user was refused. Judged like any other: true when it has turned out to be no measure.
-    pub(super) fn refused(&mut self, class: Class, record: &Record, now: Instant) -> bool {
-        let reject = class == Class::Reject;
+    pub(super) fn refused(&mut self, why: PauseReason, record: &Record, now: Instant) -> bool {
+        let reject = why.class == Class::Reject;
         let refused = self.suspect.get_or_insert_with(|| Refused {
             suspect: record.suspect(now),
             last: now,
             times: Refusals::default(),
+            by_code: false,
         });
         if record.witness(false) >= Some(refused.last) {
             refused.suspect.refusals.add(reject);
         }
         refused.last = now;
         refused.times.add(reject);
+        refused.by_code |= why.code.is_some();
         let useless = record.condemns(&refused.suspect, reject, now);
         if useless {
             self.measure = Measure::None;

@@ -26,7 +26,7 @@ proptest! {
             users.dedup();
             assert_eq!(users.len(), claims.len(), "an ID twice in one cut");
             for claim in claims {
-                left.extend(claim.waiters.as_slice().iter().map(|w| (claim.user.as_str().to_owned(), w.tag)));
+                left.extend(claim.waiters.iter().map(|w| (claim.user.as_str().to_owned(), w.tag)));
             }
         };
         for (step, (id, _, cut)) in steps.into_iter().enumerate() {

@@ -5,7 +5,7 @@ use std::cell::RefCell;
 
 use super::*;
 
-const MINUTE: Duration = Duration::from_secs(60);
+pub(super) const MINUTE: Duration = Duration::from_secs(60);
 
 /// An API that takes all but the users from 0 to `bad`, whose calls it answers with `code`.
 fn bad_below(bad: usize, code: i64) -> impl Fn(&World, &[UserId]) -> Answer {
@@ -32,7 +32,7 @@ fn many_bad_first(bad: usize, good: usize, code: i64) -> World {
 }
 
 /// Runs until all is settled.
-fn settled_within(world: &mut World, limit: Duration) -> Duration {
+pub(super) fn settled_within(world: &mut World, limit: Duration) -> Duration {
     let start = world.now;
     while world.acknowledged.len() < world.published {
         assert!(
@@ -271,6 +271,23 @@ fn a_long_event_ends_each_of_its_users_is_called_about_once_and_small_ones_get_t
 }
 
 #[test]
+fn a_long_event_that_is_published_twice_ends_too() {
+    let settings = Settings {
+        calls_per_second: 1,
+        hold_limit: MINUTE,
+        ..settings()
+    };
+    let mut world = World::new(settings, |_, _| ok());
+    world.publish(0..10_000);
+    let same = world.queue[0].clone();
+    world.queue.push_back(same);
+    world.run_for(MINUTE * 6);
+    world.assert_all_settled();
+    let called: usize = world.calls.iter().map(|(_, users, _)| users.len()).sum();
+    assert!(called <= 10_000 + 2 * 200, "{called} users called");
+}
+
+#[test]
 fn a_window_whose_user_sig_is_always_refused_costs_backoff_and_not_the_quota() {
     let mut world = World::new(settings(), |_, users| refuse_if(users, &[1], 70001));
     for second in 0..60 {
@@ -379,61 +396,6 @@ fn what_is_done_of_an_event_is_kept_however_often_it_goes_back() {
     let calls = world.calls.iter();
     let calls = calls.filter(|(_, users, _)| users.contains(&user(0)));
     assert_eq!(calls.count(), 1);
-}
-
-#[test]
-fn a_lone_bad_user_in_a_silent_queue_is_judged_by_control_calls() {
-    let mut world = World::new(settings(), |_, users| refuse_if(users, &[1], 90001));
-    world.publish([1]);
-    let took = settled_within(&mut world, MINUTE * 3);
-    println!(
-        "a lone bad user in a silent queue: {} calls, {took:?}",
-        world.calls.len()
-    );
-    assert_eq!(world.dead_lettered(), ["u1"]);
-    assert_eq!(world.notices, [], "nothing was wrong with the API");
-    let controls = world
-        .calls
-        .iter()
-        .filter(|(.., trigger)| *trigger == Trigger::Control);
-    assert!(controls.count() >= 5);
-}
-
-#[test]
-fn a_store_that_fails_for_real_accounts_condemns_nobody_by_a_control_user_that_does_not_exist() {
-    let healed = MINUTE * 20;
-    let mut world = World::new(settings(), move |world, users| {
-        match world.elapsed() < healed {
-            true if users[0].as_str() == "control" => Answer::Refused(70107),
-            true => Answer::Refused(91000),
-            false => ok(),
-        }
-    });
-    for second in 0..1_200 {
-        world.run_until(world.start + SECOND * second);
-        world.publish([second as usize]);
-    }
-    assert!(world.engine.status(world.now).paused.is_some());
-    world.run_until(world.start + healed);
-    settled_within(&mut world, MINUTE * 3);
-    assert_eq!(world.dead_lettered(), [""; 0]);
-}
-
-#[test]
-fn an_api_that_refuses_the_control_user_only_is_measured_by_real_users_and_that_is_said_once() {
-    let mut world = World::new(settings(), |_, users| match users[0].as_str() {
-        "control" => Answer::Refused(90048),
-        _ => refuse_if(users, &[3], 90001),
-    });
-    for second in 0..600 {
-        world.run_until(world.start + SECOND * second);
-        world.publish([second as usize]);
-    }
-    settled_within(&mut world, MINUTE * 3);
-    assert_eq!(world.dead_lettered(), ["u3"]);
-    let said = |notice: &&Notice| matches!(notice, Notice::ControlRefused { .. });
-    println!("{:?}", world.notices);
-    assert!(world.notices.iter().filter(said).count() <= 1);
 }
 
 #[test]

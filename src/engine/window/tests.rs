@@ -5,10 +5,10 @@ use super::*;
 fn window(users: usize) -> Window {
     let claim = |number: usize| Claim {
         user: UserId::parse(&format!("u{number}")).unwrap(),
-        waiters: Waiters::One(Delivery {
+        waiters: smallvec![Delivery {
             session: 1,
             tag: number as u64,
-        }),
+        }],
     };
     Window::new((0..users).map(claim).collect(), Trigger::Full)
 }

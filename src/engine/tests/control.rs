@@ -1,0 +1,120 @@
+//! What control calls can tell, and what they cannot.
+
+use super::weather::{MINUTE, settled_within};
+use super::*;
+
+#[test]
+fn a_lone_bad_user_in_a_silent_queue_is_judged_by_control_calls() {
+    let mut world = World::new(settings(), |_, users| refuse_if(users, &[1], 90001));
+    world.publish([1]);
+    let took = settled_within(&mut world, MINUTE * 3);
+    println!(
+        "a lone bad user in a silent queue: {} calls, {took:?}",
+        world.calls.len()
+    );
+    assert_eq!(world.dead_lettered(), ["u1"]);
+    assert_eq!(world.notices, [], "nothing was wrong with the API");
+    let controls = world
+        .calls
+        .iter()
+        .filter(|(.., trigger)| *trigger == Trigger::Control);
+    assert!(controls.count() >= 5);
+}
+
+#[test]
+fn a_store_that_fails_for_real_accounts_condemns_nobody_by_a_control_user_that_does_not_exist() {
+    let healed = MINUTE * 20;
+    let mut world = World::new(settings(), move |world, users| {
+        match world.elapsed() < healed {
+            true if users[0].as_str() == "control" => Answer::Refused(70107),
+            true => Answer::Refused(91000),
+            false => ok(),
+        }
+    });
+    for second in 0..1_200 {
+        world.run_until(world.start + SECOND * second);
+        world.publish([second as usize]);
+    }
+    assert!(world.engine.status(world.now).paused.is_some());
+    world.run_until(world.start + healed);
+    settled_within(&mut world, MINUTE * 3);
+    assert_eq!(world.dead_lettered(), [""; 0]);
+}
+
+#[test]
+fn an_api_that_refuses_the_control_user_only_is_measured_by_real_users_and_that_is_said_once() {
+    let mut world = World::new(settings(), |_, users| match users[0].as_str() {
+        "control" => Answer::Refused(90048),
+        _ => refuse_if(users, &[3], 90001),
+    });
+    for second in 0..600 {
+        world.run_until(world.start + SECOND * second);
+        world.publish([second as usize]);
+    }
+    settled_within(&mut world, MINUTE * 3);
+    assert_eq!(world.dead_lettered(), ["u3"]);
+    let said = |notice: &&Notice| matches!(notice, Notice::ControlRefused { .. });
+    println!("{:?}", world.notices);
+    assert!(world.notices.iter().filter(said).count() <= 1);
+}
+
+/// One event a second, each refused control call answered with `code`; user 5 hangs.
+fn trickle_beside_one_that_hangs(settings: Settings, code: i64) -> World {
+    let mut world = World::new(settings, move |_, users| match users[0].as_str() {
+        "control" => Answer::Refused(code),
+        _ if users.contains(&user(5)) => Answer::Fault,
+        _ => ok(),
+    });
+    for second in 0..600 {
+        world.run_until(world.start + SECOND * second);
+        world.publish([second as usize]);
+    }
+    world
+}
+
+#[test]
+fn a_user_whose_tries_are_closer_than_other_calls_is_judged_without_a_control_user() {
+    let settings = Settings {
+        max_wait: SECOND * 5,
+        backoff_max: SECOND,
+        ..settings()
+    };
+    let mut world = trickle_beside_one_that_hangs(settings, 70107);
+    settled_within(&mut world, MINUTE);
+    assert_eq!(world.dead_lettered(), ["u5"]);
+}
+
+#[test]
+fn an_api_that_refuses_the_control_user_from_the_start_stops_nobody() {
+    for code in [91000, 90001, 60004, 70051] {
+        let mut world = trickle_beside_one_that_hangs(settings(), code);
+        settled_within(&mut world, MINUTE);
+        assert_eq!(world.dead_lettered(), ["u5"], "{code}");
+        let paused: Duration = world.notices.iter().filter_map(resumed).sum();
+        assert!(paused < MINUTE, "{code}: paused for {paused:?}");
+    }
+}
+
+/// The length of the pause that ends.
+fn resumed(notice: &Notice) -> Option<Duration> {
+    match notice {
+        Notice::Resumed { after } => Some(*after),
+        _ => None,
+    }
+}
+
+#[test]
+fn an_api_out_of_reach_for_a_week_costs_each_event_one_return_though_no_control_call_ever_passed() {
+    let week = MINUTE * 60 * 24 * 7;
+    let mut world = World::new(settings(), move |world, _| match world.elapsed() < week {
+        true => Answer::Fault,
+        false => ok(),
+    });
+    for number in 0..100 {
+        world.publish([number]);
+    }
+    world.run_for(week);
+    assert_eq!(world.handed_back, 100);
+    settled_within(&mut world, MINUTE * 2);
+    assert_eq!(world.dead_lettered(), [""; 0]);
+}
