@@ -58,7 +58,7 @@ struct World {
     now: Instant,
     latency: Duration,
     /// Whether a call hangs until it times out, though the API took it.
-    slow: Box<dyn Fn() -> bool>,
+    slow: Box<dyn Fn(&[UserId]) -> bool>,
     api: Api,
     session: u32,
     next_tag: u64,
@@ -103,7 +103,7 @@ impl World {
             start: now,
             now,
             latency: Duration::from_millis(20),
-            slow: Box::new(|| false),
+            slow: Box::new(|_| false),
             api: Box::new(api),
             session: 1,
             next_tag: 1,
@@ -263,7 +263,7 @@ impl World {
                         "an ID twice"
                     );
                     assert!(self.starts.len() < self.engine.settings.max_in_flight);
-                    let hangs = (self.slow)();
+                    let hangs = (self.slow)(&users);
                     let (latency, answer) = match hangs {
                         true => (SECOND * 10, Answer::Fault),
                         false => (self.latency, (self.api)(self, &users)),

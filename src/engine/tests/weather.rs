@@ -314,7 +314,7 @@ fn calls_that_hang_leave_the_quota_to_the_others_or_ask_for_more_calls_in_flight
         };
         let rng = RefCell::new(fastrand::Rng::with_seed(5));
         let mut world = World::new(settings, |_, _| ok());
-        world.slow = Box::new(move || rng.borrow_mut().f64() < 0.05);
+        world.slow = Box::new(move |_| rng.borrow_mut().f64() < 0.05);
         for number in 0..80_000 {
             world.publish([number]);
         }
