@@ -7,6 +7,7 @@ mod deliveries;
 mod harness;
 mod letters;
 mod losses;
+mod lossy;
 mod publishing;
 mod tls;
 mod topology;
