@@ -4,6 +4,7 @@
 mod ends;
 mod everything;
 mod flow;
+mod limits;
 mod outages;
 mod verdicts;
 mod weather;
@@ -84,6 +85,8 @@ struct World {
     handed_back: usize,
     /// Whether what is handed back comes first again, as from a quorum queue.
     requeue_at_head: bool,
+    /// Whether the broker may drop what is handed back; in any other way, too.
+    near_limit: Option<bool>,
 }
 
 impl World {
@@ -120,6 +123,7 @@ impl World {
             renewals: 0,
             handed_back: 0,
             requeue_at_head: false,
+            near_limit: None,
         }
     }
 
@@ -228,6 +232,10 @@ impl World {
                     redelivered: event.redelivered,
                 },
             );
+            if let Some(at_once) = self.near_limit {
+                let input = Input::ReturnedTooOften { delivery, at_once };
+                self.engine.handle(self.now, input);
+            }
             self.unacked.insert(delivery, (id, event));
         }
     }

@@ -41,6 +41,7 @@ pub(super) struct Session {
     publish_events: LinkEvents,
     poll: Interval,
     sharing: Sharing,
+    delivery_limit: Option<u32>,
     /// When the session was opened.
     share: u32,
     contact: Contact,
@@ -86,7 +87,7 @@ impl Session {
         let letters = Lanes::open(&publish, LANES, timing.call, timing.confirm).await?;
         let channel = consume.channel().await?;
         consume.backlog.limit();
-        let consuming = Consuming::open(&channel, &options, prefetch).await?;
+        let consuming = Consuming::open(&channel, &options, topology.quorum, prefetch).await?;
         let share = match topology.sharing {
             Sharing::SingleActiveConsumer => 1,
             Sharing::ByCount => {
@@ -103,6 +104,7 @@ impl Session {
             publish_events,
             poll: every(timing.poll),
             sharing: topology.sharing,
+            delivery_limit: topology.delivery_limit,
             share,
             contact: Contact::new(channel.clone(), consuming.prefetch(), &options),
             consuming,
@@ -218,7 +220,8 @@ impl Session {
         let arrived = ready!(self.consuming.poll_next(cx))?;
         self.consume.backlog.taken(arrived.data.len());
         self.contact.heard();
-        Poll::Ready(Ok(delivery(self.number, arrived, &mut self.envelope)))
+        let (number, limit) = (self.number, self.delivery_limit);
+        Poll::Ready(Ok(delivery(number, arrived, limit, &mut self.envelope)))
     }
 
     /// Sends what is to be settled, one frame after the other. Ready only with a loss, or when

@@ -52,6 +52,8 @@ pub(super) struct Topology {
     pub(super) sharing: Sharing,
     /// How often the broker takes an event back before it drops it, as far as that is known.
     pub(super) delivery_limit: Option<u32>,
+    /// Known to be a quorum queue.
+    pub(super) quorum: bool,
     pub(super) warnings: Vec<Warning>,
 }
 
@@ -75,6 +77,7 @@ pub(super) async fn prepare(
     Ok(Topology {
         sharing,
         delivery_limit: options.delivery_limit.or(known),
+        quorum: queue.is_some_and(|shape| shape.is_a("quorum")),
         warnings: scratch.warnings,
     })
 }

@@ -6,6 +6,7 @@ mod consuming;
 mod deliveries;
 mod harness;
 mod letters;
+mod limits;
 mod losses;
 mod lossy;
 mod publishing;
