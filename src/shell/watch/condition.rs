@@ -5,11 +5,11 @@
 //! explains itself is no stall. It has no clock of its own.
 
 use std::fmt;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use crate::engine::{PauseReason, Status};
 use crate::rabbitmq::{LetterRefusal, Loss, QueueCount};
-use crate::shell::View;
+use crate::shell::{InHand, View};
 
 /// So long a worker may look for its broker before a restart is worth a try: it costs nothing then, and
 /// begins with new name lookups and certificates.
@@ -191,19 +191,19 @@ impl Condition {
         self.sign = now;
     }
 
-    /// What the worker is doing. `oldest` is the time of the oldest event in hand.
-    pub(super) fn view(&self, now: Instant, engine: Status, oldest: Option<SystemTime>) -> View {
+    pub(super) fn view(&self, now: Instant, engine: Status, held: InHand) -> View {
         let in_hand = engine.unsettled_deliveries;
         let since_progress = match in_hand {
             0 => Duration::ZERO,
             _ => now.saturating_duration_since(self.sign),
         };
-        let oldest = oldest.and_then(|time| time.elapsed().ok());
+        let oldest = held.oldest.and_then(|time| time.elapsed().ok());
         View {
             state: self.state(&engine),
             unconnected: self.unconnected.clone(),
             stall: self.stall(in_hand, engine.paused.is_some(), now),
             oldest_event: oldest.unwrap_or_default(),
+            highest_delivery_count: held.highest_delivery_count,
             since_progress,
             limit_calls_per_second: f64::from(self.quota) / f64::from(self.share.max(1)),
             queue: self.queue,
