@@ -176,6 +176,11 @@ impl Session {
         if let Some(loss) = self.loss.take() {
             return Poll::Ready(Err(loss));
         }
+        // Before settlements: what is returned would come again to a consumer that is to be cancelled, and be returned
+        // once more.
+        if let Some(prefetch) = self.consuming.poll_change(cx)? {
+            self.contact.set_prefetch(prefetch);
+        }
         if let Poll::Ready(Err(loss)) = self.poll_settlements(cx) {
             return Poll::Ready(Err(loss));
         }
@@ -302,9 +307,6 @@ impl Session {
             if let Err(loss) = self.check() {
                 return Poll::Ready(Err(self.told_by_consumer().unwrap_or(loss)));
             }
-        }
-        if let Some(prefetch) = self.consuming.poll_change(cx)? {
-            self.contact.set_prefetch(prefetch);
         }
         if let Some(mending) = &mut self.mending
             && let Poll::Ready(answer) = mending.as_mut().poll(cx)
