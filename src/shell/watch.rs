@@ -114,8 +114,8 @@ impl Watch {
                 self.meters.session_opened();
             }
             Event::NotOpened { reason, .. } => self.condition.not_opened(reason),
-            Event::Lost { .. } => {
-                self.condition.lost(now);
+            Event::Lost { reason, .. } => {
+                self.condition.lost(now, reason);
                 self.traced.lost();
             }
             Event::Delivered(_) => self.condition.delivered(idle, now),
