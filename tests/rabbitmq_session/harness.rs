@@ -246,6 +246,13 @@ pub(crate) async fn messages(vhost: &Vhost<'_>, queue: &str) -> u64 {
     count.parse().expect("a number")
 }
 
+/// Whether the node's RabbitMQ is older than this version.
+pub(crate) async fn older_than(vhost: &Vhost<'_>, version: (u32, u32)) -> bool {
+    let running = vhost.node().version().await.expect("a version");
+    let mut parts = running.split('.').map_while(|part| part.parse().ok());
+    (parts.next(), parts.next()) < (Some(version.0), Some(version.1))
+}
+
 /// Publishes a message as by AMQP 1.0, with a header of this value: its bytes, as Erlang writes them.
 pub(crate) async fn publish_amqp_1_0(vhost: &Vhost<'_>, header: &str) {
     // The sections application-properties (a map of one text to the value) and data.

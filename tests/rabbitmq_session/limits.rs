@@ -16,6 +16,11 @@ async fn set_policy(vhost: &Vhost<'_>, definition: &str) {
     vhost.node().eval(&code).await.expect("a policy");
 }
 
+/// From RabbitMQ 4.3 on, a delivery that is handed back does not count towards the limit.
+async fn returns_count(vhost: &Vhost<'_>) -> bool {
+    older_than(vhost, (4, 3)).await
+}
+
 /// The next delivery, handed back.
 async fn hand_back(broker: &mut Broker) -> Delivery {
     let delivery = delivered(broker).await;
@@ -26,6 +31,9 @@ async fn hand_back(broker: &mut Broker) -> Delivery {
 #[tokio::test]
 async fn what_the_broker_takes_out_of_our_queue_lands_in_the_dead_letter_queue() {
     let vhost = shared_vhost().await;
+    if !returns_count(&vhost).await {
+        return;
+    }
     let mut broker = Broker::new(options(vhost.url()));
     opened(&mut broker).await;
     set_policy(&vhost, "[{<<\"delivery-limit\">>, 2}]").await;
@@ -61,6 +69,9 @@ async fn an_older_queue_is_used_with_a_warning_and_the_policy_that_it_names_save
     let told = told.expect("it is told");
     let net = r#"{"dead-letter-exchange":"tagsweep.dead-letters","dead-letter-strategy":"at-least-once","overflow":"reject-publish"}"#;
     assert!(told.contains(net), "{told}");
+    if !returns_count(&vhost).await {
+        return;
+    }
 
     let net = net.replace(['{', '}'], "").replace('"', "\\\"");
     let pairs = net.split(',').map(|pair| {
@@ -132,6 +143,9 @@ async fn a_delivery_tells_how_often_it_was_returned_and_when_the_next_return_may
     ] {
         for declares in [true, false] {
             let vhost = shared_vhost().await;
+            if !returns_count(&vhost).await {
+                return;
+            }
             let (_client, channel) = client(&vhost.url()).await;
             opened(&mut Broker::new(Options {
                 queue: "another".to_owned(),

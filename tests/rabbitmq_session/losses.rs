@@ -152,8 +152,9 @@ async fn a_killed_and_then_a_frozen_broker_are_both_outlived() {
 /// RabbitMQ 4 takes such headers by AMQP 1.0 and fails when it is to deliver them by AMQP 0-9-1.
 #[tokio::test]
 async fn a_message_that_the_broker_cannot_deliver_is_told_and_returns_no_other_event_with_it() {
-    let version = shared_vhost().await.node().version().await;
-    if version.expect("a version").starts_with("3.") {
+    let vhost = shared_vhost().await;
+    // RabbitMQ 3 has no such messages, and 4.3 delivers them.
+    if older_than(&vhost, (4, 0)).await || !older_than(&vhost, (4, 3)).await {
         return;
     }
     let (nan, infinity) = (

@@ -85,6 +85,10 @@ async fn passive(url: &str) -> Options {
 async fn a_queue_that_loses_messages_is_refused_by_name_whether_or_not_queues_are_declared() {
     for (settings, named) in LOSSY {
         let vhost = shared_vhost().await;
+        if settings.contains(&("durable", "false")) && !older_than(&vhost, (4, 3)).await {
+            // There is none any more.
+            continue;
+        }
         let (_client, channel) = client(&vhost.url()).await;
         declare(&channel, settings).await;
         for options in [options(vhost.url()), passive(&vhost.url()).await] {
@@ -117,7 +121,7 @@ async fn every_way_in_which_a_queue_loses_messages_is_named_and_it_is_used_when_
     declare(
         &channel,
         &[
-            ("durable", "false"),
+            ("x-expires", "3600000"),
             ("x-max-length", "100"),
             ("x-message-ttl", "60000"),
         ],
@@ -132,7 +136,7 @@ async fn every_way_in_which_a_queue_loses_messages_is_named_and_it_is_used_when_
         _ => None,
     });
     let losses = losses.expect("it is told");
-    for named in ["not durable", "x-max-length = 100", "x-message-ttl = 60000"] {
+    for named in ["x-expires", "x-max-length = 100", "x-message-ttl = 60000"] {
         assert!(losses.contains(named), "{losses}");
     }
     publish_events(&channel, 1).await;
