@@ -14,6 +14,7 @@ mod consistency;
 mod interface;
 mod judge;
 mod ledger;
+mod limits;
 mod named;
 mod outbox;
 mod pace;
@@ -129,12 +130,23 @@ impl Engine {
             } => {
                 self.ledger.arrive(delivery, redelivered, now);
             }
+            Input::ReturnedTooOften { delivery, at_once } => {
+                self.ledger.keep(delivery);
+                if at_once {
+                    self.give_up(now, delivery);
+                }
+            }
             Input::Event {
                 delivery,
                 key,
                 users,
                 invalid,
-            } => self.event(now, delivery, key, users, invalid),
+            } => {
+                self.event(now, delivery, key, users, invalid);
+                if self.ledger.is_given_up(delivery) {
+                    self.give_up(now, delivery);
+                }
+            }
             Input::NotForUs { delivery } => {
                 if self.ledger.open(delivery, None).is_some() {
                     self.tally.events_ignored += 1;
@@ -152,7 +164,9 @@ impl Engine {
                 if let Some(letter) = self.letters.confirmed(letter) {
                     self.tally.letters[letter.reason as usize] += 1;
                     self.tally.users_dead_lettered += letter.users.len() as u64;
-                    self.resolve(now, letter.delivery);
+                    if self.ledger.confirm(letter.delivery) {
+                        self.advance(now, letter.delivery);
+                    }
                 }
             }
             Input::LetterRefused(letter) => {
@@ -167,6 +181,8 @@ impl Engine {
                     self.pending.clear();
                     self.forget(|_| true);
                     self.letters.clear();
+                    self.out
+                        .retain(|action| !matches!(action, Action::Decode(_)));
                 }
             }
             Input::InTouch { since } => self.in_touch = self.in_touch.max(Some(since)),
@@ -212,6 +228,7 @@ impl Engine {
         let next = self.call(now).or_else(|| self.decode());
         // Windows that nobody waits for any more have left our hands empty.
         next.or_else(|| self.settle(now))
+            .or_else(|| self.out.pop_front())
     }
 
     /// When to poll again if nothing happens before. None: only an input can change anything.

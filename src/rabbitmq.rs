@@ -34,7 +34,7 @@ pub use connection::loss::{Loss, Part};
 pub use connection::{Cause, UrlProblem, check_url};
 pub use inspect::{Finding, Outcome, inspect};
 pub use letters::{Letter, LetterRefusal, Mark};
-pub use message::{Delivery, DeliveryTag, HeaderValue, Message};
+pub use message::{Delivery, DeliveryTag, HeaderValue, Message, Returns};
 pub use options::{Access, AccessSource, Identity, Options, Timing};
 pub use publisher::{PublishError, Publisher, Publishing};
 pub use settlements::Settlement;

@@ -9,13 +9,14 @@ mod inquiry;
 mod watch;
 mod wiring;
 
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use crate::config::Settings;
 use crate::engine::{Action, Delivery, Engine, Input, Letter, Settlement, Status};
 use crate::im::Client;
 use crate::traces::Traces;
 use calls::{Call, Calls, answer};
+pub(crate) use inquiry::InHand;
 use inquiry::Question;
 pub use inquiry::{Inquirer, Inquiries, NoAnswer, View, inquiries};
 pub(crate) use watch::Watch;
@@ -129,10 +130,9 @@ impl Shell {
         self.watch.summary(now, &self.engine.status(now));
     }
 
-    /// Answers a question. `oldest` is the time of the oldest event in hand.
-    pub(crate) fn reply_to(&mut self, question: Question, oldest: Option<SystemTime>) {
+    pub(crate) fn reply_to(&mut self, question: Question, in_hand: InHand) {
         let now = Instant::now();
-        let view = self.watch.view(now, self.engine.status(now), oldest);
+        let view = self.watch.view(now, self.engine.status(now), in_hand);
         // Whoever asked may have gone away.
         match question {
             Question::View(reply) => drop(reply.send(view)),

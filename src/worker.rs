@@ -16,7 +16,7 @@ use tokio::time::MissedTickBehavior;
 use crate::config::Settings;
 use crate::engine::{Delivery, Input, Letter, LetterId, Settlement};
 use crate::event::{Decoded, Rules};
-use crate::rabbitmq::{self, Broker, DeliveryTag, Message, QueueCount};
+use crate::rabbitmq::{self, Broker, DeliveryTag, Message, QueueCount, Returns};
 use crate::shell::{Inquiries, Order, SetupError, Shell};
 use crate::shutdown::Shutdown;
 use crate::traces::Traces;
@@ -122,7 +122,7 @@ impl Worker {
             tokio::select! {
                 event = self.broker.next() => self.broker_event(Instant::now(), event),
                 () = self.shell.turn() => {}
-                question = inquiries.next() => self.shell.reply_to(question, self.held.oldest()),
+                question = inquiries.next() => self.shell.reply_to(question, self.held.in_hand()),
                 () = shutdown.reread.notified() => self.shell.reread_secrets(),
                 () = shutdown.drain.cancelled(), if !draining => {
                     draining = true;
@@ -202,19 +202,30 @@ impl Worker {
             self.delivering = Some(session);
             self.shell.tell(now, Input::TookOver);
         }
-        self.held.insert(delivery, delivered.message, arrived);
+        let rabbitmq::Delivery {
+            redelivered,
+            returned,
+            returns,
+            message,
+            ..
+        } = delivered;
+        self.held.insert(delivery, message, returned, arrived);
         if self.held.is_too_much(delivery)
             && let Some(message) = self.held.message(delivery)
         {
             let read = read(message, &self.rules);
             self.held.keep_read(delivery, read);
         }
-        let redelivered = delivered.redelivered;
         let input = Input::Delivered {
             delivery,
             redelivered,
         };
         self.shell.tell(now, input);
+        if returns != Returns::Many {
+            let at_once = returns == Returns::None;
+            self.shell
+                .tell(now, Input::ReturnedTooOften { delivery, at_once });
+        }
     }
 
     /// Where too much is in hand of which nothing can be left out, fewer deliveries at a time are asked for. That

@@ -37,6 +37,12 @@ pub struct RabbitMq {
     pub dead_letter_queue: String,
     /// true: declare exchanges, queues and bindings; false: only check that they are there.
     pub declare: bool,
+    /// Use a queue that can lose messages all the same.
+    pub accept_lossy_queue: bool,
+    /// Delivery limit of the queue. Close to it, an event is dead-lettered instead of returned once more. Unset: what
+    /// the queue was declared with, 20 where that is not known.
+    #[schemars(range(min = 1, max = 2_147_483_647))]
+    pub delivery_limit: Option<u32>,
     /// Deliveries that the broker sends ahead, each in memory until it is settled. Unset:
     /// window.max_ids x (im.max_in_flight + 2).
     #[schemars(range(min = 1, max = 65_535))]

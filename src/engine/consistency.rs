@@ -16,6 +16,8 @@ impl Engine {
         }
         let mut open: HashMap<Delivery, u32> = self.ledger.open_deliveries().collect();
         let waiters = self.claims().flat_map(|claim| &claim.waiters);
+        // One that got a letter instead waits for that only.
+        let waiters = waiters.filter(|delivery| self.ledger.is_open(**delivery));
         for delivery in waiters.chain(self.letters.deliveries()) {
             // One that has gone back to the broker is forgotten when its claim comes up.
             if let Some(open) = open.get_mut(delivery) {

@@ -58,6 +58,9 @@ pub enum Input<'a> {
         delivery: Delivery,
         redelivered: bool,
     },
+    /// The broker may drop this delivery when it goes back, as it was returned so often: it gets a letter instead.
+    /// `at_once`: the loss of the session would drop it as well.
+    ReturnedTooOften { delivery: Delivery, at_once: bool },
     /// The body that [`Action::Decode`] asked for holds these users. `invalid` says that it holds IDs,
     /// too, that break the API's rule: they go to a dead letter while the others go on.
     Event {
@@ -172,6 +175,7 @@ named! {
         RejectedByApi => "rejected-by-api",
         UnknownAccount => "unknown-account",
         RetriesExhausted => "retries-exhausted",
+        ReturnedTooOften => "returned-too-often",
     }
 }
 

@@ -4,6 +4,7 @@
 //! delivery is acknowledged with the longest finished run from the head (one `multiple` acknowledgement
 //! for all of it), or singly when an older delivery holds that run up too long.
 
+mod kept;
 #[cfg(test)]
 mod tests;
 
@@ -64,6 +65,10 @@ struct Entry {
     stage: Stage,
     redelivered: bool,
     dead_lettered: bool,
+    /// It gets a letter instead of going back to the broker.
+    stays: bool,
+    /// Its users are not waited for any longer.
+    given_up: bool,
     arrived: Instant,
     event: Option<EventKey>,
     /// Users that it named to us.
@@ -71,9 +76,14 @@ struct Entry {
     failures: Vec<Failure>,
 }
 
-/// A delivery that goes back to the broker; and its event and what has failed of it, where some of its users are
-/// done and some are not.
-pub(super) type HandedBack = (Delivery, Option<(EventKey, Vec<Failure>)>);
+/// A delivery that was held for long enough.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum HandedBack {
+    /// With its event and what has failed of it, where some of its users are done and some are not.
+    Returned(Delivery, Option<(EventKey, Vec<Failure>)>),
+    /// It is not to go back.
+    Stays(Delivery),
+}
 
 #[derive(Debug)]
 pub(super) struct Ledger {
@@ -127,6 +137,8 @@ impl Ledger {
                 stage: if came { Stage::Unread } else { Stage::Absent },
                 redelivered,
                 dead_lettered: false,
+                stays: false,
+                given_up: false,
                 arrived: now,
                 event: None,
                 users: 0,
@@ -192,15 +204,26 @@ impl Ledger {
 
     /// Notes that a letter is due once all users are through.
     pub(super) fn fail(&mut self, delivery: Delivery, failure: Failure) {
-        if let Some(entry) = self.entry(delivery) {
+        if let Some(entry) = self.entry(delivery)
+            && matches!(entry.stage, Stage::Users(_))
+        {
             entry.failures.push(failure);
         }
     }
 
-    /// One of the users or letters that the delivery waited for is over; false when it waits for none.
+    /// One of the users that the delivery waited for is over; false when it waits for none.
     pub(super) fn resolve(&mut self, delivery: Delivery) -> bool {
         match self.entry(delivery).map(|entry| &mut entry.stage) {
-            Some(Stage::Users(open) | Stage::Letters(open)) if *open > 0 => *open -= 1,
+            Some(Stage::Users(open)) if *open > 0 => *open -= 1,
+            _ => return false,
+        }
+        true
+    }
+
+    /// The same for its letters. A user of a delivery that was given up may be over while they are on their way.
+    pub(super) fn confirm(&mut self, delivery: Delivery) -> bool {
+        match self.entry(delivery).map(|entry| &mut entry.stage) {
+            Some(Stage::Letters(open)) if *open > 0 => *open -= 1,
             _ => return false,
         }
         true
@@ -273,7 +296,7 @@ impl Ledger {
         None
     }
 
-    /// The next delivery that arrived at `latest` or before, is not done, and goes back to the broker.
+    /// The next delivery that arrived at `latest` or before and is not done. It is settled, unless it stays.
     pub(super) fn hand_back(&mut self, latest: Instant) -> Option<HandedBack> {
         self.next_held = self.next_held.max(self.head);
         while let Some(entry) = self
@@ -283,6 +306,9 @@ impl Ledger {
         {
             let tag = self.next_held;
             self.next_held += 1;
+            if entry.stays {
+                return Some(HandedBack::Stays(self.delivery(tag)));
+            }
             let partly_done = match entry.stage {
                 Stage::Users(open) if open < entry.users => entry
                     .event
@@ -291,7 +317,7 @@ impl Ledger {
                 Stage::Finished | Stage::Settled => continue,
             };
             self.mark_settled(tag);
-            return Some((self.delivery(tag), partly_done));
+            return Some(HandedBack::Returned(self.delivery(tag), partly_done));
         }
         None
     }

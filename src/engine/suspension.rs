@@ -7,6 +7,7 @@ use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use super::judge::Measure;
+use super::ledger::HandedBack;
 use super::pending::Claim;
 use super::remembered::Rest;
 use super::{Action, Delivery, Engine, Notice};
@@ -102,14 +103,19 @@ impl Engine {
         Some(held.min(pause.since + limit))
     }
 
-    /// What was held for the whole hold limit goes back to the broker. What is done of it is kept, so that nobody
-    /// is called again who is.
+    /// What was held for the whole hold limit goes back to the broker, or gets a letter where the broker might drop
+    /// it. What is done of it is kept, so that nobody is called again who is.
     pub(super) fn hand_back(&mut self, now: Instant) -> Option<Delivery> {
         let latest = match self.suspension {
             Some(Suspension { held: 0, .. }) => Some(now),
             _ => self.returned.max(now.checked_sub(self.settings.hold_limit)),
         };
-        let (delivery, partly_done) = self.ledger.hand_back(latest?)?;
+        let (delivery, partly_done) = loop {
+            match self.ledger.hand_back(latest?)? {
+                HandedBack::Returned(delivery, partly_done) => break (delivery, partly_done),
+                HandedBack::Stays(delivery) => self.give_up(now, delivery),
+            }
+        };
         if let Some((event, failures)) = partly_done {
             let users = self.users_of(delivery);
             self.unfinished.insert(event, Rest { users, failures });
@@ -127,7 +133,7 @@ impl Engine {
     }
 
     /// The users that a delivery still waits for.
-    fn users_of(&self, delivery: Delivery) -> HashSet<UserId> {
+    pub(super) fn users_of(&self, delivery: Delivery) -> HashSet<UserId> {
         self.claims()
             .filter(|claim| claim.waiters.contains(&delivery))
             .map(|claim| claim.user)

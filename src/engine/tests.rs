@@ -5,6 +5,7 @@ mod control;
 mod ends;
 mod everything;
 mod flow;
+mod limits;
 mod outages;
 mod verdicts;
 mod weather;
@@ -51,6 +52,8 @@ struct Published {
 
 /// How the API answers, told per world.
 type Api = Box<dyn Fn(&World, &[UserId]) -> Answer>;
+/// Which calls hang.
+type Slow = Box<dyn Fn(&[UserId]) -> bool>;
 
 struct World {
     engine: Engine,
@@ -58,7 +61,7 @@ struct World {
     now: Instant,
     latency: Duration,
     /// Whether a call hangs until it times out, though the API took it.
-    slow: Box<dyn Fn(&[UserId]) -> bool>,
+    slow: Slow,
     api: Api,
     session: u32,
     next_tag: u64,
@@ -85,6 +88,8 @@ struct World {
     handed_back: usize,
     /// Whether what is handed back comes first again, as from a quorum queue.
     requeue_at_head: bool,
+    /// Whether the broker may drop what is handed back; in any other way, too.
+    near_limit: Option<bool>,
 }
 
 impl World {
@@ -121,6 +126,7 @@ impl World {
             renewals: 0,
             handed_back: 0,
             requeue_at_head: false,
+            near_limit: None,
         }
     }
 
@@ -229,6 +235,10 @@ impl World {
                     redelivered: event.redelivered,
                 },
             );
+            if let Some(at_once) = self.near_limit {
+                let input = Input::ReturnedTooOften { delivery, at_once };
+                self.engine.handle(self.now, input);
+            }
             self.unacked.insert(delivery, (id, event));
         }
     }

@@ -14,7 +14,7 @@ use tokio::{
 };
 
 use super::{
-    Delivery, Event, Letter, Loss, Options, Settlement, Warning, connection::Losses,
+    Cause, Delivery, Event, Letter, Loss, Options, Settlement, Warning, connection::Losses,
     options::Timing, session::Session,
 };
 
@@ -33,6 +33,9 @@ pub struct Broker {
     draining: bool,
     /// How many deliveries the broker may send ahead; 0: none are wanted. It outlives sessions.
     prefetch: u16,
+    /// The broker failed, perhaps at a message. One delivery at a time is taken until a session lasts, so that the
+    /// others are not returned with that one each time: returns count towards the queue's delivery limit.
+    careful: bool,
     farewells: JoinSet<()>,
 }
 
@@ -71,6 +74,7 @@ impl Broker {
             sessions: 0,
             position: 0,
             draining: false,
+            careful: false,
             farewells: JoinSet::new(),
         }
     }
@@ -106,6 +110,7 @@ impl Broker {
     /// is still given, and can be settled.
     pub fn consume(&mut self, prefetch: u16) {
         self.prefetch = prefetch;
+        let prefetch = self.prefetch_now();
         if let Some(session) = self.session() {
             session.consume(prefetch);
         }
@@ -150,6 +155,10 @@ impl Broker {
         closed
     }
 
+    fn prefetch_now(&self) -> u16 {
+        self.prefetch.min(if self.careful { 1 } else { u16::MAX })
+    }
+
     fn session(&mut self) -> Option<&mut Session> {
         match &mut self.phase {
             Phase::Open { session, .. } => Some(session),
@@ -168,7 +177,7 @@ impl Broker {
                         self.sessions + 1,
                         Arc::clone(&self.options),
                         self.position,
-                        self.prefetch,
+                        self.prefetch_now(),
                     )));
                 }
                 Phase::Opening(opening) => {
@@ -180,7 +189,11 @@ impl Broker {
                         },
                     });
                 }
-                Phase::Open { session, .. } => {
+                Phase::Open { session, since } => {
+                    if self.careful && since.elapsed() >= self.options.timing.steady_after {
+                        self.careful = false;
+                        session.consume(self.prefetch);
+                    }
                     return Poll::Ready(match ready!(session.poll(cx)) {
                         Ok(event) => event,
                         Err(reason) => self.lose(reason),
@@ -209,7 +222,7 @@ impl Broker {
             warnings,
         } = opened;
         // It may have changed while the session was being opened.
-        session.consume(self.prefetch);
+        session.consume(self.prefetch_now());
         self.sessions = session.number();
         self.position = position;
         let share = session.share();
@@ -232,6 +245,7 @@ impl Broker {
             while self.farewells.try_join_next().is_some() {}
             self.farewells.spawn(session.abandon());
         }
+        self.careful |= reason == Loss::Ended(Cause::Internal);
         Event::Lost {
             session: self.sessions,
             reason,

@@ -23,7 +23,30 @@ pub struct Delivery {
     pub tag: DeliveryTag,
     /// The broker handed this out before, maybe to somebody else.
     pub redelivered: bool,
+    /// How often it was returned to its queue, as a quorum queue counts that; 0 on other queues.
+    pub returned: u32,
+    pub returns: Returns,
     pub message: Message,
+}
+
+/// How often the broker takes a delivery back before it drops it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Returns {
+    Many,
+    /// So few that they are left for what cannot be avoided: a lost connection, a killed worker.
+    Few,
+    None,
+}
+
+impl Returns {
+    /// A message that was returned `limit` times is dropped at the next return.
+    fn left(limit: Option<u32>, returned: u32) -> Self {
+        match limit.map(|limit| (limit.saturating_sub(returned), (limit / 4).max(1))) {
+            Some((0, _)) if returned > 0 => Self::None,
+            Some((left, reserve)) if left <= reserve => Self::Few,
+            _ => Self::Many,
+        }
+    }
 }
 
 /// What was published. `Debug` shows no content. Clones share the body.
@@ -209,9 +232,18 @@ fn header_value(value: &AMQPValue) -> HeaderValue<'_> {
 pub(super) fn delivery(
     session: u32,
     delivery: lapin::message::Delivery,
+    limit: Option<u32>,
     last: &mut Option<Arc<Envelope>>,
 ) -> Delivery {
+    let headers = delivery.properties.headers().as_ref();
+    let returned = headers.and_then(|headers| headers.inner().get("x-delivery-count"));
+    let returned = match returned.map(header_value) {
+        Some(HeaderValue::Integer(count)) if delivery.redelivered => count.try_into().unwrap_or(0),
+        _ => 0,
+    };
     Delivery {
+        returned,
+        returns: Returns::left(limit, returned),
         tag: DeliveryTag {
             session,
             tag: delivery.delivery_tag,
@@ -255,6 +287,33 @@ mod tests {
         assert_eq!(ids, [Some("evt-1"), Some("evt-2"), None]);
         let times: Vec<_> = messages.iter().map(Message::timestamp).collect();
         assert_eq!(times, [Some(1), Some(2), None]);
+    }
+
+    #[test]
+    fn a_quarter_of_the_returns_is_kept_for_what_cannot_be_avoided() {
+        use Returns::{Few, Many, None as No};
+        for (limit, returned, left) in [
+            (None, 1_000, Many),
+            (Some(1_000), 749, Many),
+            (Some(1_000), 750, Few),
+            (Some(20), 14, Many),
+            (Some(20), 15, Few),
+            (Some(20), 19, Few),
+            (Some(20), 20, No),
+            (Some(20), 21, No),
+            (Some(3), 1, Many),
+            (Some(3), 2, Few),
+            (Some(3), 3, No),
+            (Some(1), 0, Few),
+            // Nothing can be returned to such a queue, and every delivery is the first one.
+            (Some(0), 0, Few),
+        ] {
+            assert_eq!(
+                Returns::left(limit, returned),
+                left,
+                "{returned} of {limit:?}"
+            );
+        }
     }
 
     #[test]

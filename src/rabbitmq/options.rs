@@ -25,6 +25,10 @@ pub struct Options {
     pub dead_letter_queue: String,
     /// `true`: create what is missing. `false`: only check that it is there.
     pub declare: bool,
+    /// Use a queue that can lose messages all the same.
+    pub accept_lossy_queue: bool,
+    /// How often the broker takes an event back before it drops it, where the queue itself does not tell.
+    pub delivery_limit: Option<u32>,
     pub prefetch: u16,
     pub timing: Timing,
 }

@@ -41,6 +41,7 @@ pub(super) struct Session {
     publish_events: LinkEvents,
     poll: Interval,
     sharing: Sharing,
+    delivery_limit: Option<u32>,
     /// When the session was opened.
     share: u32,
     contact: Contact,
@@ -86,7 +87,7 @@ impl Session {
         let letters = Lanes::open(&publish, LANES, timing.call, timing.confirm).await?;
         let channel = consume.channel().await?;
         consume.backlog.limit();
-        let consuming = Consuming::open(&channel, &options, prefetch).await?;
+        let consuming = Consuming::open(&channel, &options, topology.quorum, prefetch).await?;
         let share = match topology.sharing {
             Sharing::SingleActiveConsumer => 1,
             Sharing::ByCount => {
@@ -103,6 +104,7 @@ impl Session {
             publish_events,
             poll: every(timing.poll),
             sharing: topology.sharing,
+            delivery_limit: topology.delivery_limit,
             share,
             contact: Contact::new(channel.clone(), consuming.prefetch(), &options),
             consuming,
@@ -174,6 +176,11 @@ impl Session {
         if let Some(loss) = self.loss.take() {
             return Poll::Ready(Err(loss));
         }
+        // Before settlements: what is returned would come again to a consumer that is to be cancelled, and be returned
+        // once more.
+        if let Some(prefetch) = self.consuming.poll_change(cx)? {
+            self.contact.set_prefetch(prefetch);
+        }
         if let Poll::Ready(Err(loss)) = self.poll_settlements(cx) {
             return Poll::Ready(Err(loss));
         }
@@ -218,7 +225,8 @@ impl Session {
         let arrived = ready!(self.consuming.poll_next(cx))?;
         self.consume.backlog.taken(arrived.data.len());
         self.contact.heard();
-        Poll::Ready(Ok(delivery(self.number, arrived, &mut self.envelope)))
+        let (number, limit) = (self.number, self.delivery_limit);
+        Poll::Ready(Ok(delivery(number, arrived, limit, &mut self.envelope)))
     }
 
     /// Sends what is to be settled, one frame after the other. Ready only with a loss, or when
@@ -299,9 +307,6 @@ impl Session {
             if let Err(loss) = self.check() {
                 return Poll::Ready(Err(self.told_by_consumer().unwrap_or(loss)));
             }
-        }
-        if let Some(prefetch) = self.consuming.poll_change(cx)? {
-            self.contact.set_prefetch(prefetch);
         }
         if let Some(mending) = &mut self.mending
             && let Poll::Ready(answer) = mending.as_mut().poll(cx)

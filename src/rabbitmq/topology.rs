@@ -1,47 +1,29 @@
 //! What must be on the broker: exchange, queue, bindings and the dead-letter route.
 //!
-//! What exists with other arguments is the operator's choice: it is used as it is, and told as a
-//! [`Warning`]. A refused declaration closes its channel, so each is made on a scratch channel.
+//! What exists with other settings is the operator's choice: it is used as it is, and told as a
+//! [`Warning`], unless it loses messages. A refused declaration closes its channel, so each is made on a scratch
+//! channel.
+
+mod shape;
+mod warning;
 
 use std::{sync::Arc, time::Duration};
 
 use lapin::{
     Channel, Connection, ExchangeKind,
     options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions},
-    types::{AMQPValue, FieldTable},
+    types::FieldTable,
 };
 
 use super::{
     Loss, Options, Part, QueueCount,
-    loss::{CallError, PRECONDITION_FAILED, within},
+    loss::{ACCESS_REFUSED, CallError, PRECONDITION_FAILED, within},
 };
+use shape::Shape;
+pub use warning::Warning;
 
-/// Something on the broker is not as tagsweep would have made it.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Warning {
-    #[error("{part} {name:?} exists with other settings than tagsweep's; it is used as it is")]
-    Differs { part: Part, name: String },
-    #[error(
-        "queue {name:?} is not known to have a single active consumer: each replica takes its share of the API quota by counting consumers, which is only right again some seconds after a replica comes or goes"
-    )]
-    SharedByCount { name: String },
-    #[error(
-        "{part} {name:?} exists without tagsweep's x-delivery-limit: RabbitMQ 4 and newer then drop a message after 20 failed deliveries; raise delivery-limit by a policy"
-    )]
-    NoDeliveryLimit { part: Part, name: String },
-    #[error(
-        "{part} {name:?} exists with an x-delivery-limit of {limit}: RabbitMQ drops a message that was delivered in vain more often, and no policy can raise that; make the queue anew"
-    )]
-    DeliveryLimit {
-        part: Part,
-        name: String,
-        limit: i64,
-    },
-    #[error(
-        "with rabbitmq.declare = false it cannot be seen whether queue {name:?} has a single active consumer; each replica takes its share of the API quota by counting consumers"
-    )]
-    SharingUnknown { name: String },
-}
+/// More settings than a queue has.
+const LEARNED: usize = 40;
 
 /// How several consumers of the queue divide the API's quota.
 ///
@@ -68,6 +50,10 @@ impl Sharing {
 #[derive(Debug)]
 pub(super) struct Topology {
     pub(super) sharing: Sharing,
+    /// How often the broker takes an event back before it drops it, as far as that is known.
+    pub(super) delivery_limit: Option<u32>,
+    /// Known to be a quorum queue.
+    pub(super) quorum: bool,
     pub(super) warnings: Vec<Warning>,
 }
 
@@ -77,17 +63,23 @@ pub(super) async fn prepare(
     options: &Options,
 ) -> Result<Topology, Loss> {
     let mut scratch = Scratch::new(connection, options.timing.call);
-    if options.declare {
-        scratch.declare_all(options).await
+    let queue = if options.declare {
+        scratch.declare_all(options).await?
     } else {
         scratch.check_all(options).await?;
-        Ok(Topology {
-            sharing: Sharing::ByCount,
-            warnings: vec![Warning::SharingUnknown {
-                name: options.queue.clone(),
-            }],
-        })
-    }
+        scratch.learn(Part::Queue, options).await?
+    };
+    let sharing = scratch.judge_queue(queue.as_ref(), options)?;
+    let known = match &queue {
+        Some(shape) => shape.delivery_limit(),
+        None => Some(Shape::unknown_delivery_limit()),
+    };
+    Ok(Topology {
+        sharing,
+        delivery_limit: options.delivery_limit.or(known),
+        quorum: queue.is_some_and(|shape| shape.is_a("quorum")),
+        warnings: scratch.warnings,
+    })
 }
 
 /// Asks what the queue holds, and how many consume from it.
@@ -124,16 +116,14 @@ impl Scratch {
         }
     }
 
-    async fn declare_all(&mut self, options: &Options) -> Result<Topology, Loss> {
+    /// What the queue of events is like after that, as far as the broker tells.
+    async fn declare_all(&mut self, options: &Options) -> Result<Option<Shape>, Loss> {
         self.declare_exchange(Part::Exchange, &options.exchange, ExchangeKind::Topic)
             .await?;
-        let sharing = self.declare_work_queue(&options.queue).await?;
+        let queue = self.declare_queue(Part::Queue, options).await?;
         self.bind_work_queue(options).await?;
         self.declare_dead_letter_route(options).await?;
-        Ok(Topology {
-            sharing,
-            warnings: std::mem::take(&mut self.warnings),
-        })
+        Ok(queue)
     }
 
     pub(super) async fn check_all(&mut self, options: &Options) -> Result<(), Loss> {
@@ -163,93 +153,131 @@ impl Scratch {
         let queue = &options.dead_letter_queue;
         self.declare_exchange(Part::DeadLetterExchange, exchange, ExchangeKind::Fanout)
             .await?;
-        if let Declared::AsItWas = self
-            .declare_queue(Part::DeadLetterQueue, queue, false)
-            .await?
-        {
-            self.warnings.push(Warning::Differs {
+        let found = self.declare_queue(Part::DeadLetterQueue, options).await?;
+        let losses = found.map(|shape| shape.losses()).unwrap_or_default();
+        if !losses.is_empty() {
+            self.warnings.push(Warning::LosesMessages {
                 part: Part::DeadLetterQueue,
                 name: queue.clone(),
+                how: losses.join("; "),
             });
         }
         // A fanout ignores the key; where the exchange was made as a topic, `#` takes all keys.
         self.bind(Part::DeadLetterQueue, queue, exchange, "#").await
     }
 
-    async fn declare_work_queue(&mut self, name: &str) -> Result<Sharing, Loss> {
-        if let Declared::AsAsked = self.declare_queue(Part::Queue, name, true).await? {
-            return Ok(Sharing::SingleActiveConsumer);
-        }
-        self.warnings.push(Warning::Differs {
-            part: Part::Queue,
-            name: name.to_owned(),
-        });
-        let classic = Shape {
-            kind: "classic",
-            single_active_consumer: true,
-            delivery_limit: None,
-        };
-        match self.try_queue(name, classic).await {
-            Ok(()) => Ok(Sharing::SingleActiveConsumer),
-            Err(error) if error.reply_code() == Some(PRECONDITION_FAILED) => {
-                self.warnings.push(Warning::SharedByCount {
-                    name: name.to_owned(),
-                });
-                Ok(Sharing::ByCount)
-            }
-            Err(error) => Err(error.about(Part::Queue, name)),
-        }
-    }
-
-    /// Declares a durable quorum queue; what exists with other arguments is left as it is.
+    /// Declares a queue; what exists with other settings is left as it is, and told. None: it cannot be told.
     async fn declare_queue(
         &mut self,
         part: Part,
-        name: &str,
-        single_active_consumer: bool,
-    ) -> Result<Declared, Loss> {
-        let mut shape = Shape {
-            kind: "quorum",
-            single_active_consumer,
-            delivery_limit: Some(UNREACHED_DELIVERY_LIMIT),
-        };
-        let Err(refusal) = self.try_queue(name, shape).await else {
-            return Ok(Declared::AsAsked);
-        };
-        if refusal.reply_code() != Some(PRECONDITION_FAILED) {
-            return Err(refusal.about(part, name));
-        }
-        // Refused because it is there already, or because it cannot be made at all?
-        match self.check_queue(part, name).await {
-            Err(Loss::Missing { .. }) => return Err(refusal.about(part, name)),
-            there => there?,
-        };
-        // Is the limit all that differs?
-        shape.delivery_limit = refusal.reply_text().and_then(delivery_limit);
-        match self.try_queue(name, shape).await {
-            Ok(()) => {}
+        options: &Options,
+    ) -> Result<Option<Shape>, Loss> {
+        let (name, wanted) = of(part, options);
+        match self.try_queue(name, &wanted, wanted.arguments()).await {
+            Ok(()) => Ok(Some(wanted)),
             Err(error) if error.reply_code() == Some(PRECONDITION_FAILED) => {
-                return Ok(Declared::AsItWas);
+                // Refused because it is there already, or because it cannot be made at all?
+                match self.check_queue(part, name).await {
+                    Err(Loss::Missing { .. }) => return Err(error.about(part, name)),
+                    there => there?,
+                };
+                self.learn(part, options).await
             }
-            Err(error) => return Err(error.about(part, name)),
+            Err(error) => Err(error.about(part, name)),
         }
-        let name = name.to_owned();
-        self.warnings.push(match shape.delivery_limit {
-            Some(limit) => Warning::DeliveryLimit { part, name, limit },
-            None => Warning::NoDeliveryLimit { part, name },
-        });
-        Ok(Declared::AsAsked)
     }
 
-    async fn try_queue(&mut self, name: &str, shape: Shape) -> Result<(), CallError> {
+    /// What a queue that exists was declared with, and how that differs from what it would be. None where the broker
+    /// does not tell.
+    async fn learn(&mut self, part: Part, options: &Options) -> Result<Option<Shape>, Loss> {
+        let (name, wanted) = of(part, options);
+        let mut shape = wanted.clone();
+        let mut known = false;
+        for _ in 0..LEARNED {
+            let arguments = shape.arguments_of_none();
+            let Err(error) = self.try_queue(name, &shape, arguments).await else {
+                known = true;
+                break;
+            };
+            let told = error.reply_text().is_some_and(|text| shape.adopt(text));
+            match error.reply_code() {
+                Some(PRECONDITION_FAILED) if told && !shape.is_a("stream") => {}
+                Some(PRECONDITION_FAILED) => {
+                    known = told;
+                    break;
+                }
+                // Who may not declare is told nothing.
+                Some(ACCESS_REFUSED) => break,
+                _ => return Err(error.about(part, name)),
+            }
+        }
+        let how = shape.differences(&wanted);
+        let name = name.to_owned();
+        if !known {
+            self.warnings.push(Warning::SettingsUnknown { part, name });
+            // What was told may be enough to refuse it.
+            return Ok((!how.is_empty()).then_some(shape));
+        }
+        if !how.is_empty() {
+            let how = how.join(", ");
+            self.warnings.push(Warning::Differs { part, name, how });
+        }
+        Ok(Some(shape))
+    }
+
+    /// Whether the queue of events, if it is known, can be used, and how its consumers share the quota.
+    fn judge_queue(&mut self, queue: Option<&Shape>, options: &Options) -> Result<Sharing, Loss> {
+        let name = || options.queue.clone();
+        let Some(shape) = queue else {
+            self.warnings.push(Warning::SharedByCount { name: name() });
+            return Ok(Sharing::ByCount);
+        };
+        let losses = shape.losses().join("; ");
+        if !losses.is_empty() && !options.accept_lossy_queue {
+            return Err(Loss::LosesMessages {
+                name: name(),
+                how: losses,
+            });
+        }
+        if !losses.is_empty() {
+            self.warnings.push(Warning::LosesMessages {
+                part: Part::Queue,
+                name: name(),
+                how: losses,
+            });
+        }
+        match shape.dead_letter_exchange() {
+            Some(exchange) if exchange == options.dead_letter_exchange => {}
+            Some(exchange) => self.warnings.push(Warning::ForeignDeadLetters {
+                name: name(),
+                exchange,
+            }),
+            None if shape.is_a("quorum") => self.warnings.push(Warning::Drops {
+                name: name(),
+                exchange: options.dead_letter_exchange.clone(),
+            }),
+            None => {}
+        }
+        if shape.has_single_active_consumer() {
+            return Ok(Sharing::SingleActiveConsumer);
+        }
+        self.warnings.push(Warning::SharedByCount { name: name() });
+        Ok(Sharing::ByCount)
+    }
+
+    async fn try_queue(
+        &mut self,
+        name: &str,
+        shape: &Shape,
+        arguments: FieldTable,
+    ) -> Result<(), CallError> {
         let options = QueueDeclareOptions {
-            durable: true,
+            durable: shape.durable,
+            auto_delete: shape.auto_delete,
             ..QueueDeclareOptions::default()
         };
         self.call("queue.declare", async |channel: &Channel| {
-            channel
-                .queue_declare(name.into(), options, shape.arguments())
-                .await
+            channel.queue_declare(name.into(), options, arguments).await
         })
         .await?;
         Ok(())
@@ -275,9 +303,11 @@ impl Scratch {
         match answer {
             Ok(()) => Ok(()),
             Err(error) if error.reply_code() == Some(PRECONDITION_FAILED) => {
+                let how = error.reply_text().and_then(exchange_difference);
                 self.warnings.push(Warning::Differs {
                     part,
                     name: name.to_owned(),
+                    how: how.unwrap_or_else(|| "which ones the broker does not tell".to_owned()),
                 });
                 Ok(())
             }
@@ -363,48 +393,23 @@ impl Scratch {
     }
 }
 
-/// A limit that no message reaches. Since RabbitMQ 4 a quorum queue drops a message after 20
-/// failed deliveries unless it is given another limit. The documented way to have none, -1, makes
-/// RabbitMQ 3.10 drop every message at its first redelivery; a large number is right everywhere.
-const UNREACHED_DELIVERY_LIMIT: i64 = i32::MAX as i64;
-
-enum Declared {
-    AsAsked,
-    AsItWas,
-}
-
-#[derive(Clone, Copy)]
-struct Shape {
-    /// Always said, as a virtual host may have another default.
-    kind: &'static str,
-    single_active_consumer: bool,
-    delivery_limit: Option<i64>,
-}
-
-impl Shape {
-    fn arguments(self) -> FieldTable {
-        let mut arguments = FieldTable::default();
-        arguments.insert(
-            "x-queue-type".into(),
-            AMQPValue::LongString(self.kind.into()),
-        );
-        if self.single_active_consumer {
-            arguments.insert("x-single-active-consumer".into(), AMQPValue::Boolean(true));
+/// The name of a queue, and what it is like when we make it.
+fn of(part: Part, options: &Options) -> (&str, Shape) {
+    match part {
+        Part::Queue | Part::Exchange => (
+            &options.queue,
+            Shape::of_events(&options.dead_letter_exchange),
+        ),
+        Part::DeadLetterQueue | Part::DeadLetterExchange => {
+            (&options.dead_letter_queue, Shape::of_dead_letters())
         }
-        if let Some(limit) = self.delivery_limit {
-            arguments.insert("x-delivery-limit".into(), AMQPValue::LongLongInt(limit));
-        }
-        arguments
     }
 }
 
-/// The x-delivery-limit that a queue has, if `refusal` of a declaration tells it. AMQP has no other
-/// way to see it; RabbitMQ 3.10 to 4.3 say: `inequivalent arg 'x-delivery-limit' for queue 'q' in
-/// vhost '/': received '99' but current is '5'`.
-fn delivery_limit(refusal: &str) -> Option<i64> {
-    let (_, current) = refusal
-        .split_once("inequivalent arg 'x-delivery-limit'")?
-        .1
-        .rsplit_once("but current is '")?;
-    current.strip_suffix('\'')?.parse().ok()
+/// What the refusal of an exchange's declaration says of the one that is there.
+fn exchange_difference(refusal: &str) -> Option<String> {
+    let (_, rest) = refusal.split_once("inequivalent arg '")?;
+    let (name, rest) = rest.split_once('\'')?;
+    let (_, current) = rest.rsplit_once("but current is ")?;
+    Some(format!("{name} = {}", current.trim_matches('\'')))
 }

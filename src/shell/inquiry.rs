@@ -1,6 +1,6 @@
 //! Questions to a worker that works. Its own loop answers them, so that an answer shows that it turns.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio::sync::{mpsc, oneshot};
 
@@ -23,6 +23,8 @@ pub struct View {
     pub engine: Status,
     /// Age of the oldest event in hand; zero when nothing is.
     pub oldest_event: Duration,
+    /// Of all events in hand, how often the one was returned to its queue that was returned most.
+    pub highest_delivery_count: u32,
     /// Since the last sign of progress; zero when nothing is in hand.
     pub since_progress: Duration,
     /// This worker's share of the quota.
@@ -33,6 +35,14 @@ pub struct View {
     pub trouble: Option<String>,
     /// What keeps events from being worked off though there is a session and no pause.
     pub hindrance: Option<String>,
+}
+
+/// The extremes of the events in hand.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct InHand {
+    /// The earliest time: of the event where it has one, else of its arrival.
+    pub(crate) oldest: Option<SystemTime>,
+    pub(crate) highest_delivery_count: u32,
 }
 
 pub(crate) enum Question {

@@ -15,7 +15,7 @@ use crate::engine::{Delivery, Letter, Notice, Settlement, Status, Trigger};
 use crate::event::UserId;
 use crate::rabbitmq::{self, Message};
 use crate::shell::calls::Call;
-use crate::shell::{SetupError, View};
+use crate::shell::{InHand, SetupError, View};
 use crate::traces::{OpenWindow, Traces};
 use condition::Condition;
 pub use condition::{Stall, State};
@@ -93,8 +93,8 @@ impl Watch {
         }
     }
 
-    pub(super) fn view(&self, now: Instant, engine: Status, oldest: Option<SystemTime>) -> View {
-        self.condition.view(now, engine, oldest)
+    pub(super) fn view(&self, now: Instant, engine: Status, held: InHand) -> View {
+        self.condition.view(now, engine, held)
     }
 
     pub(super) fn metrics(&self, view: &View) -> String {
@@ -114,8 +114,8 @@ impl Watch {
                 self.meters.session_opened();
             }
             Event::NotOpened { reason, .. } => self.condition.not_opened(reason),
-            Event::Lost { .. } => {
-                self.condition.lost(now);
+            Event::Lost { reason, .. } => {
+                self.condition.lost(now, reason);
                 self.traced.lost();
             }
             Event::Delivered(_) => self.condition.delivered(idle, now),

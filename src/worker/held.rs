@@ -11,6 +11,7 @@ use sha2::{Digest as _, Sha256};
 use crate::engine::Delivery;
 use crate::event::{Decoded, Malformed, UserId};
 use crate::rabbitmq::Message;
+use crate::shell::InHand;
 
 /// So many bytes of messages are held as they are.
 const ROOM: usize = 8 << 20;
@@ -35,6 +36,8 @@ pub(super) struct Held {
 
 struct Entry {
     message: Message,
+    /// How often it was returned to its queue.
+    returned: u32,
     since: Since,
     /// What stands for the body, where that is not kept.
     digest: Option<Box<Digest>>,
@@ -83,7 +86,13 @@ impl Entry {
 }
 
 impl Held {
-    pub(super) fn insert(&mut self, delivery: Delivery, message: Message, arrived: SystemTime) {
+    pub(super) fn insert(
+        &mut self,
+        delivery: Delivery,
+        message: Message,
+        returned: u32,
+        arrived: SystemTime,
+    ) {
         if self.messages.is_empty() {
             self.head = delivery.tag;
         }
@@ -94,6 +103,7 @@ impl Held {
         self.bytes += bytes;
         self.messages.push_back(Some(Entry {
             message,
+            returned,
             since: Since::Arrived(arrived),
             digest: None,
             bytes,
@@ -181,13 +191,16 @@ impl Held {
         }
     }
 
-    /// The earliest time of all that is held: of the event where it has one, else of its arrival.
-    pub(super) fn oldest(&self) -> Option<SystemTime> {
-        let entries = self.messages.iter().flatten();
-        let times = entries.map(|entry| match entry.since {
+    /// The extremes of all that is held.
+    pub(super) fn in_hand(&self) -> InHand {
+        let entries = || self.messages.iter().flatten();
+        let times = entries().map(|entry| match entry.since {
             Since::Arrived(time) | Since::Happened(time) => time,
         });
-        times.min()
+        InHand {
+            oldest: times.min(),
+            highest_delivery_count: entries().map(|entry| entry.returned).max().unwrap_or(0),
+        }
     }
 
     pub(super) fn is_empty(&self) -> bool {

@@ -47,6 +47,8 @@ pub fn broker_options(settings: &Settings) -> Result<rabbitmq::Options, SetupErr
         dead_letter_exchange: broker.dead_letter_exchange.clone(),
         dead_letter_queue: broker.dead_letter_queue.clone(),
         declare: broker.declare,
+        accept_lossy_queue: broker.accept_lossy_queue,
+        delivery_limit: broker.delivery_limit,
         prefetch: settings.prefetch(),
         timing: Timing::default(),
     })

@@ -6,6 +6,7 @@ use std::time::Duration;
 use im_simulator::Simulator;
 use testkit::amqp::Incoming;
 
+use crate::fault::Fault;
 use crate::load::{Event, user};
 use crate::stage::CALLS_PER_SECOND;
 
@@ -15,6 +16,8 @@ pub struct Letters {
     /// The message IDs of events.
     malformed: HashSet<String>,
     users: HashSet<String>,
+    /// Those whom the broker might have dropped.
+    returned: HashSet<String>,
     /// Letters with a reason that no event here gives cause for.
     unexpected: Vec<String>,
 }
@@ -28,10 +31,16 @@ impl Letters {
                     let id = letter.properties.message_id().as_ref();
                     self.malformed.extend(id.map(ToString::to_string));
                 }
+                "returned-too-often" => self.returned.extend(letter.texts("tagsweep-failed-users")),
                 "rejected-by-api" => self.users.extend(letter.texts("tagsweep-failed-users")),
                 _ => self.unexpected.push(reason),
             }
         }
+    }
+
+    /// How many users nobody will clear, though they could be.
+    pub fn returned(&self) -> usize {
+        self.returned.len()
     }
 
     /// Whether nothing is left to do of this event.
@@ -47,7 +56,10 @@ impl Letters {
         let malformed = event.users.is_empty();
         let bad = event.bad_user();
         (!malformed || self.malformed.contains(&event.id()))
-            && bad.is_none_or(|number| self.users.contains(&user(number)))
+            && bad.is_none_or(|number| {
+                let name = user(number);
+                self.users.contains(&name) || self.returned.contains(&name)
+            })
     }
 }
 
@@ -71,6 +83,8 @@ pub struct Account {
     pub lost: usize,
     /// Users who could have been cleared and are in a dead letter all the same, and letters for no reason.
     pub wrongly_dead_lettered: usize,
+    /// Users dead-lettered because the broker might have dropped their events.
+    pub returned: usize,
     /// Clearing calls of a user beyond the first one.
     pub double_calls: u64,
     pub left_in_queue: u64,
@@ -93,6 +107,7 @@ impl Account {
             accounted_for: 0,
             lost: 0,
             wrongly_dead_lettered: letters.unexpected.len(),
+            returned: letters.returned(),
             double_calls: 0,
             left_in_queue,
             busiest_second: simulator.stats().largest_second,
@@ -106,7 +121,8 @@ impl Account {
                 let name = user(number);
                 let named = letters.users.contains(&name);
                 account.wrongly_dead_lettered += usize::from(named);
-                account.note(Some(named || is_cleared(simulator, number)));
+                let done = named || letters.returned.contains(&name);
+                account.note(Some(done || is_cleared(simulator, number)));
                 let calls = simulator.clears(&name).count;
                 account.double_calls += u64::from(calls.saturating_sub(1));
             }
@@ -123,7 +139,7 @@ impl Account {
     }
 
     /// What is not as it must be; nothing when all is well.
-    pub fn complaints(&self, throttles: bool) -> Vec<String> {
+    pub fn complaints(&self, fault: Fault) -> Vec<String> {
         let quota = CALLS_PER_SECOND as usize;
         let checks = [
             (self.lost > 0, format!("{} users are lost", self.lost)),
@@ -145,7 +161,11 @@ impl Account {
                 ),
             ),
             (
-                self.throttled > 0 && !throttles,
+                self.returned > 0 && !fault.returns_too_often(),
+                format!("{} dead-lettered as returned too often", self.returned),
+            ),
+            (
+                self.throttled > 0 && !fault.throttles(),
                 format!("{} calls came too often", self.throttled),
             ),
         ];

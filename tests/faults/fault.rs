@@ -13,6 +13,8 @@ use crate::stage::Stage;
 const SESSION_LOST: &str = "broker session lost";
 const NO_SESSION: &str = "no broker session";
 const PAUSED: &str = "paused: no calls but one probe";
+/// In the line of a dead letter.
+const RETURNED_TOO_OFTEN: &str = "returned-too-often";
 const LETTER_REFUSED: &str = "a dead letter was not taken";
 const LETTER_REDUCED: &str = "the broker refused a dead letter as it is";
 
@@ -108,6 +110,11 @@ impl Fault {
                         | Vhost::DeadLetterBindingRemoved
                 )
         )
+    }
+
+    /// Whether events are dead-lettered because the broker would drop them.
+    pub fn returns_too_often(self) -> bool {
+        self == Fault::Api(api::Fault::FailsForLong)
     }
 
     /// Whether the API itself says that calls come too often, and the quota is no measure.

@@ -123,6 +123,10 @@ rows! {
     api_fails_inside = Fault::Api(api::Fault::FailsInside),
         "API answers 91000 to everything",
         "";
+    api_fails_for_many_hold_limits = Fault::Api(api::Fault::FailsForLong),
+        "API answers 91000 for many hold limits, on a queue of somebody else with a delivery limit of 3",
+        "rabbitmq.hold_limit is 3 s. Events that are held for probes are dead-lettered as returned-too-often before the \
+         broker drops them.";
     api_has_another_secret_key = Fault::Api(api::Fault::OtherKey),
         "API has another secret key (70009)",
         "";

@@ -29,7 +29,7 @@ pub async fn run(row: &Row) {
         seconds.push(strike_and_lift(row.fault, &mut stage).await.as_secs_f64());
     }
     let account = settle(&mut stage).await;
-    let complaints = account.complaints(row.fault.throttles());
+    let complaints = account.complaints(row.fault);
     record::write(row.name, &version, &seconds, &account, &complaints);
     assert!(complaints.is_empty(), "{}: {complaints:?}", row.title);
 }
@@ -71,7 +71,8 @@ async fn settle(stage: &mut Stage) -> Account {
     stage.load.stop().await;
     let events = stage.load.published();
     let sound = events.iter().map(|event| event.sound_users().len() as u64);
-    let sound: u64 = sound.sum();
+    stage.take_letters().await;
+    let sound = sound.sum::<u64>() - stage.letters.returned() as u64;
     // What is missing after all patience is counted, not waited for any longer.
     let cleared = stage
         .simulator

@@ -5,6 +5,7 @@ mod bad_input;
 mod broker;
 mod drain;
 mod flow;
+mod limits;
 mod log;
 #[path = "../shared/secrets.rs"]
 mod secrets;

@@ -32,6 +32,8 @@ pub(crate) fn options(url: String) -> Options {
         dead_letter_exchange: DEAD_LETTERS.to_owned(),
         dead_letter_queue: DEAD_LETTERS.to_owned(),
         declare: true,
+        accept_lossy_queue: false,
+        delivery_limit: None,
         prefetch: 100,
         timing: Timing {
             poll: Duration::from_millis(100),
@@ -242,4 +244,31 @@ pub(crate) async fn messages(vhost: &Vhost<'_>, queue: &str) -> u64 {
     );
     let count = vhost.node().eval(&code).await.expect("the queue's length");
     count.parse().expect("a number")
+}
+
+/// Whether the node's RabbitMQ is older than this version.
+pub(crate) async fn older_than(vhost: &Vhost<'_>, version: (u32, u32)) -> bool {
+    let running = vhost.node().version().await.expect("a version");
+    let mut parts = running.split('.').map_while(|part| part.parse().ok());
+    (parts.next(), parts.next()) < (Some(version.0), Some(version.1))
+}
+
+/// Publishes a message as by AMQP 1.0, with a header of this value: its bytes, as Erlang writes them.
+pub(crate) async fn publish_amqp_1_0(vhost: &Vhost<'_>, header: &str) {
+    // The sections application-properties (a map of one text to the value) and data.
+    let code = format!(
+        "Pair = <<16#a1, 1, \"x\", {header}>>, \
+         Payload = <<0, 16#53, 16#74, 16#c1, (byte_size(Pair) + 1), 2, Pair/binary, 0, 16#53, 16#75, 16#a0, 4, \"body\">>, \
+         Message = mc:init(mc_amqp, Payload, #{{x => <<\"{EXCHANGE}\">>, rk => [<<\"{KEY}\">>]}}), \
+         ok = rabbit_queue_type:publish_at_most_once({}, Message)",
+        exchange(vhost)
+    );
+    vhost.node().eval(&code).await.expect("published");
+}
+
+fn exchange(vhost: &Vhost<'_>) -> String {
+    format!(
+        "rabbit_misc:r(<<\"{}\">>, exchange, <<\"{EXCHANGE}\">>)",
+        vhost.name()
+    )
 }

@@ -148,3 +148,44 @@ async fn a_killed_and_then_a_frozen_broker_are_both_outlived() {
     assert_eq!(opened(&mut broker).await.session, 3);
     delivered(&mut broker).await;
 }
+
+/// RabbitMQ 4 takes such headers by AMQP 1.0 and fails when it is to deliver them by AMQP 0-9-1.
+#[tokio::test]
+async fn a_message_that_the_broker_cannot_deliver_is_told_and_returns_no_other_event_with_it() {
+    let vhost = shared_vhost().await;
+    // RabbitMQ 3 has no such messages, and 4.3 delivers them.
+    if older_than(&vhost, (4, 0)).await || !older_than(&vhost, (4, 3)).await {
+        return;
+    }
+    let (nan, infinity) = (
+        "16#82, 16#7ff8000000000000:64",
+        "16#82, 16#7ff0000000000000:64",
+    );
+    let (char, uuid, decimal) = ("16#73, 97:32", "16#98, 0:128", "16#94, 0:128");
+    for header in [nan, infinity, char, uuid, decimal] {
+        let vhost = shared_vhost().await;
+        let mut broker = Broker::new(options(vhost.url()));
+        opened(&mut broker).await;
+        broker.consume(0);
+        let (_client, channel) = client(&vhost.url()).await;
+        publish_events(&channel, 5).await;
+        publish_amqp_1_0(&vhost, header).await;
+        broker.consume(100);
+        let (mut failures, mut settled) = (0, 0);
+        while settled < 5 || failures < 3 {
+            match next(&mut broker).await {
+                Event::Delivered(delivery) if failures > 0 => {
+                    assert!(delivery.returned <= 1, "{header}: {delivery:?}");
+                    assert!(broker.try_next().is_none(), "{header}: one at a time");
+                    broker.settle(Settlement::One(delivery.tag));
+                    settled += 1;
+                }
+                Event::Lost { reason, .. } => {
+                    assert_eq!(reason, Loss::Ended(Cause::Internal), "{header}");
+                    failures += 1;
+                }
+                _ => {}
+            }
+        }
+    }
+}

@@ -88,8 +88,8 @@ proptest! {
 
         // What is left goes back when it was held for long enough, and is done then.
         let mut handed_back = BTreeSet::new();
-        while let Some(back) = ledger.hand_back(now) {
-            prop_assert!(handed_back.insert(back.0.tag));
+        while let Some(HandedBack::Returned(back, _)) = ledger.hand_back(now) {
+            prop_assert!(handed_back.insert(back.tag));
         }
         prop_assert_eq!(handed_back, open);
         prop_assert_eq!(ledger.unsettled(), 0);
@@ -153,7 +153,7 @@ fn a_tag_that_the_broker_left_out_is_acknowledged_with_no_other_and_goes_back() 
         ledger.settle(now + PATIENCE, false),
         Some(Settlement::One(delivery(2)))
     );
-    let back = ledger.hand_back(now).map(|(delivery, _)| delivery);
-    assert_eq!(back, Some(delivery(1)));
+    let back = ledger.hand_back(now);
+    assert_eq!(back, Some(HandedBack::Returned(delivery(1), None)));
     assert_eq!(ledger.unsettled(), 0);
 }

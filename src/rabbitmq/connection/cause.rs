@@ -172,7 +172,9 @@ pub enum Cause {
     QueueLimit { limit: Option<u64> },
     #[error("the broker lacks a resource (AMQP reply 506): see its alarms and its log")]
     Resource,
-    #[error("the broker failed (AMQP reply 541): see its log")]
+    #[error(
+        "the broker failed (AMQP reply 541): see its log; if this repeats, it cannot convert a message of AMQP 1.0 for delivery: docs/OPERATIONS.md, A message that RabbitMQ cannot deliver"
+    )]
     Internal,
     #[error("the broker closed the connection with AMQP reply {code}: see its log")]
     Reply { code: u16 },

@@ -50,6 +50,10 @@ pub enum Loss {
         name: String,
         argument: Option<String>,
     },
+    #[error(
+        "queue {name:?} can lose messages: {how}; use another queue, or set rabbitmq.accept_lossy_queue = true"
+    )]
+    LosesMessages { name: String, how: String },
     #[error("the broker did not answer {operation} within {limit:?}")]
     Silent {
         operation: &'static str,

@@ -5,11 +5,11 @@
 //! explains itself is no stall. It has no clock of its own.
 
 use std::fmt;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use crate::engine::{PauseReason, Status};
-use crate::rabbitmq::{LetterRefusal, Loss, QueueCount};
-use crate::shell::View;
+use crate::rabbitmq::{Cause, LetterRefusal, Loss, QueueCount};
+use crate::shell::{InHand, View};
 
 /// So long a worker may look for its broker before a restart is worth a try: it costs nothing then, and
 /// begins with new name lookups and certificates.
@@ -17,6 +17,9 @@ const CONNECTING_LIMIT: Duration = Duration::from_secs(30 * 60);
 
 /// When so many calls have failed one after the other, it is no matter of their users.
 const FAILED_CALLS: u32 = 8;
+
+/// A broker that fails at a message fails again within this.
+const FAILED_LATELY: Duration = Duration::from_secs(30);
 
 /// What the worker is doing.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -98,7 +101,9 @@ pub(super) struct Condition {
     starving: Option<Instant>,
     /// Since when there is no session.
     connecting: Option<Instant>,
-    /// Why the last attempt at a session failed.
+    /// When the broker failed in a session.
+    broker_failed: Option<Instant>,
+    /// Why the last session was lost, or the last attempt at one failed.
     unconnected: Option<String>,
     /// Deliveries are wanted.
     consuming: bool,
@@ -122,6 +127,7 @@ impl Condition {
             sign: now,
             starving: None,
             connecting: Some(now),
+            broker_failed: None,
             unconnected: None,
             consuming: true,
             active: false,
@@ -141,7 +147,11 @@ impl Condition {
         self.unconnected = Some(reason.to_string());
     }
 
-    pub(super) fn lost(&mut self, now: Instant) {
+    pub(super) fn lost(&mut self, now: Instant, reason: &Loss) {
+        self.unconnected = Some(reason.to_string());
+        if *reason == Loss::Ended(Cause::Internal) {
+            self.broker_failed = Some(now);
+        }
         self.connecting.get_or_insert(now);
         self.starving = None;
         self.active = false;
@@ -191,30 +201,33 @@ impl Condition {
         self.sign = now;
     }
 
-    /// What the worker is doing. `oldest` is the time of the oldest event in hand.
-    pub(super) fn view(&self, now: Instant, engine: Status, oldest: Option<SystemTime>) -> View {
+    pub(super) fn view(&self, now: Instant, engine: Status, held: InHand) -> View {
         let in_hand = engine.unsettled_deliveries;
         let since_progress = match in_hand {
             0 => Duration::ZERO,
             _ => now.saturating_duration_since(self.sign),
         };
-        let oldest = oldest.and_then(|time| time.elapsed().ok());
+        let oldest = held.oldest.and_then(|time| time.elapsed().ok());
         View {
             state: self.state(&engine),
             unconnected: self.unconnected.clone(),
             stall: self.stall(in_hand, engine.paused.is_some(), now),
             oldest_event: oldest.unwrap_or_default(),
+            highest_delivery_count: held.highest_delivery_count,
             since_progress,
             limit_calls_per_second: f64::from(self.quota) / f64::from(self.share.max(1)),
             queue: self.queue,
             trouble: self.trouble.clone(),
-            hindrance: self.hindrance(&engine),
+            hindrance: self.hindrance(&engine, now),
             engine,
         }
     }
 
     /// What keeps events from being worked off though there is a session and no pause.
-    fn hindrance(&self, engine: &Status) -> Option<String> {
+    fn hindrance(&self, engine: &Status, now: Instant) -> Option<String> {
+        if self.broker_fails(now) {
+            return Some(Cause::Internal.to_string());
+        }
         let letters = engine.refused_letters;
         let refusal = self.refusal.filter(|_| letters > 0);
         let failed = engine.failed_calls;
@@ -227,6 +240,11 @@ impl Condition {
             (None, None) if fails => Some(format!("the last {failed} calls failed")),
             _ => None,
         }
+    }
+
+    fn broker_fails(&self, now: Instant) -> bool {
+        let failed_lately = |at| now < at + FAILED_LATELY;
+        self.broker_failed.is_some_and(failed_lately)
     }
 
     fn state(&self, engine: &Status) -> State {
@@ -344,8 +362,8 @@ mod tests {
     fn looking_for_the_broker_is_no_stall_within_its_bound() {
         let (mut condition, now) = connected();
         condition.delivered(true, now);
-        condition.lost(now);
-        condition.lost(now + LIMIT);
+        condition.lost(now, &Loss::Cancelled);
+        condition.lost(now + LIMIT, &Loss::Cancelled);
         assert_eq!(condition.stall(0, false, now + 2 * LIMIT), None);
         let stall = condition.stall(0, false, now + CONNECTING_LIMIT);
         assert_eq!(stall, Some(Stall::Connecting(CONNECTING_LIMIT)));
@@ -378,5 +396,14 @@ mod tests {
         assert_eq!(unheeded(&mut condition), None);
         condition.consume(true);
         assert_eq!(unheeded(&mut condition), None);
+    }
+
+    #[test]
+    fn a_broker_that_fails_again_and_again_is_told_between_the_failures_too() {
+        let (mut condition, now) = connected();
+        condition.lost(now, &Loss::Ended(Cause::Internal));
+        condition.opened(1);
+        assert!(condition.broker_fails(now + FAILED_LATELY / 2));
+        assert!(!condition.broker_fails(now + FAILED_LATELY));
     }
 }

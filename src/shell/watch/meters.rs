@@ -49,6 +49,7 @@ pub(super) struct Meters {
     pending_ids: IntGauge,
     unsettled_deliveries: IntGauge,
     oldest_event_seconds: Gauge,
+    highest_delivery_count: IntGauge,
     last_progress: Gauge,
     calls_per_second: Gauge,
     limit_calls_per_second: Gauge,
@@ -152,6 +153,11 @@ impl Meters {
                     "tagsweep_oldest_event_seconds",
                     "Age of the oldest event in hand: by its own time where it has one, else since it came. 0 when nothing is in hand.",
                 ),
+            ),
+            highest_delivery_count: gauge(
+                of,
+                "tagsweep_highest_delivery_count",
+                "Of the events in hand, how often the one that was returned most was returned to its quorum queue.",
             ),
             last_progress: register(
                 of,
@@ -288,6 +294,8 @@ impl Meters {
         self.limit_calls_per_second.set(view.limit_calls_per_second);
         self.oldest_event_seconds
             .set(view.oldest_event.as_secs_f64());
+        self.highest_delivery_count
+            .set(view.highest_delivery_count.into());
         let last_progress = SystemTime::now() - view.since_progress;
         let last_progress = last_progress.duration_since(UNIX_EPOCH).unwrap_or_default();
         self.last_progress.set(last_progress.as_secs_f64());

@@ -231,7 +231,7 @@ impl Report {
                     code = reason.code,
                     http_status = reason.http,
                     meaning = reason.meaning(),
-                    "paused: no calls but one probe now and then; events stay in the queue, nothing is dead-lettered"
+                    "paused: no calls but one probe now and then; events wait, none is dead-lettered unless the broker would drop it"
                 );
             }
             Notice::Resumed { after } => {

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use im_simulator::Fault as Spoilt;
+use lapin::types::{AMQPValue, FieldTable};
 
-use super::PAUSED;
-use crate::stage::{SECRET_KEY, Stage};
+use super::{PAUSED, RETURNED_TOO_OFTEN};
+use crate::stage::{QUEUE, SECRET_KEY, Stage};
 use crate::worker::has_namespaces;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -21,6 +22,8 @@ pub enum Fault {
     Throttles,
     /// 91000, "service internal error", to everything.
     FailsInside,
+    /// The same for many hold limits, on a queue of somebody else with a delivery limit.
+    FailsForLong,
     OtherKey,
     ClockAhead,
 }
@@ -42,6 +45,15 @@ impl Fault {
                     stage.write("hosts", "127.0.0.1 localhost\n");
                     stage.set("IM__BASE_URL", format!("http://localhost:{port}"));
                 }
+            }
+            Fault::FailsForLong => {
+                let mut limited = FieldTable::default();
+                let quorum = AMQPValue::LongString("quorum".into());
+                limited.insert("x-queue-type".into(), quorum);
+                limited.insert("x-delivery-limit".into(), AMQPValue::LongInt(3));
+                stage.amqp().await.declare(QUEUE, limited).await.unwrap();
+                stage.set("RABBITMQ__HOLD_LIMIT", "3s");
+                stage.set("RETRY__BACKOFF_MAX", "1s");
             }
             _ => {}
         }
@@ -71,6 +83,10 @@ impl Fault {
             _ => {}
         }
         stage.worker().says_since(mark, PAUSED).await;
+        if self == Fault::FailsForLong && returns_count(stage).await {
+            // What is held for probes is returned at each hold limit, until the next return would drop it.
+            stage.worker().says_since(mark, RETURNED_TOO_OFTEN).await;
+        }
     }
 
     pub async fn lift(self, stage: &mut Stage) {
@@ -98,10 +114,17 @@ impl Fault {
             // An answer has 70 bytes, and a call has 2 s.
             Fault::DripsAnswers => Spoilt::SlowDrip(Duration::from_millis(200)),
             Fault::Throttles => Spoilt::Answer(60007),
-            Fault::FailsInside => Spoilt::Answer(91000),
+            Fault::FailsInside | Fault::FailsForLong => Spoilt::Answer(91000),
             _ => return None,
         })
     }
+}
+
+/// From RabbitMQ 4.3 on, a delivery that is handed back does not count towards the delivery limit.
+async fn returns_count(stage: &Stage) -> bool {
+    let version = stage.broker.node().version().await.unwrap();
+    let mut parts = version.split('.').map_while(|part| part.parse().ok());
+    (parts.next(), parts.next()) < (Some(4), Some(3))
 }
 
 const BASE_URL: &str = "IM__BASE_URL";

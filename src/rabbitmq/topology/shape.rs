@@ -1,0 +1,215 @@
+//! What a queue was declared with.
+//!
+//! AMQP shows no arguments. But a broker refuses the declaration of a queue that is there with other settings, and
+//! its refusal names one that differs, with its value. So what is there is learned setting by setting.
+
+use std::collections::BTreeMap;
+
+use lapin::types::{AMQPValue, FieldTable, ShortString};
+
+const TYPE: &str = "x-queue-type";
+const SINGLE_ACTIVE_CONSUMER: &str = "x-single-active-consumer";
+const DELIVERY_LIMIT: &str = "x-delivery-limit";
+const DEAD_LETTER_EXCHANGE: &str = "x-dead-letter-exchange";
+const OVERFLOW: &str = "x-overflow";
+const STREAM_ONLY: &str = "x-max-age";
+
+/// Since RabbitMQ 4 a quorum queue without a delivery limit of its own drops a message that is returned more often.
+const DEFAULT_DELIVERY_LIMIT: u32 = 20;
+/// High enough for bad days, but finite: a message that no worker survives must not be redelivered for ever.
+const OUR_DELIVERY_LIMIT: i64 = 1_000;
+/// A limit that no message reaches. -1 is the documented way to have none, and makes RabbitMQ 3.10 drop every
+/// message at its first redelivery.
+const UNREACHED_DELIVERY_LIMIT: i64 = i32::MAX as i64;
+
+/// The settings of a queue that can be declared.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Shape {
+    pub(super) durable: bool,
+    pub(super) auto_delete: bool,
+    arguments: BTreeMap<ShortString, AMQPValue>,
+}
+
+impl Shape {
+    /// Of the queue of events. What the broker takes out of it lands in the dead-letter queue, and stays where it is
+    /// until that has taken it; such a queue has to refuse what is too much instead of dropping it.
+    pub(super) fn of_events(dead_letter_exchange: &str) -> Self {
+        let mut shape = Self::quorum(OUR_DELIVERY_LIMIT);
+        shape.set(SINGLE_ACTIVE_CONSUMER, AMQPValue::Boolean(true));
+        shape.set(DEAD_LETTER_EXCHANGE, text(dead_letter_exchange));
+        shape.set("x-dead-letter-strategy", text("at-least-once"));
+        shape.set(OVERFLOW, text("reject-publish"));
+        shape
+    }
+
+    pub(super) fn of_dead_letters() -> Self {
+        Self::quorum(UNREACHED_DELIVERY_LIMIT)
+    }
+
+    fn quorum(delivery_limit: i64) -> Self {
+        let mut shape = Self {
+            durable: true,
+            auto_delete: false,
+            arguments: BTreeMap::new(),
+        };
+        // Always said, as a virtual host may have another default.
+        shape.set(TYPE, text("quorum"));
+        shape.set(DELIVERY_LIMIT, AMQPValue::LongLongInt(delivery_limit));
+        shape
+    }
+
+    fn set(&mut self, name: &str, value: AMQPValue) {
+        self.arguments.insert(name.into(), value);
+    }
+
+    pub(super) fn arguments(&self) -> FieldTable {
+        self.arguments.clone().into()
+    }
+
+    /// With an argument that is compared with no queue's but a stream's, and refused where the queue would have to
+    /// be made: a declaration that makes nothing.
+    pub(super) fn arguments_of_none(&self) -> FieldTable {
+        let mut arguments = self.arguments();
+        arguments.insert(STREAM_ONLY.into(), text("1h"));
+        arguments
+    }
+
+    /// Takes over what the refusal of a declaration says of the queue that is there. False when it says nothing that
+    /// can be understood. RabbitMQ 3.10 to 4.3 write: `inequivalent arg 'x-delivery-limit' for queue 'q' in vhost '/':
+    /// received '99' but current is '5'`, or `… is none`, or `… is the value '5' of type 'signedint'`.
+    pub(super) fn adopt(&mut self, refusal: &str) -> bool {
+        self.adopted(refusal).is_some()
+    }
+
+    fn adopted(&mut self, refusal: &str) -> Option<()> {
+        let (_, rest) = refusal.split_once("inequivalent arg '")?;
+        let (name, rest) = rest.split_once('\'')?;
+        let (_, current) = rest.rsplit_once("but current is ")?;
+        let unquoted = |text: &str| Some(text.strip_prefix('\'')?.strip_suffix('\'')?.to_owned());
+        match name {
+            "durable" => self.durable = unquoted(current)?.parse().ok()?,
+            "auto_delete" => self.auto_delete = unquoted(current)?.parse().ok()?,
+            _ if current == "none" => drop(self.arguments.remove(name)?),
+            _ => {
+                let value = match current.strip_prefix("the value '") {
+                    Some(typed) => {
+                        let (value, kind) = typed.rsplit_once("' of type '")?;
+                        match kind {
+                            "longstr'" => text(value),
+                            "bool'" => AMQPValue::Boolean(value.parse().ok()?),
+                            _ => AMQPValue::LongLongInt(value.parse().ok()?),
+                        }
+                    }
+                    // Of the type that was sent.
+                    None => match (self.arguments.get(name)?, unquoted(current)?) {
+                        (AMQPValue::LongLongInt(_), value) => {
+                            AMQPValue::LongLongInt(value.parse().ok()?)
+                        }
+                        (AMQPValue::Boolean(_), value) => AMQPValue::Boolean(value.parse().ok()?),
+                        (_, value) => text(&value),
+                    },
+                };
+                self.set(name, value);
+            }
+        }
+        Some(())
+    }
+
+    /// Where it is not as `wanted`, for people.
+    pub(super) fn differences(&self, wanted: &Self) -> Vec<String> {
+        let mut found = Vec::new();
+        if self.durable != wanted.durable {
+            found.push(format!("durable = {}", self.durable));
+        }
+        if self.auto_delete != wanted.auto_delete {
+            found.push(format!("auto-delete = {}", self.auto_delete));
+        }
+        for name in wanted.arguments.keys() {
+            if !self.arguments.contains_key(name) {
+                found.push(format!("no {name}"));
+            }
+        }
+        let others = self.arguments.iter();
+        let others = others.filter(|(name, value)| wanted.arguments.get(*name) != Some(*value));
+        found.extend(others.map(|(name, value)| format!("{name} = {}", shown(value))));
+        found
+    }
+
+    /// Each way in which the queue loses messages that are in it, or that should be.
+    pub(super) fn losses(&self) -> Vec<String> {
+        let mut found = Vec::new();
+        if self.is_a("stream") {
+            found.push(
+                "it is a stream: only messages published while a worker consumes are seen".into(),
+            );
+        }
+        if !self.durable {
+            found.push("it is not durable: a restart of the broker empties it".into());
+        }
+        if self.auto_delete {
+            found.push("it is auto-delete: deleted when nobody consumes".into());
+        }
+        let set = |name: &str| Some(format!("{name} = {}", shown(self.arguments.get(name)?)));
+        found.extend(set("x-expires").map(|set| format!("{set}: deleted when nobody consumes")));
+        if !self.is_text(OVERFLOW, |overflow| overflow.starts_with("reject-publish")) {
+            let limits = ["x-max-length", "x-max-length-bytes"];
+            let limits = limits.into_iter().filter_map(set);
+            found.extend(limits.map(|set| format!("{set} without x-overflow = reject-publish")));
+        }
+        if !self.arguments.contains_key(DEAD_LETTER_EXCHANGE) {
+            found.extend(
+                set("x-message-ttl").map(|set| format!("{set} without {DEAD_LETTER_EXCHANGE}")),
+            );
+        }
+        found
+    }
+
+    pub(super) fn has_single_active_consumer(&self) -> bool {
+        self.arguments.get(SINGLE_ACTIVE_CONSUMER) == Some(&AMQPValue::Boolean(true))
+    }
+
+    /// Where the broker puts what it takes out of the queue.
+    pub(super) fn dead_letter_exchange(&self) -> Option<String> {
+        self.arguments.get(DEAD_LETTER_EXCHANGE).map(shown)
+    }
+
+    /// How often the broker takes a message back before it drops it. None: as often as it comes.
+    pub(super) fn delivery_limit(&self) -> Option<u32> {
+        if !self.is_a("quorum") {
+            return None;
+        }
+        match self.arguments.get(DELIVERY_LIMIT) {
+            Some(AMQPValue::LongLongInt(limit)) => u32::try_from(*limit).ok(),
+            _ => Some(DEFAULT_DELIVERY_LIMIT),
+        }
+    }
+
+    pub(super) fn unknown_delivery_limit() -> u32 {
+        DEFAULT_DELIVERY_LIMIT
+    }
+
+    pub(super) fn is_a(&self, kind: &str) -> bool {
+        self.is_text(TYPE, |of| of == kind)
+    }
+
+    fn is_text(&self, name: &str, is: impl Fn(&str) -> bool) -> bool {
+        match self.arguments.get(name) {
+            Some(value @ AMQPValue::LongString(_)) => is(&shown(value)),
+            _ => false,
+        }
+    }
+}
+
+fn text(text: &str) -> AMQPValue {
+    AMQPValue::LongString(text.into())
+}
+
+fn shown(value: &AMQPValue) -> String {
+    match value {
+        AMQPValue::LongString(text) => String::from_utf8_lossy(text.as_bytes()).into_owned(),
+        AMQPValue::LongLongInt(number) => number.to_string(),
+        AMQPValue::Boolean(value) => value.to_string(),
+        // Nothing else is sent or adopted.
+        _ => String::new(),
+    }
+}

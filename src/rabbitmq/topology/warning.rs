@@ -1,0 +1,36 @@
+//! What is not as tagsweep would have made it, with what to do.
+
+use crate::rabbitmq::Part;
+
+/// Something on the broker is not as tagsweep would have made it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Warning {
+    #[error("{part} {name:?} has other settings than tagsweep's and is used as it is: {how}")]
+    Differs {
+        part: Part,
+        name: String,
+        how: String,
+    },
+    #[error("{part} {name:?} can lose messages: {how}")]
+    LosesMessages {
+        part: Part,
+        name: String,
+        how: String,
+    },
+    #[error(
+        "messages that RabbitMQ removes from queue {name:?} (delivery limit, maximum length, TTL) go to exchange {exchange:?}, not to tagsweep's dead-letter exchange: check that they are read there"
+    )]
+    ForeignDeadLetters { name: String, exchange: String },
+    #[error(
+        "queue {name:?} was declared without a dead-letter exchange: RabbitMQ drops an event that is returned more often than the delivery limit (20 by default since RabbitMQ 4; a policy can set another). Unless a policy sets one already: rabbitmqctl set_policy --apply-to queues tagsweep '^{name}$' '{{\"dead-letter-exchange\":\"{exchange}\",\"dead-letter-strategy\":\"at-least-once\",\"overflow\":\"reject-publish\"}}', or move to a new queue (docs/OPERATIONS.md, Moving to a new queue)"
+    )]
+    Drops { name: String, exchange: String },
+    #[error(
+        "queue {name:?} is not known to have a single active consumer: each replica takes its share of the API quota by counting consumers, which is only right again some seconds after a replica comes or goes"
+    )]
+    SharedByCount { name: String },
+    #[error(
+        "the settings of {part} {name:?} cannot be read without permission to configure it: check that it is durable and loses no messages, and set rabbitmq.delivery_limit to its delivery limit (20 is assumed otherwise)"
+    )]
+    SettingsUnknown { part: Part, name: String },
+}
