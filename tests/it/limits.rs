@@ -1,6 +1,7 @@
 //! Queues of somebody else with a delivery limit: RabbitMQ drops what is returned to them too often.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use im_simulator::Fault;
 use lapin::types::{AMQPValue, FieldTable};
@@ -29,6 +30,32 @@ async fn an_outage_of_twenty_hold_limits_on_a_queue_with_a_limit_of_20_loses_no_
     stage.set("RABBITMQ__DECLARE", "false");
     stage.set("RABBITMQ__HOLD_LIMIT", "1001ms");
     outage_until_the_limit(stage).await;
+}
+
+#[tokio::test]
+async fn an_outage_of_thirty_hold_limits_dead_letters_nothing_of_our_own_queue() {
+    const HOLD_LIMIT: Duration = Duration::from_secs(2);
+    let mut stage = Stage::new().await;
+    stage.set("RABBITMQ__HOLD_LIMIT", "2s");
+    stage.set("IM__REQUEST_TIMEOUT", "1s");
+    stage.set("IM__CONNECT_TIMEOUT", "1s");
+    stage.import(0..EVENTS);
+    let outage = stage.simulator.add_fault(Fault::Answer(91000));
+    let worker = stage.worker().await;
+    stage.delete(0..EVENTS).await;
+    stage
+        .says("paused for longer than rabbitmq.hold_limit", 1)
+        .await;
+    let end = stage.simulator.now() + 30 * HOLD_LIMIT;
+    testkit::eventually(PATIENCE, "thirty hold limits are over", async || {
+        (stage.simulator.now() > end).then_some(())
+    })
+    .await;
+    stage.simulator.remove_fault(outage);
+    stage.cleared(EVENTS as u64).await;
+    let letters = stage.amqp.take_all(DEAD_LETTERS).await;
+    assert_eq!(letters.expect("the dead-letter queue").len(), 0);
+    stage.finish(worker).await;
 }
 
 async fn somebody_elses_queue(stage: &Stage, delivery_limit: i32) {
