@@ -75,10 +75,7 @@ async fn readyz(State(inquirer): State<Inquirer>) -> Response {
             unwell(&format!("not ready: {why}"))
         }
         Ok(Is::Consuming) => health(StatusCode::OK, "ready: consuming"),
-        Ok(Is::Standby) => health(
-            StatusCode::OK,
-            "ready: standing by, nothing was delivered yet",
-        ),
+        Ok(Is::Standby) => health(StatusCode::OK, "ready: idle, no messages yet"),
         Ok(Is::Connecting) => {
             let why = view.ok().and_then(|view| view.unconnected);
             let why = why.map(|why| format!(": {why}")).unwrap_or_default();

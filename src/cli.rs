@@ -55,15 +55,15 @@ struct Configured<A: clap::Args> {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Works until SIGTERM or SIGINT.
+    /// Run the worker.
     Run(Configured<run::Arguments>),
-    /// Tries the configuration and every outside part, and says how to mend what is wrong.
+    /// Validate the configuration and test RabbitMQ and the API.
     Check(Configured<check::Arguments>),
     /// Asks the running worker at admin.listen whether it is live.
     Health(Configured<health::Arguments>),
     /// Publishes one event per user.
     Publish(Configured<publish::Arguments>),
-    /// Says what an API error code means and what the worker does on it.
+    /// Explain an API error code.
     Explain(explain::Arguments),
     /// Prints the effective configuration, its JSON Schema, or the commented default file.
     Config(Configured<config::Arguments>),
@@ -119,10 +119,10 @@ fn settings(files: &[PathBuf]) -> Result<Settings, Failure> {
 /// One line a problem, below a line that says how many there are.
 fn refusal(Problems(problems): &Problems) -> String {
     let count = match problems.len() {
-        1 => "one problem".to_owned(),
-        count => format!("{count} problems"),
+        1 => "1 error".to_owned(),
+        count => format!("{count} errors"),
     };
-    let mut text = format!("the configuration is refused, it has {count}:");
+    let mut text = format!("invalid configuration ({count}):");
     for problem in problems {
         text += &format!("\n  {problem}");
     }

@@ -41,7 +41,7 @@ impl Shutdown {
         });
         tokio::spawn(async move {
             let signal = signals.next().await;
-            tracing::info!(signal, grace_period = ?grace_period, "asked to stop, draining");
+            tracing::info!(signal, grace_period = ?grace_period, "shutdown requested, draining");
             steps.drain.cancel();
             tokio::select! {
                 signal = signals.next() => tracing::warn!(signal, "asked again, stopping now"),

@@ -262,7 +262,7 @@ THROUGHPUT = [
     ),
     lines(
         "Pace",
-        "Normal: both equal. The pace is halved when the API says that calls come too often, and grows back; each "
+        "Normal: both equal. The pace is halved when the API rate-limits a call, and recovers slowly; each "
         "such answer is a bar. If they go on, another program uses the app's quota.",
         "reqps",
         ("max(tagsweep_quota_calls_per_second{@})", "pace"),

@@ -18,7 +18,7 @@ const MOST: u64 = 64 * 1024;
 #[derive(clap::Args)]
 #[command(
     after_help = "Example:\n  tagsweep --config /etc/tagsweep/config.toml health --ready\n\n\
-                  Exit codes: 0 live (or ready), 1 not, or nobody answers at admin.listen."
+                  Exit codes: 0 live (or ready), 1 not, or no worker is listening on admin.listen."
 )]
 pub(super) struct Arguments {
     /// Ask whether it is ready to work, instead of whether it is live.
@@ -31,7 +31,8 @@ pub(super) fn run(files: &[PathBuf], arguments: &Arguments) -> Result<(), Failur
     let address = settings.admin.listen.context("admin.listen is off")?;
     let address = reachable(address);
     let path = if arguments.ready { "/readyz" } else { "/livez" };
-    let answer = ask(address, path).with_context(|| format!("nobody answers at {address}"))?;
+    let answer =
+        ask(address, path).with_context(|| format!("no worker is listening on {address}"))?;
     let (well, line) = read(&answer)?;
     output::print(line)?;
     if well {

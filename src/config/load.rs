@@ -81,7 +81,7 @@ impl Loading {
     fn add_file(&mut self, path: &PathBuf) {
         let layer = std::fs::read_to_string(path)
             .map(Zeroizing::new)
-            .map_err(|error| format!("cannot be read ({error}); mend the path given to --config"))
+            .map_err(|error| format!("cannot be read ({error}); check the path given to --config"))
             .and_then(|text| toml(&text));
         let layer = match layer {
             Ok(layer) => layer,

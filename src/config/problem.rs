@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// One thing that is wrong: the key, its value, where that came from, and the mend.
+/// One thing that is wrong: the key, its value, where that came from, and the remedy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
     /// The key, as in `im.max_in_flight`; for a source that cannot be read at all, its name.

@@ -17,7 +17,7 @@ mod timing;
 pub(super) struct Finding {
     /// The keys that it looked at; the first is the one to mend.
     pub keys: Vec<&'static str>,
-    /// What is wrong, and the mend.
+    /// What is wrong, and the remedy.
     pub text: String,
 }
 
@@ -103,7 +103,7 @@ fn both_forms(text: &'static str, file: &'static str) -> Finding {
 }
 
 fn secret_mend(error: &super::SecretError) -> String {
-    format!("{error}; mend the path, its rights or its content")
+    format!("{error}; check the path, its permissions and its contents")
 }
 
 /// Whether a file can be read and holds PEM.

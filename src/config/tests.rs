@@ -345,7 +345,7 @@ fn secret_files_must_be_there_when_the_worker_starts() {
     let path = folder.path().join("key");
     let problems = with_key_file(&path).unwrap_err();
     assert_eq!(problems.0[0].key, "im.secret_key_file");
-    assert!(problems.to_string().contains("mend the path"));
+    assert!(problems.to_string().contains("check the path"));
     std::fs::write(&path, "key\n").unwrap();
     assert!(with_key_file(&path).is_ok());
 }

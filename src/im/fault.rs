@@ -12,13 +12,13 @@ use super::SecretError;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Fault {
     /// Nothing was sent.
-    #[error("no UserSig could be had: {0}")]
+    #[error("cannot create a UserSig: {0}")]
     Secret(SecretError),
     #[error("the API's host name could not be resolved")]
     Dns,
     #[error("the API could not be connected to")]
     Connect,
-    #[error("no TLS session with the API came about: {0}")]
+    #[error("TLS handshake with the API failed: {0}")]
     Tls(TlsFault),
     #[error("the API did not answer in time")]
     Timeout,
@@ -35,7 +35,7 @@ pub enum Fault {
 /// Why there was no TLS session. Nothing was sent then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TlsFault {
-    #[error("nobody who is trusted vouches for its certificate")]
+    #[error("certificate signed by an unknown authority")]
     UnknownIssuer,
     #[error("its certificate has expired")]
     Expired,

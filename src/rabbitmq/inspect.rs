@@ -15,8 +15,8 @@ use super::{
     topology::prepare,
 };
 
-/// What one look at the broker showed. The detail names the mend where there is something to
-/// mend, and never a secret.
+/// What one look at the broker showed. The detail names the remedy where there is something to
+/// do, and never a secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
     pub what: &'static str,
@@ -51,7 +51,7 @@ pub async fn inspect(options: &Options) -> Vec<Finding> {
         Ok(links) => links,
         Err(loss) => return vec![finding(LOGIN, Err::<(), Loss>(loss), "")],
     };
-    let mut findings = vec![finding(LOGIN, Ok::<_, Loss>(()), "the broker let us in")];
+    let mut findings = vec![finding(LOGIN, Ok::<_, Loss>(()), "logged in")];
     findings.extend(inspect_topology(&link, options).await);
     let route = try_dead_letter_route(&publish, options).await;
     findings.push(finding(
@@ -75,7 +75,7 @@ async fn inspect_topology(link: &Link, options: &Options) -> Vec<Finding> {
     let mut findings = vec![finding(
         TOPOLOGY,
         Ok::<_, Loss>(()),
-        "all of them are there",
+        "2 exchanges and 2 queues found",
     )];
     findings.extend(topology.warnings.iter().map(|warning| Finding {
         what: TOPOLOGY,
@@ -83,7 +83,7 @@ async fn inspect_topology(link: &Link, options: &Options) -> Vec<Finding> {
         detail: warning.to_string(),
     }));
     findings.push(if options.declare {
-        finding(BINDINGS, Ok::<_, Loss>(()), "all of them are there")
+        finding(BINDINGS, Ok::<_, Loss>(()), "all found")
     } else {
         Finding {
             what: BINDINGS,

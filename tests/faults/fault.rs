@@ -12,7 +12,7 @@ use crate::stage::Stage;
 /// What the worker says when a session is over.
 const SESSION_LOST: &str = "broker session lost";
 const NO_SESSION: &str = "no broker session";
-const PAUSED: &str = "paused: no calls but one probe";
+const PAUSED: &str = "paused: API calls suspended";
 /// In the line of a dead letter.
 const RETURNED_TOO_OFTEN: &str = "returned-too-often";
 const LETTER_REFUSED: &str = "a dead letter was not taken";

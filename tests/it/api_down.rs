@@ -96,7 +96,7 @@ async fn a_code_that_cannot_be_the_users_fault_pauses_and_work_goes_on_by_itself
         stage.import(0..1);
         let worker = stage.worker().await;
         stage.delete([0]).await;
-        stage.says("paused: no calls but one probe", 1).await;
+        stage.says("paused: API calls suspended", 1).await;
         stage.simulator.remove_fault(rule);
         stage.cleared(1).await;
         stage.says("the API works again", 1).await;
@@ -111,7 +111,7 @@ async fn a_feature_that_is_off_pauses_and_work_goes_on_by_itself_when_it_is_on()
     stage.import(0..250);
     let worker = stage.worker().await;
     stage.delete(0..250).await;
-    stage.says("paused: no calls but one probe", 1).await;
+    stage.says("paused: API calls suspended", 1).await;
     // A probe, too, finds it off.
     let refused = stage.simulator.stats().refused_with(90045);
     stage
@@ -136,8 +136,8 @@ async fn a_wrong_secret_key_dead_letters_nothing_and_work_goes_on_once_the_file_
     stage.import(0..250);
     let worker = stage.worker().await;
     stage.delete(0..250).await;
-    stage.says("paused: no calls but one probe", 1).await;
-    assert_eq!(stage.last_line("paused: no calls but one probe now and then; events wait, none is dead-lettered unless the broker would drop it")["class"], "config");
+    stage.says("paused: API calls suspended", 1).await;
+    assert_eq!(stage.last_line("paused: API calls suspended, probing periodically; events wait, none is dead-lettered unless the broker would drop it")["class"], "config");
     let calls = stage.simulator.stats().calls;
     stage.seen("a probe", |stats| stats.calls > calls).await;
     assert_eq!(stage.simulator.stats().accepted, 0);

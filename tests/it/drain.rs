@@ -67,7 +67,7 @@ async fn a_drain_during_a_pause_ends_at_once_and_leaves_every_event_in_the_queue
     stage.import(0..50);
     let worker = stage.worker().await;
     stage.delete(0..50).await;
-    stage.says("paused: no calls but one probe", 1).await;
+    stage.says("paused: API calls suspended", 1).await;
     let asked = Instant::now();
     worker.drain().await.expect("it ends in good order");
     assert!(asked.elapsed() < AT_ONCE);

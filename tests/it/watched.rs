@@ -300,10 +300,7 @@ async fn a_standby_is_ready_and_takes_over() {
     let watcher = Watcher::new(&second.inquirer).await;
     stage.delete([0]).await;
     stage.cleared(1).await;
-    let standby = (
-        200,
-        "ready: standing by, nothing was delivered yet\n".to_owned(),
-    );
+    let standby = (200, "ready: idle, no messages yet\n".to_owned());
     assert_eq!(watcher.ask("/readyz").await, standby);
     first.drain().await.expect("it ends in good order");
     stage.delete([1]).await;

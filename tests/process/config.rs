@@ -80,7 +80,7 @@ async fn a_prefetch_that_cannot_fill_the_windows_is_refused() {
     assert!(
         ended
             .stderr
-            .contains("one problem:\n  rabbitmq.prefetch = 1699"),
+            .contains("1 error):\n  rabbitmq.prefetch = 1699"),
         "{ended:?}"
     );
     assert!(ended.stderr.contains("at least 1700"), "{ended:?}");

@@ -43,7 +43,7 @@ impl Vault {
         [
             flawed(
                 &self.strangers.server,
-                "nobody who is trusted",
+                "certificate signed by an unknown authority",
                 "signed by an unknown authority",
             ),
             flawed(
@@ -90,9 +90,7 @@ async fn an_api_with_a_flawed_certificate_gets_no_request_and_costs_no_event() {
         worker.says("broker session open").await;
         stage.import(0..3);
         stage.delete(0..3).await;
-        worker
-            .says("no TLS session with the API came about: ")
-            .await;
+        worker.says("TLS handshake with the API failed: ").await;
         worker.says(flawed.at_the_api).await;
         worker.says("paused").await;
         let stats = stage.simulator.stats();

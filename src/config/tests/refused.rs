@@ -2,7 +2,7 @@
 
 use super::problems_of;
 
-/// One wrong thing a line: the TOML, the key that is blamed, and words of the mend.
+/// One wrong thing a line: the TOML, the key that is blamed, and words of the remedy.
 const REFUSED: &str = r#"
 # Unknown names.
 im.max_inflight = 1  ->  im.max_inflight: did you mean im.max_in_flight?
@@ -75,7 +75,7 @@ rabbitmq.url = 'amqp://h/%2f?channel_max=4'  ->  rabbitmq.url: the worker needs 
 rabbitmq.url = 'amqp://h/%2f?frame_max=100'  ->  rabbitmq.url: from 8192
 rabbitmq.url = 'amqp://h/%2f?auth_mechanism=foo'  ->  rabbitmq.url: write plain, amqplain
 rabbitmq.url = 'amqp://h/%FF'  ->  rabbitmq.url: the vhost / as %2f
-rabbitmq.url_file = '/none'  ->  rabbitmq.url_file: mend the path
+rabbitmq.url_file = '/none'  ->  rabbitmq.url_file: check the path
 rabbitmq.ca_file = '/none'  ->  rabbitmq.ca_file: amqp://guest:***@127.0.0.1
 rabbitmq.url = 'amqps://h'; rabbitmq.ca_file = '/none'  ->  rabbitmq.ca_file: cannot be read
 rabbitmq.url = 'amqps://h'; rabbitmq.cert_file = '/none'  ->  rabbitmq.cert_file: needs rabbitmq.key_file
@@ -90,7 +90,7 @@ rabbitmq.hold_limit = '30m'  ->  rabbitmq.hold_limit: rabbitmq.consumer_timeout 
 rabbitmq.hold_limit = '10s'; retry.backoff_max = '5s'  ->  rabbitmq.hold_limit: above im.request_timeout
 # admin, shutdown, log
 admin.token = 'a'; admin.token_file = '/none'  ->  admin.token: remove one
-admin.token_file = '/none'  ->  admin.token_file: mend the path
+admin.token_file = '/none'  ->  admin.token_file: check the path
 shutdown.grace_period = '10s'  ->  shutdown.grace_period: above im.request_timeout (10s)
 log.level = 'inof'  ->  log.level: must be off, error
 log.level = 'info,lapin=loud'  ->  log.level: must be off, error

@@ -72,7 +72,7 @@ impl Meters {
             users: counters(
                 of,
                 "tagsweep_users_total",
-                "User IDs that are through: cleared, missing (unknown to the API), dead_lettered.",
+                "Users processed: cleared, missing (unknown to the API), dead_lettered.",
                 "outcome",
             ),
             dead_letters: counters(
@@ -110,7 +110,7 @@ impl Meters {
                 of,
                 IntCounter::new(
                     "tagsweep_quota_throttled_total",
-                    "How often the API said that calls come too often.",
+                    "How often the API rate-limited a call.",
                 ),
             ),
             sessions: register(
@@ -144,7 +144,7 @@ impl Meters {
                 "tagsweep_live",
                 "1 while /livez says that the worker gets on.",
             ),
-            in_flight_calls: gauge(of, "tagsweep_in_flight_calls", "Calls that are out."),
+            in_flight_calls: gauge(of, "tagsweep_in_flight_calls", "Calls in flight."),
             pending_ids: gauge(of, "tagsweep_pending_ids", "User IDs that wait for a call."),
             unsettled_deliveries: gauge(of, "tagsweep_unsettled_deliveries", "Deliveries in hand."),
             oldest_event_seconds: register(

@@ -108,7 +108,7 @@ pub(super) fn broker_event(event: &rabbitmq::Event, consuming: bool) {
 }
 
 pub(super) fn rereading() {
-    tracing::info!("reading the secrets again");
+    tracing::info!("reloading secrets");
 }
 
 pub(super) fn share_changed(share: u32) {
@@ -231,20 +231,20 @@ impl Report {
                     code = reason.code,
                     http_status = reason.http,
                     meaning = reason.meaning(),
-                    "paused: no calls but one probe now and then; events wait, none is dead-lettered unless the broker would drop it"
+                    "paused: API calls suspended, probing periodically; events wait, none is dead-lettered unless the broker would drop it"
                 );
             }
             Notice::Resumed { after } => {
                 self.control_refused = false;
                 tracing::info!(
                     paused_seconds = rounded(after.as_secs_f64()),
-                    "the API works again, going on"
+                    "API recovered, resuming"
                 );
             }
             Notice::Throttled { calls_per_second } => {
                 tracing::warn!(
                     calls_per_second = rounded(calls_per_second),
-                    "the API says that calls come too often, slowing down"
+                    "rate-limited by the API, slowing down"
                 );
             }
             Notice::Suspended { returned } => {
