@@ -67,6 +67,8 @@ impl Engine {
                 (holds + 1).saturating_sub(TRUSTED)
             }
             Measure::Unknown => 0,
+            // While it is refused itself, nobody else can go through.
+            Measure::Door if self.judge.control.is_refused() => 0,
             Measure::Door | Measure::None => holds + 1,
         };
         let most = self.settings.prefetch;

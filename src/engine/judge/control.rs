@@ -94,6 +94,11 @@ impl Control {
         self.measure.tells(reject) && !self.is_contradicted()
     }
 
+    /// Whether it was refused, and has not gone through since.
+    pub(in super::super) fn is_refused(&self) -> bool {
+        self.suspect.is_some()
+    }
+
     /// Whether the API itself has refused it since it last went through.
     pub(in super::super) fn was_refused_by_code(&self) -> bool {
         self.suspect.as_ref().is_some_and(|refused| refused.by_code)

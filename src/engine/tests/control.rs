@@ -113,3 +113,24 @@ fn an_api_out_of_reach_for_a_week_costs_each_event_one_return_though_no_control_
     settled_within(&mut world, MINUTE * 2);
     assert_eq!(world.dead_lettered(), [""; 0]);
 }
+
+#[test]
+fn an_outage_of_a_day_costs_each_event_one_return_where_the_control_user_does_not_exist() {
+    let (begin, end) = (MINUTE * 5, MINUTE * 60 * 24);
+    let mut world = World::new(settings(), move |world, users| {
+        match (begin..end).contains(&world.elapsed()) {
+            true => Answer::Refused(91000),
+            false if users[0].as_str() == "control" => Answer::Refused(70107),
+            false => refuse_if(users, &[1], 90001),
+        }
+    });
+    world.publish([1]);
+    world.run_until(world.start + begin);
+    for number in 100..200 {
+        world.publish([number]);
+    }
+    world.run_until(world.start + end);
+    assert_eq!(world.handed_back, 100);
+    settled_within(&mut world, MINUTE * 3);
+    assert_eq!(world.dead_lettered(), ["u1"]);
+}
