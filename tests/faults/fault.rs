@@ -117,6 +117,14 @@ impl Fault {
         self == Fault::Api(api::Fault::FailsForLong)
     }
 
+    /// How often it strikes in one run at most: a pause that begins right after another probes ever more seldom.
+    pub fn most_strikes(self) -> usize {
+        match self {
+            Fault::Api(api::Fault::FailsForLong) => 4,
+            _ => usize::MAX,
+        }
+    }
+
     /// Whether the API itself says that calls come too often, and the quota is no measure.
     pub fn throttles(self) -> bool {
         self == Fault::Api(api::Fault::Throttles)

@@ -22,7 +22,7 @@ pub async fn run(row: &Row) {
     let version = stage.broker.node().version().await.unwrap();
     record::forget(row.name, &version);
     let mut seconds = Vec::new();
-    for _ in 0..record::injections() {
+    for _ in 0..record::injections().min(row.fault.most_strikes()) {
         let now = stage.simulator.now();
         stage.calls_succeed(now, FLOW).await;
         row.fault.lead_up(&stage).await;
@@ -67,7 +67,8 @@ async fn letter_is_taken(stage: &Stage) -> Duration {
 async fn settle(stage: &mut Stage) -> Account {
     // An API that rejects one user is only believed while others succeed.
     stage.load.be_sound();
-    let told = timeout(PATIENCE, flaws_are_told(stage)).await;
+    // What a strike interrupts is judged anew, and by fewer calls than those for users not called yet.
+    let told = timeout(2 * PATIENCE, flaws_are_told(stage)).await;
     stage.load.stop().await;
     let events = stage.load.published();
     let sound = events.iter().map(|event| event.sound_users().len() as u64);
@@ -108,7 +109,7 @@ async fn flaws_are_told(stage: &mut Stage) {
     let flawed = |event: &Event| event.flaw != Flaw::None;
     let flawed: Vec<Event> = events.into_iter().filter(flawed).collect();
     // The caller's patience ends first.
-    eventually(2 * PATIENCE, "dead letters", async || {
+    eventually(3 * PATIENCE, "dead letters", async || {
         stage.take_letters().await;
         let mut flawed = flawed.iter();
         flawed
