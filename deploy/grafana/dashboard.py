@@ -322,7 +322,7 @@ IN_HAND = [
         "short",
         ("sum(tagsweep_unsettled_deliveries{@})", "deliveries"),
         ("sum(tagsweep_pending_ids{@})", "users who wait for a call"),
-        ("sum(tagsweep_in_flight_calls{@})", "calls that are out"),
+        ("sum(tagsweep_in_flight_calls{@})", "calls in flight"),
     ),
     lines(
         "Waiting in the queue",
@@ -359,6 +359,19 @@ IN_HAND = [
         "short",
         ("max(tagsweep_queue_consumers{@})", "consumers"),
     ),
+    lines(
+        "Highest delivery count",
+        "Normal: 0, one more after an outage. How often the event in hand that was returned most was returned to the "
+        "queue. Close to the queue's delivery limit it is dead-lettered as returned-too-often.",
+        "short",
+        ("tagsweep_highest_delivery_count{@}", "{{instance}}"),
+    ),
+    lines(
+        "Log lines dropped",
+        "Normal: none. Whoever reads the log is gone or too slow; the worker does not wait for it.",
+        "short",
+        ("increase(tagsweep_log_lines_dropped_total{@}[$__rate_interval])", "{{instance}}"),
+    ),
 ]
 
 PROCESS = [
@@ -370,8 +383,7 @@ PROCESS = [
     ),
     lines(
         "Memory",
-        "Normal: some tens of MiB. Messages in hand come on top: up to rabbitmq.prefetch of them, whatever their "
-        "size.",
+        "Normal: some tens of MiB, messages in hand included: fewer are taken at a time when they are large.",
         "bytes",
         ("process_resident_memory_bytes{@}", "{{instance}}"),
     ),
