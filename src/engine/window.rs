@@ -293,6 +293,9 @@ impl Windows {
     }
 
     pub(super) fn first(&self, place: Place) -> Option<Rank> {
+        if self.waiting.is_empty() {
+            return None;
+        }
         let (rank, _) = self.waiting.range((place, None, 0, WindowId(0))..).next()?;
         Some(*rank).filter(|(first, ..)| *first == place)
     }
