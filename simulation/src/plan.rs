@@ -41,6 +41,8 @@ pub struct Plan {
     /// How late a timer of the worker fires, at most.
     pub lateness: Duration,
     pub requeue: Requeue,
+    /// The broker drops an event that comes back to the queue more often.
+    pub delivery_limit: Option<u32>,
     /// Users that the API never takes, whatever the weather. All others it takes whenever it works.
     pub bad: BTreeMap<u32, Bad>,
     pub control: Control,
@@ -59,6 +61,15 @@ pub enum Requeue {
     Head,
     Tail,
     Anywhere,
+}
+
+/// How often the broker takes an event back before it drops it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Returns {
+    Many,
+    /// So few that they are left for lost sessions.
+    Few,
+    None,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -266,6 +277,7 @@ impl Plan {
                 Day::BadAhead => Requeue::Head,
                 _ => *pick(&mut rng, &[Requeue::Head, Requeue::Tail, Requeue::Anywhere]),
             },
+            delivery_limit: None,
             disturbances,
             publications,
             standby_at: match day {
@@ -295,7 +307,21 @@ impl Plan {
             plan.settings.prefetch = plan.settings.prefetch.max(room);
             plan.settings.calls_per_second = plan.settings.calls_per_second.max(5);
         }
+        plan.delivery_limit = (rng.u32(..5) == 0).then(|| rng.u32(3..=20));
         plan
+    }
+
+    /// How often an event that came back so often may do so again. The last quarter of the limit, and once at
+    /// least, is left for lost sessions.
+    pub fn returns_left(&self, returned: u32) -> Returns {
+        let left = self
+            .delivery_limit
+            .map(|limit| (limit.saturating_sub(returned), limit / 4));
+        match left {
+            Some((0, _)) => Returns::None,
+            Some((left, reserve)) if left <= reserve.max(1) => Returns::Few,
+            _ => Returns::Many,
+        }
     }
 
     /// The bad users that any event names.
@@ -354,9 +380,9 @@ fn settings(rng: &mut Rng, day: Day) -> Settings {
         seed: rng.u64(..),
     };
     if day == Day::LongJudged {
-        // So many tries, each of a whole request timeout, take longer than that.
+        // So many tries, half a minute apart at most, take longer than that.
         settings.hold_limit = secs(240);
-        settings.max_attempts = 14;
+        settings.max_attempts = 18;
         settings.backoff_min = ms(500);
         settings.backoff_max = secs(30);
     }

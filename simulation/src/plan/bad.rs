@@ -27,9 +27,13 @@ pub(super) fn users(rng: &mut Rng, day: Day, settings: &Settings) -> BTreeMap<u3
     };
     match day {
         Day::Relapses | Day::Throttled | Day::CutOff => BTreeMap::new(),
-        Day::LongJudged => (AHEAD.start..AHEAD.start + rng.u32(1..=3))
-            .map(|user| (user, Bad::Hangs))
-            .collect(),
+        Day::LongJudged => {
+            // One goes back in the middle of a call, the other between two.
+            let bad = *pick(rng, &[Bad::Hangs, Bad::Failing]);
+            (AHEAD.start..AHEAD.start + rng.u32(1..=3))
+                .map(|user| (user, bad))
+                .collect()
+        }
         Day::Ordinary | Day::Steady | Day::LongEvent => {
             let count = *pick(rng, &[0, 0, 1, 1, 2, 6]);
             (0..count).map(|_| (rng.u32(USERS), one(rng))).collect()
