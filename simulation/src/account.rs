@@ -145,7 +145,8 @@ impl Account {
         let allowed = 2 * workers as u32;
         // Where the control user says nothing or was never taken, and below ten calls a second, some events are kept
         // at hand to probe with, and are renewed: some more with each hold limit, as the first may all be bad.
-        let is_trusted = has_control && plan.is_measured();
+        // Where nothing answers, real users tell no more than that one.
+        let is_trusted = (has_control || plan.is_out_of_reach()) && plan.is_measured();
         if is_trusted && plan.settings.calls_per_second >= 10 && *returns > allowed {
             return Err(format!(
                 "an event is handed back too often in one outage: {returns} times, event {publication}"

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::engine::Settings;
 
-use super::{Bad, Control, Kind, Plan, Publication, ms, secs};
+use super::{Bad, Control, Disturbance, Kind, Plan, Publication, ms, secs};
 use crate::codes::{self, Meaning};
 use crate::weather::{Code, Reach, Weather};
 
@@ -276,6 +276,15 @@ impl Plan {
             + events.max().unwrap_or_default()
             + settings.max_in_flight * settings.max_ids;
         room + LONG
+    }
+
+    /// Whether the API knows the control user, and only fails to answer.
+    pub fn is_out_of_reach(&self) -> bool {
+        let answers = |disturbance: &Disturbance| match disturbance.kind {
+            Kind::Api(weather, _) => weather.has_code(),
+            _ => false,
+        };
+        self.control == Control::Known && !self.disturbances.iter().any(answers)
     }
 
     /// The one outage of everything that outlasts hold limits, where nothing else is disturbed.
