@@ -9,6 +9,9 @@ use crate::plan::{Backoff, Overload, Plan, Publication, secs};
 /// Events that a worker keeps in a long outage, to probe with.
 const KEPT_AT_HAND: u32 = 8;
 
+/// Pauses until a worker knows that the API refuses the control user only.
+const PAUSES: u32 = 4;
+
 /// What the world has counted.
 #[derive(Debug)]
 pub struct Account {
@@ -36,6 +39,9 @@ pub struct Account {
     alone: HashMap<u32, (Duration, u32)>,
     backoff: Backoff,
     overload: Option<Overload>,
+    /// Until then good users show again and again that only the control user is refused.
+    contradicted_until: Option<Duration>,
+    pauses: u32,
     /// Calls that the API counted while it had just called them too many, and there were more to make.
     after_overload: u64,
 }
@@ -60,6 +66,8 @@ impl Account {
             alone: HashMap::new(),
             backoff: plan.backoff(),
             overload: plan.overload(),
+            contradicted_until: plan.contradicted_until(),
+            pauses: 0,
             after_overload: 0,
         }
     }
@@ -111,6 +119,15 @@ impl Account {
             *over = now;
             *tries += 1;
         }
+    }
+
+    /// A control user that the API refuses stops nobody for long.
+    pub fn paused(&mut self, now: Duration) -> Result<(), String> {
+        self.pauses += 1;
+        if self.pauses > PAUSES && Some(now) < self.contradicted_until {
+            return Err("pause after pause, though the API takes all good users".to_owned());
+        }
+        Ok(())
     }
 
     /// An outage of any length costs an event few returns: one when it arrives just before, one when consuming
@@ -236,7 +253,9 @@ impl Account {
             ));
         }
         let long: u32 = self.calls_of.iter().skip(LONG.start as usize).sum();
-        let users = self.named.iter().skip(LONG.start as usize).sum::<u32>();
+        // Of an event that is published twice, whatever is done of either is done.
+        let named = self.named.iter().skip(LONG.start as usize);
+        let users = named.filter(|events| **events > 0).count() as u32;
         if long > users + users / 4 + (returns + 1) * plan.settings.max_ids as u32 * each {
             return Err(format!(
                 "what was done of a long event is done again: {long} calls of {users} users"

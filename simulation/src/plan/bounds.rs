@@ -287,6 +287,27 @@ impl Plan {
         self.control == Control::Known && !self.disturbances.iter().any(answers)
     }
 
+    /// Where the API refuses the control user, and next to nobody else: until when good events come one after the
+    /// other.
+    pub fn contradicted_until(&self) -> Option<Duration> {
+        let is_refused = matches!(self.control, Control::Refused(_));
+        if !is_refused || !self.is_undisturbed() || self.bad_named().count() > 1 {
+            return None;
+        }
+        let good = self
+            .publications
+            .iter()
+            .filter(|event| !event.users.is_empty() && !self.names_bad(event));
+        let mut until = Duration::ZERO;
+        for event in good {
+            if event.at > until + secs(2) {
+                break;
+            }
+            until = event.at;
+        }
+        Some(until)
+    }
+
     /// The one outage of everything that outlasts hold limits, where nothing else is disturbed.
     pub fn long_outage(&self) -> Option<(Duration, Duration)> {
         let [only] = self.disturbances.as_slice() else {

@@ -46,7 +46,7 @@ pub(super) fn draw(
                 Duration::ZERO,
                 (LONG.start..LONG.start + users).collect(),
             ));
-            if rng.u32(..3) == 0 {
+            if rng.bool() {
                 all.push(Publication {
                     repeats: Some(0),
                     ..all[0].clone()

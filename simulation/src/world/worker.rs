@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 
-use crate::engine::{Action, Delivery, Engine, Input, Letter, Settings, Settlement, WindowId};
+use crate::engine::{
+    Action, Delivery, Engine, Input, Letter, Notice, Settings, Settlement, WindowId,
+};
 use crate::event::{EventKey, UserId};
 
 use super::calls::Call;
@@ -190,6 +192,7 @@ impl World<'_> {
             Action::Settle(settlement) => self.settle(worker, settlement)?,
             Action::DeadLetter(letter) => self.dead_letter(worker, letter)?,
             Action::Consume { prefetch } => self.consume(worker, prefetch),
+            Action::Notice(Notice::Paused(_)) => self.account.paused(self.now)?,
             Action::Notice(_) => {}
         }
         Ok(())
