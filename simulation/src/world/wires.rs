@@ -96,11 +96,12 @@ impl World<'_> {
         };
         // What a cancelled consumer still had on its way says nothing of whose the queue is by now.
         let is_newest = sent.asked == session.asked;
-        if is_newest && self.workers[worker].consuming != Some(sent.consumer) {
+        let took_over = is_newest && self.workers[worker].consuming != Some(sent.consumer);
+        if took_over {
             // Before this consumer became the active one, the queue may have been another's.
             self.workers[worker].consuming = Some(sent.consumer);
-            self.input(worker, Input::TookOver);
         }
+        let took_over = took_over.then_some(Input::TookOver);
         self.workers[worker].held.insert(delivery, sent.message);
         let redelivered = sent.message.redelivered;
         let delivered = Input::Delivered {
@@ -113,7 +114,8 @@ impl World<'_> {
             Returns::None => Some(true),
         };
         let too_often = at_once.map(|at_once| Input::ReturnedTooOften { delivery, at_once });
-        self.tell_all(worker, [delivered].into_iter().chain(too_often))
+        let inputs = [took_over, Some(delivered), too_often];
+        self.tell_all(worker, inputs.into_iter().flatten())
     }
 
     pub(super) fn settled(&mut self, session: SessionId, frame: Frame) -> Result<(), Violation> {
