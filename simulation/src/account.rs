@@ -9,6 +9,9 @@ use crate::plan::{Backoff, Overload, Plan, Publication, secs};
 /// Events that a worker keeps in a long outage, to probe with.
 const KEPT_AT_HAND: u32 = 8;
 
+/// Pauses until a worker knows that the API refuses the control user only.
+const PAUSES: u32 = 4;
+
 /// What the world has counted.
 #[derive(Debug)]
 pub struct Account {
@@ -36,6 +39,9 @@ pub struct Account {
     alone: HashMap<u32, (Duration, u32)>,
     backoff: Backoff,
     overload: Option<Overload>,
+    /// Until then good users show again and again that only the control user is refused.
+    contradicted_until: Option<Duration>,
+    pauses: u32,
     /// Calls that the API counted while it had just called them too many, and there were more to make.
     after_overload: u64,
 }
@@ -60,6 +66,8 @@ impl Account {
             alone: HashMap::new(),
             backoff: plan.backoff(),
             overload: plan.overload(),
+            contradicted_until: plan.contradicted_until(),
+            pauses: 0,
             after_overload: 0,
         }
     }
@@ -113,6 +121,15 @@ impl Account {
         }
     }
 
+    /// A control user that the API refuses stops nobody for long.
+    pub fn paused(&mut self, now: Duration) -> Result<(), String> {
+        self.pauses += 1;
+        if self.pauses > PAUSES && Some(now) < self.contradicted_until {
+            return Err("pause after pause, though the API takes all good users".to_owned());
+        }
+        Ok(())
+    }
+
     /// An outage of any length costs an event few returns: one when it arrives just before, one when consuming
     /// stops, and all that once more for a second worker. `has_control`: it has seen the API take the control user.
     pub fn handed_back(
@@ -145,7 +162,8 @@ impl Account {
         let allowed = 2 * workers as u32;
         // Where the control user says nothing or was never taken, and below ten calls a second, some events are kept
         // at hand to probe with, and are renewed: some more with each hold limit, as the first may all be bad.
-        let is_trusted = has_control && plan.is_measured();
+        // Where nothing answers, real users tell no more than that one.
+        let is_trusted = (has_control || plan.is_out_of_reach()) && plan.is_measured();
         if is_trusted && plan.settings.calls_per_second >= 10 && *returns > allowed {
             return Err(format!(
                 "an event is handed back too often in one outage: {returns} times, event {publication}"
@@ -235,7 +253,9 @@ impl Account {
             ));
         }
         let long: u32 = self.calls_of.iter().skip(LONG.start as usize).sum();
-        let users = self.named.iter().skip(LONG.start as usize).sum::<u32>();
+        // Of an event that is published twice, whatever is done of either is done.
+        let named = self.named.iter().skip(LONG.start as usize);
+        let users = named.filter(|events| **events > 0).count() as u32;
         if long > users + users / 4 + (returns + 1) * plan.settings.max_ids as u32 * each {
             return Err(format!(
                 "what was done of a long event is done again: {long} calls of {users} users"

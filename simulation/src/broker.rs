@@ -14,6 +14,17 @@ pub type SessionId = usize;
 pub struct Message {
     pub publication: usize,
     pub redelivered: bool,
+    /// How often it came back to the queue, by a return or with a session.
+    pub returned: u32,
+}
+
+/// A message that came back more often than the limit allows. There is no dead-letter exchange: it is gone.
+#[derive(Clone, Copy, Debug)]
+pub struct Dropped {
+    pub publication: usize,
+    /// The session that had it last, and since when.
+    pub session: SessionId,
+    pub since: Duration,
 }
 
 /// A message on its way to a consumer.
@@ -41,9 +52,11 @@ struct Consumer {
 #[derive(Debug)]
 pub struct Broker {
     requeue: Requeue,
+    delivery_limit: Option<u32>,
     next_consumer: u64,
     ready: VecDeque<Message>,
     consumers: BTreeMap<SessionId, Consumer>,
+    dropped: Vec<Dropped>,
 }
 
 /// A frame of a session that the broker does not know any more is no mistake; one that names a delivery
@@ -51,12 +64,14 @@ pub struct Broker {
 pub type Settled = Result<Vec<usize>, String>;
 
 impl Broker {
-    pub fn new(requeue: Requeue) -> Broker {
+    pub fn new(requeue: Requeue, delivery_limit: Option<u32>) -> Broker {
         Broker {
             requeue,
+            delivery_limit,
             next_consumer: 0,
             ready: VecDeque::new(),
             consumers: BTreeMap::new(),
+            dropped: Vec::new(),
         }
     }
 
@@ -64,6 +79,7 @@ impl Broker {
         self.ready.push_back(Message {
             publication,
             redelivered: false,
+            returned: 0,
         });
     }
 
@@ -98,8 +114,8 @@ impl Broker {
             return;
         };
         // The last goes back first, so that at the head of the queue they stand in their old order.
-        for (message, _) in consumer.unacked.into_values().rev() {
-            self.put_back(message, rng);
+        for (message, since) in consumer.unacked.into_values().rev() {
+            self.put_back(session, message, since, rng);
         }
     }
 
@@ -150,16 +166,29 @@ impl Broker {
             return Ok(Vec::new());
         };
         let held = consumer.unacked.remove(&tag);
-        let (message, _) = held.ok_or_else(|| format!("handed back {tag}, which is not held"))?;
-        self.put_back(message, rng);
+        let (message, since) =
+            held.ok_or_else(|| format!("handed back {tag}, which is not held"))?;
+        self.put_back(session, message, since, rng);
         Ok(Vec::new())
     }
 
-    fn put_back(&mut self, message: Message, rng: &mut Rng) {
+    fn put_back(&mut self, session: SessionId, message: Message, since: Duration, rng: &mut Rng) {
         let message = Message {
             redelivered: true,
+            returned: message.returned + 1,
             ..message
         };
+        if self
+            .delivery_limit
+            .is_some_and(|limit| message.returned > limit)
+        {
+            let publication = message.publication;
+            return self.dropped.push(Dropped {
+                publication,
+                session,
+                since,
+            });
+        }
         match self.requeue {
             Requeue::Head => self.ready.push_front(message),
             Requeue::Tail => self.ready.push_back(message),
@@ -168,6 +197,11 @@ impl Broker {
                 self.ready.insert(place, message);
             }
         }
+    }
+
+    /// What was dropped since this was last asked.
+    pub fn take_dropped(&mut self) -> Vec<Dropped> {
+        std::mem::take(&mut self.dropped)
     }
 
     /// The first session that has held a delivery since before `moment`.

@@ -41,6 +41,8 @@ pub struct Plan {
     /// How late a timer of the worker fires, at most.
     pub lateness: Duration,
     pub requeue: Requeue,
+    /// The broker drops an event that comes back to the queue more often.
+    pub delivery_limit: Option<u32>,
     /// Users that the API never takes, whatever the weather. All others it takes whenever it works.
     pub bad: BTreeMap<u32, Bad>,
     pub control: Control,
@@ -59,6 +61,15 @@ pub enum Requeue {
     Head,
     Tail,
     Anywhere,
+}
+
+/// How often the broker takes an event back before it drops it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Returns {
+    Many,
+    /// So few that they are left for lost sessions.
+    Few,
+    None,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -217,13 +228,22 @@ enum Day {
     LongJudged,
     /// A worker with a lot in its hands loses the queue to another.
     CutOff,
+    /// A user hangs, good ones come now and then, and the control user shows nothing.
+    Seldom,
+    /// For many hold limits the API gives no answer.
+    OutOfReach,
+    /// The broker goes away again and again, and drops what comes back often.
+    Losses,
 }
 
 impl Plan {
     pub fn from_seed(seed: u64) -> Plan {
         let mut rng = Rng::with_seed(seed);
         let day = match rng.u32(..200) {
-            0..111 => Day::Ordinary,
+            0..103 => Day::Ordinary,
+            103..105 => Day::Losses,
+            105..108 => Day::Seldom,
+            108..111 => Day::OutOfReach,
             111..158 => Day::Steady,
             158..161 => Day::LongJudged,
             161..173 => Day::ManyBad,
@@ -240,13 +260,16 @@ impl Plan {
         };
         let jitter = ms(*pick(&mut rng, &[0, 2, 15, 30, 30]));
         let capacity = bounds::capacity(&settings, latency + jitter);
-        let control = bad::control(&mut rng);
+        let control = bad::control(&mut rng, day);
         let bad = bad::users(&mut rng, day, &settings);
         let (publications, disturbances) = match day {
             Day::Relapses => staged::relapses(&mut rng, &settings),
             Day::Throttled => staged::throttled(&mut rng, &settings, latency),
             Day::CutOff => staged::cut_off(&mut rng, &settings, capacity),
             Day::LongJudged => staged::long_judged(&mut rng, &bad),
+            Day::Losses => staged::losses(&mut rng),
+            Day::Seldom => staged::seldom(&mut rng, &bad),
+            Day::OutOfReach => staged::out_of_reach(&mut rng, &settings),
             _ => {
                 let publications = publications::draw(&mut rng, day, &settings, capacity, &bad);
                 let horizon = publications.last().map_or(secs(10), |last| last.at) + secs(20);
@@ -263,9 +286,10 @@ impl Plan {
             jitter,
             lateness: ms(*pick(&mut rng, &[0, 2, 2, 30])),
             requeue: match day {
-                Day::BadAhead => Requeue::Head,
+                Day::BadAhead | Day::OutOfReach => Requeue::Head,
                 _ => *pick(&mut rng, &[Requeue::Head, Requeue::Tail, Requeue::Anywhere]),
             },
+            delivery_limit: None,
             disturbances,
             publications,
             standby_at: match day {
@@ -284,6 +308,7 @@ impl Plan {
         }
         let often = secs(1).max(secs(4) / plan.settings.calls_per_second);
         plan.trickle = match rng.u32(..4) {
+            _ if day == Day::Seldom => Some(secs(20)),
             _ if !plan.is_measured() => Some(often),
             0 => Some(often),
             1 => Some(secs(20)),
@@ -295,7 +320,24 @@ impl Plan {
             plan.settings.prefetch = plan.settings.prefetch.max(room);
             plan.settings.calls_per_second = plan.settings.calls_per_second.max(5);
         }
+        plan.delivery_limit = match day {
+            Day::Losses => Some(rng.u32(3..=5)),
+            _ => (rng.u32(..5) == 0).then(|| rng.u32(3..=20)),
+        };
         plan
+    }
+
+    /// How often an event that came back so often may do so again. The last quarter of the limit, and once at
+    /// least, is left for lost sessions.
+    pub fn returns_left(&self, returned: u32) -> Returns {
+        let left = self
+            .delivery_limit
+            .map(|limit| (limit.saturating_sub(returned), limit / 4));
+        match left {
+            Some((0, _)) => Returns::None,
+            Some((left, reserve)) if left <= reserve.max(1) => Returns::Few,
+            _ => Returns::Many,
+        }
     }
 
     /// The bad users that any event names.
@@ -318,6 +360,7 @@ fn settings(rng: &mut Rng, day: Day) -> Settings {
         Day::Throttled => (&[20, 50], &[1, 2], &[32]),
         Day::CutOff => (&[2, 5, 20], &[1, 2, 7], &[2, 16]),
         Day::LongJudged => (&[5, 20, 100], &[1, 7, 100], &[16, 32]),
+        Day::OutOfReach => (&[20, 50, 100], &[1, 7, 100], &[16, 32]),
         _ => (
             &[1, 2, 5, 20, 50, 100, 100, 100],
             &[1, 2, 7, 20, 100, 100, 100],
@@ -354,11 +397,17 @@ fn settings(rng: &mut Rng, day: Day) -> Settings {
         seed: rng.u64(..),
     };
     if day == Day::LongJudged {
-        // So many tries, each of a whole request timeout, take longer than that.
+        // So many tries, half a minute apart at most, take longer than that.
         settings.hold_limit = secs(240);
-        settings.max_attempts = 14;
+        settings.max_attempts = 18;
         settings.backoff_min = ms(500);
         settings.backoff_max = secs(30);
+    }
+    if day == Day::Seldom {
+        // Its calls follow each other at once, up to the hold limit.
+        settings.hold_limit = secs(60);
+        settings.max_attempts = 8;
+        settings.backoff_min = ms(20);
     }
     settings
 }

@@ -10,7 +10,7 @@ use crate::engine::{Answer, Letter, MissingAccount, Reason};
 
 use crate::codes::is_missing;
 use crate::names::{CONTROL, number};
-use crate::plan::{Body, Plan, Publication};
+use crate::plan::{Body, Plan, Publication, Returns};
 
 /// What one run of the worker process was told. A restarted one knows nothing.
 #[derive(Debug, Default)]
@@ -91,11 +91,13 @@ impl Told {
         Ok(())
     }
 
-    /// The third and the fourth promise: nobody is dead-lettered whom the API would take.
+    /// The third and the fourth promise: nobody is dead-lettered whom the API would take, unless the broker may
+    /// drop the event instead.
     pub fn may_dead_letter(
         &self,
         letter: &Letter,
         event: &Publication,
+        returns: Returns,
         plan: &Plan,
     ) -> Result<(), String> {
         match (letter.reason, event.body) {
@@ -123,6 +125,10 @@ impl Told {
             }
             match letter.reason {
                 Reason::UnknownAccount => self.may_be_missing(user, plan)?,
+                Reason::ReturnedTooOften if returns != Returns::Many => {}
+                Reason::ReturnedTooOften => {
+                    return Err("a letter for an event that may go back many times".to_owned());
+                }
                 _ if plan.is_innocent(user) => {
                     return Err(format!(
                         "an innocent user was dead-lettered as {reason}: {user}"

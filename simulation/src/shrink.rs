@@ -113,8 +113,9 @@ pub fn describe(plan: &Plan) -> String {
     let settings = &plan.settings;
     lines.push(format!("  {settings:?}"));
     lines.push(format!(
-        "  latency {:?}, jitter {:?}, trickle {:?}, control user {:?}, bad users that are named {:?}",
-        plan.latency, plan.jitter, plan.trickle, plan.control, plan.named_bad()
+        "  latency {:?}, jitter {:?}, trickle {:?}, delivery limit {:?}, control user {:?}, bad users that are named \
+         {:?}",
+        plan.latency, plan.jitter, plan.trickle, plan.delivery_limit, plan.control, plan.named_bad()
     ));
     lines.extend(
         plan.disturbances

@@ -101,6 +101,14 @@ impl Reach {
 }
 
 impl Weather {
+    /// Whether the API says anything in it.
+    pub fn has_code(self) -> bool {
+        matches!(
+            self,
+            Weather::Refuses(_) | Weather::Lists(..) | Weather::Mixed(_) | Weather::StoreFails(_)
+        )
+    }
+
     /// Whether nothing at all goes through while it meets every call.
     pub fn stops_everything(self) -> bool {
         match self {

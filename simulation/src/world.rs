@@ -2,6 +2,7 @@
 //! to the next.
 
 mod calls;
+mod dropped;
 mod note;
 mod operator;
 mod wires;
@@ -19,6 +20,7 @@ use crate::api::Api;
 use crate::broker::{Broker, Sent, SessionId};
 use crate::names::AFTERWARDS;
 use crate::plan::{Body, LetterFate, Plan, Publication, ms, secs};
+use crate::promises::Told;
 use crate::summary::Summary;
 use crate::trace::Trace;
 use wires::Session;
@@ -131,6 +133,10 @@ pub struct World<'p> {
     api: Api,
     held_until: Duration,
     letters: Vec<(Duration, LetterFate)>,
+    /// From then on each letter was taken and confirmed at once.
+    letters_work_from: Duration,
+    /// What all workers were told together, and what letters the broker has.
+    told: Told,
     workers: Vec<Worker>,
     sessions: Vec<Session>,
     /// The plan's, and those of the trickle.
@@ -195,11 +201,13 @@ impl<'p> World<'p> {
             now: Duration::ZERO,
             agenda: BinaryHeap::new(),
             next_entry: 0,
-            broker: Broker::new(plan.requeue),
+            broker: Broker::new(plan.requeue, plan.delivery_limit),
             broker_down_until: Duration::ZERO,
             api: Api::new(plan),
             held_until: Duration::ZERO,
             letters: Vec::new(),
+            letters_work_from: Duration::ZERO,
+            told: Told::default(),
             workers: Vec::new(),
             sessions: Vec::new(),
             publications: plan.publications.clone(),
@@ -306,6 +314,7 @@ impl<'p> World<'p> {
                 self.look_for_waiting()?;
             }
         }
+        self.look_for_dropped()?;
         self.deliver();
         Ok(())
     }
@@ -350,6 +359,16 @@ impl<'p> World<'p> {
         self.publications[publication]
             .repeats
             .unwrap_or(publication)
+    }
+
+    /// Nothing of it comes again. False when that was known.
+    fn is_over(&mut self, publication: usize) -> bool {
+        let known = std::mem::replace(&mut self.acknowledged[publication], true);
+        if !known {
+            self.unacknowledged -= 1;
+            self.planned -= usize::from(publication < self.plan.publications.len());
+        }
+        !known
     }
 
     fn is_broker_down(&self) -> bool {

@@ -10,8 +10,10 @@ use crate::codes::{self, Meaning, NO_SUCH_ACCOUNT};
 use crate::names::{AHEAD, USERS};
 
 /// "No such account" is what the API of most apps says: nobody has imported that user.
-pub(super) fn control(rng: &mut Rng) -> Control {
+pub(super) fn control(rng: &mut Rng, day: Day) -> Control {
     match rng.u32(..10) {
+        _ if day == Day::OutOfReach => Control::Known,
+        0..=3 if day == Day::Seldom => Control::Refused(code(rng)),
         0..=3 => Control::Known,
         4..=8 => Control::Unknown { listed: rng.bool() },
         _ => Control::Refused(code(rng)),
@@ -26,10 +28,17 @@ pub(super) fn users(rng: &mut Rng, day: Day, settings: &Settings) -> BTreeMap<u3
             .unwrap_or_else(|| quick(rng))
     };
     match day {
-        Day::Relapses | Day::Throttled | Day::CutOff => BTreeMap::new(),
-        Day::LongJudged => (AHEAD.start..AHEAD.start + rng.u32(1..=3))
-            .map(|user| (user, Bad::Hangs))
-            .collect(),
+        Day::Relapses | Day::Throttled | Day::CutOff | Day::OutOfReach | Day::Losses => {
+            BTreeMap::new()
+        }
+        Day::Seldom => BTreeMap::from([(AHEAD.start, Bad::Hangs)]),
+        Day::LongJudged => {
+            // One goes back in the middle of a call, the other between two.
+            let bad = *pick(rng, &[Bad::Hangs, Bad::Failing]);
+            (AHEAD.start..AHEAD.start + rng.u32(1..=3))
+                .map(|user| (user, bad))
+                .collect()
+        }
         Day::Ordinary | Day::Steady | Day::LongEvent => {
             let count = *pick(rng, &[0, 0, 1, 1, 2, 6]);
             (0..count).map(|_| (rng.u32(USERS), one(rng))).collect()

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::engine::Settings;
 
-use super::{Bad, Control, Kind, Plan, Publication, ms, secs};
+use super::{Bad, Control, Disturbance, Kind, Plan, Publication, ms, secs};
 use crate::codes::{self, Meaning};
 use crate::weather::{Code, Reach, Weather};
 
@@ -276,6 +276,36 @@ impl Plan {
             + events.max().unwrap_or_default()
             + settings.max_in_flight * settings.max_ids;
         room + LONG
+    }
+
+    /// Whether the API knows the control user, and only fails to answer.
+    pub fn is_out_of_reach(&self) -> bool {
+        let answers = |disturbance: &Disturbance| match disturbance.kind {
+            Kind::Api(weather, _) => weather.has_code(),
+            _ => false,
+        };
+        self.control == Control::Known && !self.disturbances.iter().any(answers)
+    }
+
+    /// Where the API refuses the control user, and next to nobody else: until when good events come one after the
+    /// other.
+    pub fn contradicted_until(&self) -> Option<Duration> {
+        let is_refused = matches!(self.control, Control::Refused(_));
+        if !is_refused || !self.is_undisturbed() || self.bad_named().count() > 1 {
+            return None;
+        }
+        let good = self
+            .publications
+            .iter()
+            .filter(|event| !event.users.is_empty() && !self.names_bad(event));
+        let mut until = Duration::ZERO;
+        for event in good {
+            if event.at > until + secs(2) {
+                break;
+            }
+            until = event.at;
+        }
+        Some(until)
     }
 
     /// The one outage of everything that outlasts hold limits, where nothing else is disturbed.

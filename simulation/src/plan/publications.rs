@@ -46,10 +46,22 @@ pub(super) fn draw(
                 Duration::ZERO,
                 (LONG.start..LONG.start + users).collect(),
             ));
+            if rng.bool() {
+                all.push(Publication {
+                    repeats: Some(0),
+                    ..all[0].clone()
+                });
+            }
             bursts(rng, 20, capacity, bad, &mut all);
         }
         // They are staged.
-        Day::Relapses | Day::Throttled | Day::CutOff | Day::LongJudged => {}
+        Day::Relapses
+        | Day::Throttled
+        | Day::CutOff
+        | Day::LongJudged
+        | Day::Seldom
+        | Day::OutOfReach
+        | Day::Losses => {}
     }
     all
 }

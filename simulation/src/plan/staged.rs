@@ -107,6 +107,49 @@ pub(super) fn long_judged(rng: &mut Rng, bad: &BTreeMap<u32, Bad>) -> Day {
     (events, Vec::new())
 }
 
+/// One event with a bad user, and good ones for ten minutes.
+pub(super) fn seldom(rng: &mut Rng, bad: &BTreeMap<u32, Bad>) -> Day {
+    let apart = *pick(rng, &[1, 20]);
+    let first = event(Duration::ZERO, bad.keys().copied().collect());
+    let good = (0..600 / apart).map(|number| event(secs(number * apart), vec![rng.u32(USERS)]));
+    let events = std::iter::once(first).chain(good);
+    (events.collect(), Vec::new())
+}
+
+/// A few events come before an outage or in it, and no control call has been made.
+pub(super) fn out_of_reach(rng: &mut Rng, settings: &Settings) -> Day {
+    let weathers = [
+        Weather::Unreachable,
+        Weather::Hangs,
+        Weather::AnswerLost,
+        Weather::Unclear,
+        Weather::NoCredential,
+    ];
+    let weather = *pick(rng, &weathers);
+    let count = rng.u64(1..200);
+    let events = (0..count).map(|number| event(secs(number), vec![rng.u32(USERS)]));
+    let events = events.collect();
+    let lasts = settings.hold_limit * *pick(rng, &[10, 14]);
+    (events, vec![spell(secs(rng.u64(0..count)), lasts, weather)])
+}
+
+/// The API refuses everybody, so that all events stay in hand, while session after session is lost.
+pub(super) fn losses(rng: &mut Rng) -> Day {
+    let events = (0..rng.u64(1..30)).map(|number| event(secs(number), vec![rng.u32(USERS)]));
+    let events = events.collect();
+    let mut disturbances = vec![spell(secs(0), secs(300), refuses_all(rng))];
+    let mut at = secs(30);
+    for _ in 0..rng.u32(4..8) {
+        disturbances.push(Disturbance {
+            at,
+            lasts: ms(rng.u64(100..5_000)),
+            kind: Kind::BrokerDown,
+        });
+        at += secs(rng.u64(15..35));
+    }
+    (events, disturbances)
+}
+
 fn spell(at: Duration, lasts: Duration, weather: Weather) -> Disturbance {
     let kind = Kind::Api(weather, Reach::All);
     Disturbance { at, lasts, kind }

@@ -149,6 +149,7 @@ impl World<'_> {
             format!("worker {name}: window {} is answered {answer:?}", window.0)
         });
         worker.told.answered(call.start, &call.users, &answer);
+        self.told.answered(call.start, &call.users, &answer);
         self.account.answered(self.now, &call.users, self.plan);
         self.tell(name, Input::Answered { window, answer })
     }

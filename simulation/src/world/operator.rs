@@ -17,7 +17,11 @@ impl World<'_> {
         match kind {
             Kind::Api(weather, reach) => self.api.set_weather(until, weather, reach),
             Kind::Held => self.held_until = self.held_until.max(until),
-            Kind::Letters(fate) => self.letters.push((until, fate)),
+            Kind::Letters(fate) => {
+                self.letters.push((until, fate));
+                // One that was refused is sent again within half a minute.
+                self.letters_work_from = self.letters_work_from.max(until + secs(40));
+            }
             Kind::UserSigExpires => self.api.user_sigs += 1,
             Kind::BrokerDown => {
                 self.broker_down_until = self.broker_down_until.max(until);

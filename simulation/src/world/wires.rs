@@ -1,12 +1,13 @@
 //! Between a worker and the broker: sessions, frames in their order, letters, and the ways to lose them all.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
-use crate::engine::{Delivery, Input, LetterId};
+use crate::engine::{Delivery, Input, Letter, LetterId};
 
 use super::{Frame, Happening, Violation, World};
 use crate::broker::{Sent, SessionId};
-use crate::plan::{CONFIRM_LIMIT, LetterFate, ms, secs};
+use crate::plan::{CONFIRM_LIMIT, LetterFate, Returns, ms, secs};
 
 /// How often a worker asks the broker whether it is there.
 const PING: Duration = secs(1);
@@ -26,6 +27,8 @@ pub(super) struct Session {
     /// Frames arrive in the order in which they were sent.
     last_out: Duration,
     last_in: Duration,
+    /// On their way to the broker and back, with the publication that each is about.
+    pub letters: HashMap<LetterId, (usize, Letter)>,
 }
 
 impl World<'_> {
@@ -48,6 +51,7 @@ impl World<'_> {
             asked: 0,
             last_out: self.now,
             last_in: self.now,
+            letters: HashMap::new(),
         });
         self.summary.sessions += 1;
         self.trace.line(self.now, || {
@@ -92,22 +96,26 @@ impl World<'_> {
         };
         // What a cancelled consumer still had on its way says nothing of whose the queue is by now.
         let is_newest = sent.asked == session.asked;
-        if is_newest && self.workers[worker].consuming != Some(sent.consumer) {
+        let took_over = is_newest && self.workers[worker].consuming != Some(sent.consumer);
+        if took_over {
             // Before this consumer became the active one, the queue may have been another's.
             self.workers[worker].consuming = Some(sent.consumer);
-            self.input(worker, Input::TookOver);
         }
-        self.workers[worker]
-            .held
-            .insert(delivery, sent.message.publication);
+        let took_over = took_over.then_some(Input::TookOver);
+        self.workers[worker].held.insert(delivery, sent.message);
         let redelivered = sent.message.redelivered;
-        self.tell(
-            worker,
-            Input::Delivered {
-                delivery,
-                redelivered,
-            },
-        )
+        let delivered = Input::Delivered {
+            delivery,
+            redelivered,
+        };
+        let at_once = match self.plan.returns_left(sent.message.returned) {
+            Returns::Many => None,
+            Returns::Few => Some(false),
+            Returns::None => Some(true),
+        };
+        let too_often = at_once.map(|at_once| Input::ReturnedTooOften { delivery, at_once });
+        let inputs = [took_over, Some(delivered), too_often];
+        self.tell_all(worker, inputs.into_iter().flatten())
     }
 
     pub(super) fn settled(&mut self, session: SessionId, frame: Frame) -> Result<(), Violation> {
@@ -117,9 +125,7 @@ impl World<'_> {
             Frame::HandBack(tag) => self.broker.hand_back(session, tag, &mut self.rng),
         };
         for publication in settled? {
-            if !std::mem::replace(&mut self.acknowledged[publication], true) {
-                self.unacknowledged -= 1;
-                self.planned -= usize::from(publication < self.plan.publications.len());
+            if self.is_over(publication) {
                 let event = &self.publications[publication];
                 self.account
                     .settled(self.now, publication, event, self.plan)?;
@@ -136,6 +142,11 @@ impl World<'_> {
         self.letters.retain(|(until, _)| now < *until);
         let fate = self.letters.last().map(|(_, fate)| *fate);
         let taken = !matches!(fate, Some(LetterFate::Refused | LetterFate::Returned));
+        if let Some((publication, sent)) = self.sessions[session].letters.get(&letter)
+            && taken
+        {
+            self.told.confirmed(self.event(*publication), sent);
+        }
         let wait = match fate {
             Some(LetterFate::Unconfirmed) => {
                 let overdue = Happening::LetterOverdue { session, letter };
@@ -156,7 +167,7 @@ impl World<'_> {
 
     pub(super) fn awaits_letter(&self, id: SessionId, letter: LetterId) -> bool {
         let session = &self.sessions[id];
-        session.open && self.workers[session.worker].letters.contains_key(&letter)
+        session.open && session.letters.contains_key(&letter)
     }
 
     pub(super) fn letter_answered(
@@ -165,12 +176,12 @@ impl World<'_> {
         letter: LetterId,
         taken: bool,
     ) -> Result<(), Violation> {
-        let session = &self.sessions[id];
+        let session = &mut self.sessions[id];
         let worker = session.worker;
         if !session.open || session.silent {
             return Ok(());
         }
-        let Some((publication, sent)) = self.workers[worker].letters.remove(&letter) else {
+        let Some((publication, sent)) = session.letters.remove(&letter) else {
             return Ok(());
         };
         if !taken {
@@ -205,7 +216,6 @@ impl World<'_> {
         }
         self.workers[worker].session = None;
         self.workers[worker].held.clear();
-        self.workers[worker].letters.clear();
         let wait = ms(250) + self.up_to(secs(2));
         self.after(wait, Happening::Connect { worker, life });
         self.tell(worker, Input::SessionLost { session: number })

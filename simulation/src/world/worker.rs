@@ -4,16 +4,16 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 
 use crate::engine::{
-    Action, Delivery, Engine, Input, Letter, LetterId, Settings, Settlement, WindowId,
+    Action, Delivery, Engine, Input, Letter, Notice, Settings, Settlement, WindowId,
 };
 use crate::event::{EventKey, UserId};
 
 use super::calls::Call;
 use super::{Frame, Happening, Violation, World};
 use crate::account::ControlCalls;
-use crate::broker::SessionId;
+use crate::broker::{Message, SessionId};
 use crate::names::user;
-use crate::plan::Body;
+use crate::plan::{Body, Returns};
 use crate::promises::Told;
 
 /// The engine is checked against itself after each of the first steps of a process, and while so little is in hand.
@@ -34,9 +34,7 @@ pub(super) struct Worker {
     pub sessions: u32,
     /// The consumer that the latest delivery came to.
     pub consuming: Option<u64>,
-    pub held: BTreeMap<Delivery, usize>,
-    /// On their way to the broker, with the publication that each is about.
-    pub letters: HashMap<LetterId, (usize, Letter)>,
+    pub held: BTreeMap<Delivery, Message>,
     pub calls: HashMap<WindowId, Call>,
     pub told: Told,
     pub control_calls: ControlCalls,
@@ -63,7 +61,6 @@ impl Worker {
             sessions: 0,
             consuming: None,
             held: BTreeMap::new(),
-            letters: HashMap::new(),
             calls: HashMap::new(),
             told: Told::default(),
             control_calls: ControlCalls::default(),
@@ -112,8 +109,18 @@ impl World<'_> {
 
     /// Tells the engine, and does what it asks for then.
     pub(super) fn tell(&mut self, worker: usize, input: Input<'_>) -> Result<(), Violation> {
+        self.tell_all(worker, [input])
+    }
+
+    pub(super) fn tell_all<'i>(
+        &mut self,
+        worker: usize,
+        inputs: impl IntoIterator<Item = Input<'i>>,
+    ) -> Result<(), Violation> {
         self.assert_nothing_was_due(worker)?;
-        self.input(worker, input);
+        for input in inputs {
+            self.input(worker, input);
+        }
         self.perform(worker)
     }
 
@@ -185,6 +192,7 @@ impl World<'_> {
             Action::Settle(settlement) => self.settle(worker, settlement)?,
             Action::DeadLetter(letter) => self.dead_letter(worker, letter)?,
             Action::Consume { prefetch } => self.consume(worker, prefetch),
+            Action::Notice(Notice::Paused(_)) => self.account.paused(self.now)?,
             Action::Notice(_) => {}
         }
         Ok(())
@@ -192,7 +200,8 @@ impl World<'_> {
 
     fn decode(&mut self, worker: usize, delivery: Delivery) -> Result<(), Violation> {
         let held = self.workers[worker].held.get(&delivery);
-        let publication = *held.ok_or("a delivery is to be decoded that is not held")?;
+        let held = held.ok_or("a delivery is to be decoded that is not held")?;
+        let publication = held.publication;
         let body = self.publications[publication].body;
         let users: Vec<UserId> = self.publications[publication]
             .users
@@ -244,12 +253,19 @@ impl World<'_> {
         if let Frame::HandBack(_) = frame {
             let has_control = worker.told.has_control();
             let workers = self.workers.len();
-            for publication in std::mem::take(&mut done).into_values() {
+            for message in std::mem::take(&mut done).into_values() {
+                let publication = message.publication;
+                if self.plan.returns_left(message.returned) != Returns::Many {
+                    return Err(format!(
+                        "event {publication} is handed back for the {}. time, and the broker may drop it soon",
+                        message.returned + 1
+                    ));
+                }
                 self.account
                     .handed_back(self.now, publication, workers, has_control, self.plan)?;
             }
         }
-        for publication in done.into_values() {
+        for Message { publication, .. } in done.into_values() {
             let event = self.event(publication);
             let since = self.publications[event].at;
             self.workers[name]
@@ -264,13 +280,17 @@ impl World<'_> {
     fn dead_letter(&mut self, name: usize, letter: Letter) -> Result<(), Violation> {
         let worker = &mut self.workers[name];
         let held = worker.held.get(&letter.delivery);
-        let publication = *held.ok_or("a letter is about a delivery that is not held")?;
+        let held = held.ok_or("a letter is about a delivery that is not held")?;
+        let publication = held.publication;
+        let event = &self.publications[publication];
+        let returns = self.plan.returns_left(held.returned);
         worker
             .told
-            .may_dead_letter(&letter, &self.publications[publication], self.plan)?;
+            .may_dead_letter(&letter, event, returns, self.plan)?;
         let session = worker.session.ok_or("a letter is sent without a session")?;
         let id = letter.id;
-        worker.letters.insert(id, (publication, letter));
+        let letters = &mut self.sessions[session].letters;
+        letters.insert(id, (publication, letter));
         self.send_to_broker(
             session,
             Happening::LetterArrives {
