@@ -306,7 +306,7 @@ impl Engine {
                     self.ledger.was_done_before(delivery);
                     continue;
                 }
-                if let Some(suspect) = self.judge.away.remove(user) {
+                if let Some(suspect) = self.judge.recall(user) {
                     self.windows
                         .make_ready(Window::of_suspect(*user, delivery, suspect));
                 } else if !self.pending.join(*user, delivery, lane) {

@@ -59,7 +59,7 @@ pub(super) struct Judge {
     renewed: Option<Instant>,
     /// Suspects whose deliveries went back to the broker: when they come again, they are called alone, and what
     /// is held against them still stands.
-    pub away: HashMap<UserId, Suspect>,
+    away: HashMap<UserId, Suspect>,
 }
 
 impl Judge {
@@ -86,6 +86,15 @@ impl Judge {
     pub(super) fn holds_calls(&self, gap: Duration, now: Instant) -> bool {
         let fresh = FRESH.max(gap * FRESH_CALLS);
         self.is_in_doubt() && self.worked.is_none_or(|worked| now > worked + fresh)
+    }
+
+    /// What is held against a user that comes again.
+    pub(super) fn recall(&mut self, user: &UserId) -> Option<Suspect> {
+        // Nearly always empty, and a hash has its price.
+        if self.away.is_empty() {
+            return None;
+        }
+        self.away.remove(user)
     }
 
     /// The user's delivery went back to the broker.

@@ -231,8 +231,10 @@ impl Engine {
 
     /// For how long since the last turn calls could only wait for others to end, while the quota had room.
     pub(super) fn held_up(&self, now: Instant) -> Duration {
-        let full = self.windows.calls() >= self.settings.max_in_flight;
-        let room = self.pace.free_at(self.last_turn).filter(|_| full);
+        if self.windows.calls() < self.settings.max_in_flight {
+            return Duration::ZERO;
+        }
+        let room = self.pace.free_at(self.last_turn);
         room.map_or(Duration::ZERO, |room| now.saturating_duration_since(room))
     }
 }
