@@ -8,7 +8,8 @@
 //! In the order in which an event passes through: [`ledger`] holds the delivery, [`pending`] its user
 //! IDs, [`schedule`] says when the next call may start and [`pace`] how many may, [`window`] is what goes into
 //! the call, [`judge`] draws the consequences of its answer, [`outbox`] carries the letters about what failed,
-//! and [`remembered`] knows what was done lately. [`interface`] is what a shell says and is told.
+//! and [`remembered`] knows what was done lately. What is not done in time goes back by [`suspension`], unless the
+//! broker would drop it ([`limits`]). [`interface`] is what a shell says and is told.
 
 mod consistency;
 mod interface;
