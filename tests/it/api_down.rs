@@ -99,7 +99,7 @@ async fn a_code_that_cannot_be_the_users_fault_pauses_and_work_goes_on_by_itself
         stage.says("paused: API calls suspended", 1).await;
         stage.simulator.remove_fault(rule);
         stage.cleared(1).await;
-        stage.says("the API works again", 1).await;
+        stage.says("API recovered, resuming", 1).await;
         stage.finish(worker).await;
     }
 }
@@ -120,7 +120,7 @@ async fn a_feature_that_is_off_pauses_and_work_goes_on_by_itself_when_it_is_on()
     assert_eq!(stage.ready(DEAD_LETTERS).await, 0);
     stage.simulator.set_feature_enabled(true);
     stage.cleared(250).await;
-    assert_eq!(stage.said("the API works again"), 1);
+    assert_eq!(stage.said("API recovered, resuming"), 1);
     let account = stage.finish(worker).await;
     assert_eq!(account.count("events_acknowledged"), 250);
 }
