@@ -318,12 +318,18 @@ async fn a_property_that_the_broker_refuses_is_left_out_of_the_letter_and_named(
     let vhost = shared_vhost().await;
     let mut broker = Broker::new(options(vhost.url()));
     opened(&mut broker).await;
-    // Only a publisher that speaks AMQP 1.0 can send this; the shovel of the broker's own shell does the same.
+    // Only a publisher that speaks AMQP 1.0 can send this; the broker's own shell does the same.
     let publish = format!(
-        "rabbit_basic:publish(rabbit_misc:r(<<\"{}\">>, exchange, <<\"{EXCHANGE}\">>), <<\"{KEY}\">>, \
-         {{'P_basic', undefined, undefined, undefined, 2, undefined, <<\"c-1\">>, \
+        "Exchange = rabbit_misc:r(<<\"{}\">>, exchange, <<\"{EXCHANGE}\">>), \
+         Properties = {{'P_basic', undefined, undefined, undefined, 2, undefined, <<\"c-1\">>, \
          <<\"amq.rabbitmq.reply-to\">>, undefined, <<\"evt-1\">>, undefined, undefined, undefined, undefined, \
-         undefined}}, <<\"body\">>)",
+         undefined}}, \
+         case code:ensure_loaded(mc_amqpl) of \
+         {{module, _}} -> \
+         Content = rabbit_basic_common:build_content(Properties, <<\"body\">>), \
+         {{ok, Message}} = mc_amqpl:message(Exchange, <<\"{KEY}\">>, Content), \
+         ok = rabbit_queue_type:publish_at_most_once(Exchange, Message); \
+         _ -> rabbit_basic:publish(Exchange, <<\"{KEY}\">>, Properties, <<\"body\">>) end",
         vhost.name()
     );
     vhost.node().eval(&publish).await.expect("published");
