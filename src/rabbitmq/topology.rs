@@ -19,7 +19,7 @@ use super::{
     Loss, Options, Part, QueueCount,
     loss::{ACCESS_REFUSED, CallError, PRECONDITION_FAILED, within},
 };
-use shape::Shape;
+use shape::{Shape, difference};
 pub use warning::Warning;
 
 /// More settings than a queue has.
@@ -408,8 +408,6 @@ fn of(part: Part, options: &Options) -> (&str, Shape) {
 
 /// What the refusal of an exchange's declaration says of the one that is there.
 fn exchange_difference(refusal: &str) -> Option<String> {
-    let (_, rest) = refusal.split_once("inequivalent arg '")?;
-    let (name, rest) = rest.split_once('\'')?;
-    let (_, current) = rest.rsplit_once("but current is ")?;
+    let (name, current) = difference(refusal)?;
     Some(format!("{name} = {}", current.trim_matches('\'')))
 }

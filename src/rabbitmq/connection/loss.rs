@@ -22,7 +22,7 @@ pub enum Loss {
     )]
     Missing { part: Part, name: String },
     #[error(
-        "{part} {name:?} is there and its broker node or its process is down: see the broker's log, start the node again, or make the queue anew as a quorum queue"
+        "{part} {name:?} exists but is unavailable, as its broker node or its process is down: see the broker's log, start the node again, or replace the queue with a quorum queue"
     )]
     Down { part: Part, name: String },
     #[error(

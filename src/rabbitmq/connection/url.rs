@@ -29,13 +29,13 @@ pub enum UrlProblem {
     #[error("names no host; write amqp://host:5672/%2f")]
     NoHost,
     #[error(
-        "has a host that no machine can have: letters, digits, dots and hyphens, or an IP address"
+        "has an invalid host; use letters, digits, dots, hyphens and underscores, or an IP address"
     )]
     Host,
     #[error("has port 0; write a number from 1 to 65535, or none for the default")]
     Port,
     #[error(
-        "has more than a vhost after the host; write a / in the vhost as %2f, and several URLs with commas between"
+        "has more than one / after the host; write a / in the vhost as %2f, and separate several URLs with commas"
     )]
     Path,
     #[error("has a raw @ or # after the host; percent-encode them, / and ? in the password")]

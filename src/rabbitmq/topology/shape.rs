@@ -82,9 +82,7 @@ impl Shape {
     }
 
     fn adopted(&mut self, refusal: &str) -> Option<()> {
-        let (_, rest) = refusal.split_once("inequivalent arg '")?;
-        let (name, rest) = rest.split_once('\'')?;
-        let (_, current) = rest.rsplit_once("but current is ")?;
+        let (name, current) = difference(refusal)?;
         let unquoted = |text: &str| Some(text.strip_prefix('\'')?.strip_suffix('\'')?.to_owned());
         match name {
             "durable" => self.durable = unquoted(current)?.parse().ok()?,
@@ -198,6 +196,14 @@ impl Shape {
             _ => false,
         }
     }
+}
+
+/// What the refusal of a declaration names, and its value on the broker, as that writes it.
+pub(super) fn difference(refusal: &str) -> Option<(&str, &str)> {
+    let (_, rest) = refusal.split_once("inequivalent arg '")?;
+    let (name, rest) = rest.split_once('\'')?;
+    let (_, current) = rest.rsplit_once("but current is ")?;
+    Some((name, current))
 }
 
 fn text(text: &str) -> AMQPValue {
