@@ -19,7 +19,7 @@ use std::{net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
 use futures_util::Stream;
 use lapin::{
     Channel, ConnectionProperties, ErrorKind,
-    uri::{AMQPScheme, AMQPUri},
+    uri::{AMQPScheme, AMQPUri, SASLMechanism},
 };
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
@@ -43,6 +43,8 @@ pub(super) struct Link {
     /// Of what comes in on it.
     pub(super) backlog: Backlog,
     farewell: Farewell,
+    /// Where this is and who was let in, for people.
+    pub(super) login: String,
     // Last, so that it is cut after lapin had its chance to say goodbye.
     _socket: Socket,
 }
@@ -59,19 +61,23 @@ impl Link {
             None => Err(Cause::Url(UrlProblem::NoHost)),
             Some(url) => match url::uri(url, options.timing.heartbeat) {
                 Err(problem) => Err(Cause::Url(problem)),
-                Ok(uri) => connect(&uri, options, name, &backlog).await,
+                Ok(uri) => connect(&uri, options, name, &backlog)
+                    .await
+                    .map(|parts| (parts, login(&uri))),
             },
         };
-        let (connection, farewell, socket) = connected.map_err(|cause| Loss::NotConnected {
-            broker: broker(options, position),
-            cause,
-        })?;
+        let ((connection, farewell, socket), login) =
+            connected.map_err(|cause| Loss::NotConnected {
+                broker: broker(options, position),
+                cause,
+            })?;
         let events = Box::pin(connection.events_listener());
         let link = Self {
             connection: Arc::new(connection),
             timing: options.timing,
             backlog,
             farewell,
+            login,
             _socket: socket,
         };
         Ok((link, events))
@@ -163,11 +169,34 @@ impl From<Losses> for Loss {
 fn broker(options: &Options, position: usize) -> String {
     let uri = options.urls.get(position);
     let uri = uri.and_then(|url| url::uri(url, options.timing.heartbeat).ok());
-    match uri.map(|uri| uri.authority) {
-        Some(at) if at.host.contains(':') => format!("[{}]:{}", at.host, at.port),
-        Some(at) => format!("{}:{}", at.host, at.port),
+    match uri {
+        Some(uri) => address(&uri),
         None => format!("rabbitmq.url number {}", position + 1),
     }
+}
+
+fn address(uri: &AMQPUri) -> String {
+    let at = &uri.authority;
+    match at.host.contains(':') {
+        true => format!("[{}]:{}", at.host, at.port),
+        false => format!("{}:{}", at.host, at.port),
+    }
+}
+
+fn login(uri: &AMQPUri) -> String {
+    let user = match uri.query.auth_mechanism {
+        Some(SASLMechanism::External) => "by client certificate".to_owned(),
+        _ => format!("as {}", uri.authority.userinfo.username),
+    };
+    let tls = match uri.scheme {
+        AMQPScheme::AMQP => "",
+        AMQPScheme::AMQPS => ", TLS",
+    };
+    format!(
+        "logged in to {} {user}, vhost {}{tls}",
+        address(uri),
+        uri.vhost
+    )
 }
 
 /// Tries the addresses of the host until one of them lets us in, or the broker itself says no.

@@ -4,15 +4,15 @@ use std::future::poll_fn;
 
 use bytes::Bytes;
 use lapin::{
-    BasicProperties,
+    BasicProperties, ExchangeKind,
     types::{AMQPValue, FieldTable},
 };
 
 use super::{
-    Loss, Options,
+    Loss, Options, Part,
     connection::{CHANNELS, Link},
     lanes::{Lanes, Outgoing, Refused},
-    topology::prepare,
+    topology::Scratch,
 };
 
 /// What one look at the broker showed. The detail names the remedy where there is something to
@@ -32,15 +32,14 @@ pub enum Outcome {
 }
 
 const LOGIN: &str = "broker login";
-const TOPOLOGY: &str = "queues and exchanges";
 const BINDINGS: &str = "bindings";
 const DEAD_LETTER_ROUTE: &str = "dead-letter route";
 
-/// Tries the login, the queues and exchanges, the bindings, and the dead-letter route.
+/// Tries the login, each exchange and queue, the bindings, and the dead-letter route.
 ///
-/// With `options.declare` it makes what is missing, as the worker would. The route is tried with
+/// Nothing is changed but by `declare`, which creates and binds what the worker would. The route is tried with
 /// a message that expires at once and carries the header `tagsweep-check`.
-pub async fn inspect(options: &Options) -> Vec<Finding> {
+pub async fn inspect(options: &Options, declare: bool) -> Vec<Finding> {
     // Two, as the worker has: a limit may let in one only.
     let opened = async {
         let (consume, _) = Link::open_any(options, "tagsweep check").await?;
@@ -49,54 +48,170 @@ pub async fn inspect(options: &Options) -> Vec<Finding> {
     };
     let (link, publish) = match opened.await {
         Ok(links) => links,
-        Err(loss) => return vec![finding(LOGIN, Err::<(), Loss>(loss), "")],
+        Err(loss) => return vec![finding(LOGIN, Err::<_, Loss>(loss))],
     };
-    let mut findings = vec![finding(LOGIN, Ok::<_, Loss>(()), "logged in")];
-    findings.extend(inspect_topology(&link, options).await);
-    let route = try_dead_letter_route(&publish, options).await;
-    findings.push(finding(
-        DEAD_LETTER_ROUTE,
-        route,
-        "a queue took a message that expires at once",
-    ));
+    let mut inspection = Inspection {
+        scratch: Scratch::new(link.connection(), options.timing.call),
+        link: &link,
+        options,
+        declare,
+        findings: vec![finding(LOGIN, Ok::<_, Loss>(link.login.clone()))],
+    };
+    inspection.run(&publish).await;
+    let findings = inspection.findings;
     // Everything is known by now; how the goodbye goes changes nothing.
     let _ = tokio::join!(link.close(), publish.close());
     findings
 }
 
-async fn inspect_topology(link: &Link, options: &Options) -> Vec<Finding> {
-    let topology = match prepare(link.connection(), options).await {
-        Ok(topology) => topology,
-        Err(loss) => {
-            let loss = loss.explained(&link.farewell());
-            return vec![finding(TOPOLOGY, Err(loss), "")];
-        }
-    };
-    let mut findings = vec![finding(
-        TOPOLOGY,
-        Ok::<_, Loss>(()),
-        "2 exchanges and 2 queues found",
-    )];
-    findings.extend(topology.warnings.iter().map(|warning| Finding {
-        what: TOPOLOGY,
-        outcome: Outcome::Warn,
-        detail: warning.to_string(),
-    }));
-    findings.push(if options.declare {
-        finding(BINDINGS, Ok::<_, Loss>(()), "all found")
-    } else {
-        Finding {
-            what: BINDINGS,
-            outcome: Outcome::Warn,
-            detail: format!(
-                "not known: AMQP cannot show bindings without making them; see that queue {:?} is bound to exchange {:?} for each of rabbitmq.routing_keys",
-                options.queue, options.exchange
-            ),
-        }
-    });
-    findings
+struct Inspection<'a> {
+    scratch: Scratch,
+    link: &'a Link,
+    options: &'a Options,
+    declare: bool,
+    findings: Vec<Finding>,
 }
 
+impl Inspection<'_> {
+    async fn run(&mut self, publish: &Link) {
+        let exchange = self.exchange(Part::Exchange).await;
+        let queue = self.queue(Part::Queue).await;
+        if exchange && queue {
+            self.bindings().await;
+        }
+        let exchange = self.exchange(Part::DeadLetterExchange).await;
+        let queue = self.queue(Part::DeadLetterQueue).await;
+        // Without these it cannot work, and they were told.
+        if exchange && queue {
+            let route = self.dead_letter_route(publish).await;
+            self.findings.push(finding(DEAD_LETTER_ROUTE, route));
+        }
+    }
+
+    /// Whether the exchange is there now.
+    async fn exchange(&mut self, part: Part) -> bool {
+        let (name, kind) = match part {
+            Part::DeadLetterExchange => (&self.options.dead_letter_exchange, ExchangeKind::Fanout),
+            _ => (&self.options.exchange, ExchangeKind::Topic),
+        };
+        let found = self.scratch.check_exchange(part, name).await;
+        let created = self.declare && matches!(found, Err(Loss::Missing { .. }));
+        let found = match found {
+            // As for a queue, below.
+            Ok(()) if self.declare || self.options.declare => {
+                self.scratch.declare_exchange(part, name, kind).await
+            }
+            Err(_) if created => self.scratch.declare_exchange(part, name, kind).await,
+            found => found,
+        };
+        self.tell(part, found.map(|()| described(name, created, "")))
+    }
+
+    /// Whether the queue is there now and can be used.
+    async fn queue(&mut self, part: Part) -> bool {
+        let name = match part {
+            Part::DeadLetterQueue => &self.options.dead_letter_queue,
+            _ => &self.options.queue,
+        };
+        // Of one that is there, a declaration changes nothing, and tells whether the worker will be allowed to.
+        let declare = self.declare || self.options.declare;
+        let found = self.scratch.check_queue(part, name).await;
+        let created = self.declare && matches!(found, Err(Loss::Missing { .. }));
+        let found = match found {
+            Ok(queue) => {
+                let (messages, consumers) = (queue.message_count(), queue.consumer_count());
+                let holds = format!(": {messages} messages ready, {consumers} consumers");
+                self.scratch
+                    .judge(part, self.options, declare)
+                    .await
+                    .map(|()| holds)
+            }
+            Err(_) if created => self
+                .scratch
+                .judge(part, self.options, declare)
+                .await
+                .map(|()| String::new()),
+            Err(loss) => Err(loss),
+        };
+        self.tell(part, found.map(|holds| described(name, created, &holds)))
+    }
+
+    async fn bindings(&mut self) {
+        let (queue, exchange) = (&self.options.queue, &self.options.exchange);
+        let keys = self.options.routing_keys.join(", ");
+        let binding = format!("{exchange:?} to {queue:?} with {keys}");
+        if self.declare {
+            let bound = self.scratch.bind_work_queue(self.options).await;
+            self.tell_as(BINDINGS, bound.map(|()| format!("bound {binding}")));
+            return;
+        }
+        let (outcome, detail) = match self.options.declare {
+            true => (
+                Outcome::Ok,
+                format!("the worker binds {binding} when it starts"),
+            ),
+            false => (
+                Outcome::Warn,
+                format!(
+                    "AMQP cannot list bindings: check that {binding} is bound, or bind it with `tagsweep check --declare`"
+                ),
+            ),
+        };
+        self.findings.push(Finding {
+            what: BINDINGS,
+            outcome,
+            detail,
+        });
+    }
+
+    async fn dead_letter_route(&mut self, publish: &Link) -> Result<String, String> {
+        if self.declare {
+            let route = self.scratch.declare_dead_letter_route(self.options).await;
+            // Both are there and were told of.
+            self.scratch.take_warnings();
+            route.map_err(|loss| loss.explained(&self.link.farewell()).to_string())?;
+        }
+        try_dead_letter_route(publish, self.options).await?;
+        let queue = &self.options.dead_letter_queue;
+        Ok(format!(
+            "a message that expires at once was routed and confirmed (to {queue:?})"
+        ))
+    }
+
+    fn tell(&mut self, part: Part, found: Result<String, Loss>) -> bool {
+        self.tell_as(part.name(), found)
+    }
+
+    /// Tells what was found of a part, with the warnings that came up.
+    fn tell_as(&mut self, what: &'static str, found: Result<String, Loss>) -> bool {
+        let is_there = found.is_ok();
+        let found = found.map_err(|loss| match loss {
+            Loss::Missing { name, .. } => format!("{name:?} does not exist: {}", self.remedy()),
+            loss => loss.explained(&self.link.farewell()).to_string(),
+        });
+        self.findings.push(finding(what, found));
+        for warning in self.scratch.take_warnings() {
+            self.findings.push(Finding {
+                what,
+                outcome: Outcome::Warn,
+                detail: warning.to_string(),
+            });
+        }
+        is_there
+    }
+
+    fn remedy(&self) -> &'static str {
+        match self.options.declare {
+            true => "`tagsweep check --declare` creates it, as `tagsweep run` would",
+            false => "create it, or let `tagsweep check --declare` do so",
+        }
+    }
+}
+
+fn described(name: &str, created: bool, holds: &str) -> String {
+    let created = if created { "created " } else { "" };
+    format!("{created}{name:?}{holds}")
+}
 async fn try_dead_letter_route(link: &Link, options: &Options) -> Result<(), String> {
     let text = |loss: Loss| loss.explained(&link.farewell()).to_string();
     let timing = options.timing;
@@ -133,9 +248,9 @@ async fn try_dead_letter_route(link: &Link, options: &Options) -> Result<(), Str
     })
 }
 
-fn finding<E: ToString>(what: &'static str, result: Result<(), E>, detail: &str) -> Finding {
-    let (outcome, detail) = match result {
-        Ok(()) => (Outcome::Ok, detail.to_owned()),
+fn finding<E: ToString>(what: &'static str, found: Result<String, E>) -> Finding {
+    let (outcome, detail) = match found {
+        Ok(detail) => (Outcome::Ok, detail),
         Err(error) => (Outcome::Fail, error.to_string()),
     };
     Finding {

@@ -116,6 +116,11 @@ impl Scratch {
         }
     }
 
+    /// What came up since it was asked last.
+    pub(super) fn take_warnings(&mut self) -> Vec<Warning> {
+        std::mem::take(&mut self.warnings)
+    }
+
     /// What the queue of events is like after that, as far as the broker tells.
     async fn declare_all(&mut self, options: &Options) -> Result<Option<Shape>, Loss> {
         self.declare_exchange(Part::Exchange, &options.exchange, ExchangeKind::Topic)
@@ -154,16 +159,40 @@ impl Scratch {
         self.declare_exchange(Part::DeadLetterExchange, exchange, ExchangeKind::Fanout)
             .await?;
         let found = self.declare_queue(Part::DeadLetterQueue, options).await?;
-        let losses = found.map(|shape| shape.losses()).unwrap_or_default();
+        self.judge_dead_letters(found, options);
+        // A fanout ignores the key; where the exchange was made as a topic, `#` takes all keys.
+        self.bind(Part::DeadLetterQueue, queue, exchange, "#").await
+    }
+
+    /// Tells in warnings what a queue was declared with, as far as that can be found out. It fails where the queue
+    /// cannot be used. Declares what is missing if `declare` says so.
+    pub(super) async fn judge(
+        &mut self,
+        part: Part,
+        options: &Options,
+        declare: bool,
+    ) -> Result<(), Loss> {
+        let shape = match declare {
+            true => self.declare_queue(part, options).await?,
+            false => self.learn(part, options).await?,
+        };
+        match part {
+            Part::DeadLetterQueue => self.judge_dead_letters(shape, options),
+            _ => drop(self.judge_queue(shape.as_ref(), options)?),
+        }
+        Ok(())
+    }
+
+    /// A lossy dead-letter queue is used all the same: dead letters that are lost some day are better than none.
+    fn judge_dead_letters(&mut self, queue: Option<Shape>, options: &Options) {
+        let losses = queue.map(|shape| shape.losses()).unwrap_or_default();
         if !losses.is_empty() {
             self.warnings.push(Warning::LosesMessages {
                 part: Part::DeadLetterQueue,
-                name: queue.clone(),
+                name: options.dead_letter_queue.clone(),
                 how: losses.join("; "),
             });
         }
-        // A fanout ignores the key; where the exchange was made as a topic, `#` takes all keys.
-        self.bind(Part::DeadLetterQueue, queue, exchange, "#").await
     }
 
     /// Declares a queue; what exists with other settings is left as it is, and told. None: it cannot be told.
@@ -283,7 +312,7 @@ impl Scratch {
         Ok(())
     }
 
-    async fn declare_exchange(
+    pub(super) async fn declare_exchange(
         &mut self,
         part: Part,
         name: &str,

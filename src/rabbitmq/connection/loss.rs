@@ -129,14 +129,20 @@ pub enum Part {
     DeadLetterQueue,
 }
 
-impl fmt::Display for Part {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl Part {
+    pub(in crate::rabbitmq) fn name(self) -> &'static str {
+        match self {
             Self::Exchange => "exchange",
             Self::Queue => "queue",
             Self::DeadLetterExchange => "dead-letter exchange",
             Self::DeadLetterQueue => "dead-letter queue",
-        })
+        }
+    }
+}
+
+impl fmt::Display for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
     }
 }
 
