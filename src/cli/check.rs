@@ -1,12 +1,10 @@
 //! `tagsweep check`: is everything outside as the worker needs it?
 
-use std::path::PathBuf;
-
 use jiff::SignedDuration;
 use serde_json::json;
 
-use super::{CONFIGURATION_REFUSED, FAILED, Failure, output};
-use crate::config::{self, Settings};
+use super::{CONFIGURATION_REFUSED, FAILED, Failure, Globals, output};
+use crate::config::Settings;
 use crate::engine::{Class, class, error_code, http_status};
 use crate::event::UserId;
 use crate::im::{Client, Reply, SKEW_LIMIT};
@@ -34,13 +32,13 @@ pub(super) struct Arguments {
     json: bool,
 }
 
-pub(super) fn run(files: &[PathBuf], arguments: &Arguments) -> Result<(), Failure> {
+pub(super) fn run(globals: &Globals, arguments: &Arguments) -> Result<(), Failure> {
     let mut report = Report {
         json: arguments.json,
         colour: output::takes_colour(&std::io::stdout()),
         findings: Vec::new(),
     };
-    let exit_code = match config::load_from_process(files) {
+    let exit_code = match globals.load::<Settings>() {
         Ok(settings) => {
             report.add(CONFIGURATION, Outcome::Ok, "in order")?;
             for warning in settings.warnings() {
@@ -66,7 +64,11 @@ async fn outside(settings: &Settings, report: &mut Report) -> Result<(), Failure
         what,
         outcome,
         detail,
-    } in rabbitmq::inspect(&worker::broker_options(settings)?).await
+    } in rabbitmq::inspect(&worker::broker_options(
+        &settings.rabbitmq,
+        settings.prefetch(),
+    )?)
+    .await
     {
         report.add(what, outcome, detail)?;
     }
