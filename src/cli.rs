@@ -3,17 +3,18 @@
 mod check;
 mod config;
 mod explain;
+mod globals;
 mod health;
 mod output;
 mod publish;
 mod run;
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::config::{Problems, Settings};
+use crate::config::Problems;
+use globals::Globals;
 
 /// Something failed.
 const FAILED: u8 = 1;
@@ -30,43 +31,35 @@ const CONFIGURATION_REFUSED: u8 = 78;
                   Exit codes: 0 done, 1 failed, 2 wrong usage, 78 configuration refused."
 )]
 struct Arguments {
-    #[command(flatten)]
-    files: Files,
     #[command(subcommand)]
     command: Command,
-}
-
-#[derive(clap::Args)]
-struct Files {
-    /// A TOML file with settings; repeatable, later ones win. TAGSWEEP__SECTION__KEY wins over all.
-    #[arg(long, value_name = "FILE")]
-    config: Vec<PathBuf>,
-}
-
-/// The arguments of a command that reads the configuration. Files may be named before and after the
-/// command's name; an argument that is global to clap would lose those before it.
-#[derive(clap::Args)]
-struct Configured<A: clap::Args> {
     #[command(flatten)]
-    more: Files,
+    globals: Globals,
+}
+
+/// The arguments of a command. What is global to clap itself would be lost before the command's name.
+#[derive(clap::Args)]
+struct With<A: clap::Args> {
     #[command(flatten)]
     arguments: A,
+    #[command(flatten)]
+    globals: Globals,
 }
 
 #[derive(Subcommand)]
 enum Command {
     /// Run the worker.
-    Run(Configured<run::Arguments>),
+    Run(With<run::Arguments>),
     /// Validate the configuration and test RabbitMQ and the API.
-    Check(Configured<check::Arguments>),
+    Check(With<check::Arguments>),
     /// Asks the running worker at admin.listen whether it is live.
-    Health(Configured<health::Arguments>),
+    Health(With<health::Arguments>),
     /// Publishes one event per user.
-    Publish(Configured<publish::Arguments>),
+    Publish(With<publish::Arguments>),
     /// Explain an API error code.
     Explain(explain::Arguments),
     /// Prints the effective configuration, its JSON Schema, or the commented default file.
-    Config(Configured<config::Arguments>),
+    Config(With<config::Arguments>),
 }
 
 /// Why a command did not do what it was asked for.
@@ -85,17 +78,16 @@ impl<E: Into<anyhow::Error>> From<E> for Failure {
 
 /// Runs the program.
 pub fn main() -> ExitCode {
-    let Arguments { files, command } = Arguments::parse();
-    let files = |more: Files| [files.config.as_slice(), &more.config].concat();
+    let Arguments { command, globals } = Arguments::parse();
     // Two TLS stacks are linked in, of which each would otherwise look for a provider by itself.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let end = match command {
-        Command::Run(Configured { more, arguments }) => run::run(&files(more), &arguments),
-        Command::Check(Configured { more, arguments }) => check::run(&files(more), &arguments),
-        Command::Health(Configured { more, arguments }) => health::run(&files(more), &arguments),
-        Command::Publish(Configured { more, arguments }) => publish::run(&files(more), arguments),
+        Command::Run(own) => run::run(&globals.and(own.globals), &own.arguments),
+        Command::Check(own) => check::run(&globals.and(own.globals), &own.arguments),
+        Command::Health(own) => health::run(&globals.and(own.globals), &own.arguments),
+        Command::Publish(own) => publish::run(&globals.and(own.globals), own.arguments),
         Command::Explain(arguments) => explain::run(&arguments),
-        Command::Config(Configured { more, arguments }) => config::run(&files(more), &arguments),
+        Command::Config(own) => config::run(&globals.and(own.globals), &own.arguments),
     };
     match end {
         Ok(()) => ExitCode::SUCCESS,
@@ -109,11 +101,6 @@ pub fn main() -> ExitCode {
             ExitCode::from(CONFIGURATION_REFUSED)
         }
     }
-}
-
-/// The configuration of this process, checked.
-fn settings(files: &[PathBuf]) -> Result<Settings, Failure> {
-    crate::config::load_from_process(files).map_err(Failure::Configuration)
 }
 
 /// One line a problem, below a line that says how many there are.

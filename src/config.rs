@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 use schemars::transform::RecursiveTransform;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -58,12 +59,16 @@ pub struct Settings {
 /// Loads the defaults, then `files` in their order, then the variables `TAGSWEEP__SECTION__KEY` of
 /// `environment`, and checks the outcome.
 ///
+/// `S` is [`Settings`], or a struct with some of its sections for fields: a command that reads only these runs
+/// although the others are wrong or incomplete. What cannot be read or is misspelt is refused anywhere.
+///
 /// # Errors
-/// All that is wrong, in one go: unknown keys, wrong types, and combinations that cannot work.
-pub fn load(
+/// All that is wrong, in one go: unknown keys, and in the sections of `S` wrong values and combinations that cannot
+/// work.
+pub fn load<S: DeserializeOwned + JsonSchema>(
     files: &[PathBuf],
     environment: impl IntoIterator<Item = (String, String)>,
-) -> Result<Settings, Problems> {
+) -> Result<S, Problems> {
     load::load(files, environment)
 }
 
@@ -71,7 +76,9 @@ pub fn load(
 ///
 /// # Errors
 /// As [`load()`]; also when a variable of ours is not UTF-8.
-pub fn load_from_process(files: &[PathBuf]) -> Result<Settings, Problems> {
+pub fn load_from_process<S: DeserializeOwned + JsonSchema>(
+    files: &[PathBuf],
+) -> Result<S, Problems> {
     load(files, environment::of_process()?)
 }
 
@@ -85,16 +92,17 @@ pub fn traces_from_process() -> Result<Option<Traces>, TracesError> {
 
 /// The JSON Schema of a configuration file. No key is required in it, because a file may hold a part only.
 pub fn schema() -> Value {
+    schema_of::<Settings>()
+}
+
+fn schema_of<S: JsonSchema>() -> Value {
     let settings = SchemaSettings::draft2020_12().with(|settings| {
         settings.inline_subschemas = true;
         settings
             .transforms
             .push(Box::new(RecursiveTransform(only_what_a_file_may_hold)));
     });
-    settings
-        .into_generator()
-        .into_root_schema_for::<Settings>()
-        .into()
+    settings.into_generator().into_root_schema_for::<S>().into()
 }
 
 /// TOML has no null, and a part of a configuration is one too.

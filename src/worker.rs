@@ -94,7 +94,7 @@ struct Worker {
 
 impl Worker {
     fn new(settings: &Settings, traces: Option<&Traces>) -> Result<Worker, SetupError> {
-        let options = broker_options(settings)?;
+        let options = broker_options(&settings.rabbitmq, settings.prefetch())?;
         Ok(Worker {
             shell: Shell::new(settings, Some(options.lease()), traces)?,
             broker: Broker::new(options),

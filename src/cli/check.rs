@@ -1,13 +1,12 @@
 //! `tagsweep check`: is everything outside as the worker needs it?
 
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use jiff::SignedDuration;
 use serde_json::json;
 
-use super::{CONFIGURATION_REFUSED, FAILED, Failure, output};
-use crate::config::{self, Settings};
+use super::{CONFIGURATION_REFUSED, FAILED, Failure, Globals, output};
+use crate::config::Settings;
 use crate::engine::{Class, class, error_code, http_status};
 use crate::event::UserId;
 use crate::im::{Client, Reply, SKEW_LIMIT};
@@ -45,13 +44,13 @@ pub(super) struct Arguments {
     json: bool,
 }
 
-pub(super) fn run(files: &[PathBuf], arguments: &Arguments) -> Result<(), Failure> {
+pub(super) fn run(globals: &Globals, arguments: &Arguments) -> Result<(), Failure> {
     let mut report = Report {
         json: arguments.json,
         colour: output::takes_colour(&std::io::stdout()),
         findings: Vec::new(),
     };
-    let exit_code = match config::load_from_process(files) {
+    let exit_code = match globals.load::<Settings>() {
         Ok(settings) => {
             report.add(CONFIGURATION, Outcome::Ok, "valid")?;
             for warning in settings.warnings() {
@@ -73,7 +72,7 @@ pub(super) fn run(files: &[PathBuf], arguments: &Arguments) -> Result<(), Failur
 }
 
 async fn outside(settings: &Settings, declare: bool, report: &mut Report) -> Result<(), Failure> {
-    let options = worker::broker_options(settings)?;
+    let options = worker::broker_options(&settings.rabbitmq, settings.prefetch())?;
     for finding in rabbitmq::inspect(&options, declare).await {
         report.add(finding.what, finding.outcome, finding.detail)?;
     }

@@ -1,8 +1,7 @@
 //! `tagsweep config`: the effective configuration, its schema, the default file.
 
-use std::path::PathBuf;
-
-use super::{Failure, output};
+use super::{Failure, Globals, output};
+use crate::config::Settings;
 
 #[derive(clap::Args)]
 #[command(
@@ -21,7 +20,7 @@ pub(super) struct Arguments {
     json: bool,
 }
 
-pub(super) fn run(files: &[PathBuf], arguments: &Arguments) -> Result<(), Failure> {
+pub(super) fn run(globals: &Globals, arguments: &Arguments) -> Result<(), Failure> {
     if arguments.default {
         return output::print(crate::config::DEFAULT_FILE.trim_end());
     }
@@ -29,7 +28,7 @@ pub(super) fn run(files: &[PathBuf], arguments: &Arguments) -> Result<(), Failur
         let schema = serde_json::to_string_pretty(&crate::config::schema())?;
         return output::print(schema);
     }
-    let settings = super::settings(files)?;
+    let settings: Settings = globals.settings()?;
     if arguments.json {
         output::print(serde_json::to_string_pretty(&settings)?)
     } else {

@@ -3,12 +3,14 @@
 
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
-use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use schemars::JsonSchema;
+use serde::Deserialize;
 
-use super::{FAILED, Failure, output};
+use super::{FAILED, Failure, Globals, output};
+use crate::config::Admin;
 
 /// The worker takes up to two seconds to see that its own loop does not answer.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -26,9 +28,15 @@ pub(super) struct Arguments {
     ready: bool,
 }
 
-pub(super) fn run(files: &[PathBuf], arguments: &Arguments) -> Result<(), Failure> {
-    let settings = super::settings(files)?;
-    let address = settings.admin.listen.context("admin.listen is off")?;
+/// All that it needs to know.
+#[derive(Deserialize, JsonSchema)]
+struct Settings {
+    admin: Admin,
+}
+
+pub(super) fn run(globals: &Globals, arguments: &Arguments) -> Result<(), Failure> {
+    let Settings { admin } = globals.settings()?;
+    let address = admin.listen.context("admin.listen is off")?;
     let address = reachable(address);
     let path = if arguments.ready { "/readyz" } else { "/livez" };
     let answer =

@@ -4,13 +4,16 @@ use std::io::{BufRead, BufReader, IsTerminal};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use clap::{ArgGroup, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::Deserialize;
 use serde_json::json;
 
-use super::{Failure, output};
+use super::{Failure, Globals, output};
+use crate::config::{Events, RabbitMq};
 use crate::event::UserId;
 use crate::rabbitmq::{self, PublishError, Publisher, Publishing};
 use crate::shutdown::Signals;
@@ -52,11 +55,19 @@ impl Reason {
     }
 }
 
-pub(super) fn run(files: &[PathBuf], arguments: Arguments) -> Result<(), Failure> {
-    let settings = super::settings(files)?;
+/// All that it needs to know.
+#[derive(Deserialize, JsonSchema)]
+struct Settings {
+    rabbitmq: RabbitMq,
+    events: Events,
+}
+
+pub(super) fn run(globals: &Globals, arguments: Arguments) -> Result<(), Failure> {
+    let Settings { rabbitmq, events } = globals.settings()?;
     let users = users(arguments.users, arguments.file.as_deref())?;
-    let options = worker::broker_options(&settings)?;
+    let options = worker::broker_options(&rabbitmq, 0)?;
     let kind = arguments.reason.event_type();
+    acted_on(kind, &events)?;
     let (count, bar) = (users.len(), progress_bar(users.len()));
     let end = super::block_on(async {
         let mut signals = Signals::listen()?;
@@ -80,6 +91,15 @@ pub(super) fn run(files: &[PathBuf], arguments: Arguments) -> Result<(), Failure
         )),
         Err(failure) => Err(failure),
     }
+}
+
+/// An event that no worker acts on would only be acknowledged.
+fn acted_on(kind: &str, events: &Events) -> anyhow::Result<()> {
+    ensure!(
+        events.types.iter().any(|known| known == kind),
+        "events of type {kind} are not acted on: add \"{kind}\" to events.types"
+    );
+    Ok(())
 }
 
 /// The bar's position tells how many are confirmed, also after an error.

@@ -1,11 +1,10 @@
 //! `tagsweep run`: the worker.
 
-use std::path::PathBuf;
-
 use anyhow::Context;
 
-use super::{Failure, output};
+use super::{Failure, Globals, output};
 use crate::admin::Admin;
+use crate::config::Settings;
 use crate::shutdown::Shutdown;
 use crate::traces::Traces;
 use crate::{config, shell, telemetry, worker};
@@ -18,8 +17,8 @@ use crate::{config, shell, telemetry, worker};
 )]
 pub(super) struct Arguments {}
 
-pub(super) fn run(files: &[PathBuf], _: &Arguments) -> Result<(), Failure> {
-    let settings = super::settings(files)?;
+pub(super) fn run(globals: &Globals, _: &Arguments) -> Result<(), Failure> {
+    let settings: Settings = globals.settings()?;
     let _logging = telemetry::start(&settings.log, output::takes_colour(&std::io::stderr()));
     super::block_on(async {
         let shutdown = Shutdown::on_signals(settings.shutdown.grace_period)?;

@@ -1,10 +1,11 @@
 //! The keys that exist. They are read from the JSON Schema, so that the structs are the only list.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use schemars::JsonSchema;
 use serde_json::Value;
 
-use super::{in_units, schema};
+use super::{in_units, schema, schema_of};
 
 /// What is known of one key.
 pub(super) struct Key {
@@ -38,6 +39,13 @@ pub(super) fn known() -> BTreeMap<String, Key> {
         );
     }
     keys
+}
+
+/// The sections that `S` has.
+pub(super) fn sections<S: JsonSchema>() -> BTreeSet<String> {
+    let schema = schema_of::<S>();
+    let names = properties(&schema).map(|(section, _)| section.to_owned());
+    names.collect()
 }
 
 /// Walks over the keys of a schema of two levels: section, key, the key's own schema.

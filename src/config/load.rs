@@ -5,6 +5,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
+use schemars::JsonSchema;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use zeroize::Zeroizing;
 
@@ -32,6 +34,8 @@ struct Setting {
 
 struct Loading {
     known: BTreeMap<String, Key>,
+    /// The sections that are asked for.
+    needed: BTreeSet<String>,
     defaults: BTreeMap<String, Setting>,
     settings: BTreeMap<String, Setting>,
     problems: Vec<Problem>,
@@ -39,11 +43,11 @@ struct Loading {
     complete: bool,
 }
 
-pub(super) fn load(
+pub(super) fn load<S: DeserializeOwned + JsonSchema>(
     files: &[PathBuf],
     environment: impl IntoIterator<Item = (String, String)>,
-) -> Result<Settings, Problems> {
-    let mut loading = Loading::of_defaults();
+) -> Result<S, Problems> {
+    let mut loading = Loading::of_defaults(keys::sections::<S>());
     for file in files {
         loading.add_file(file);
     }
@@ -56,9 +60,10 @@ impl Loading {
         clippy::expect_used,
         reason = "the default file is compiled in, and every load parses it"
     )]
-    fn of_defaults() -> Loading {
+    fn of_defaults(needed: BTreeSet<String>) -> Loading {
         let mut loading = Loading {
             known: keys::known(),
+            needed,
             defaults: BTreeMap::new(),
             settings: BTreeMap::new(),
             problems: Vec::new(),
@@ -134,6 +139,9 @@ impl Loading {
         let Some(known) = self.known.get(key) else {
             return self.unknown_key(key, origin);
         };
+        if !self.is_needed(key) {
+            return;
+        }
         let value = match value {
             Value::String(text) if known.secret => secret::without_line_ends(&text).into(),
             value => value,
@@ -158,6 +166,11 @@ impl Loading {
             }
             Err(text) => self.refuse(key, Some(shown), origin, text),
         }
+    }
+
+    fn is_needed(&self, key: &str) -> bool {
+        let section = key.split_once('.').map_or(key, |(section, _)| section);
+        self.needed.contains(section)
     }
 
     /// Whether the section's type takes the value, all other keys being at their defaults.
@@ -213,7 +226,7 @@ impl Loading {
         clippy::expect_used,
         reason = "each value was tried, and no section's type couples two of its keys"
     )]
-    fn finish(mut self) -> Result<Settings, Problems> {
+    fn finish<S: DeserializeOwned>(mut self) -> Result<S, Problems> {
         let url_is_default = self
             .settings
             .get("rabbitmq.url")
@@ -221,23 +234,25 @@ impl Loading {
         if url_is_default && self.settings.contains_key("rabbitmq.url_file") {
             self.settings.remove("rabbitmq.url");
         }
-        let settings: Settings = serde_json::from_value(tree(&self.settings))
-            .expect("values that were tried one by one fit together");
+        let tree = tree(&self.settings);
+        let fits = "values that were tried one by one fit together";
         if self.complete {
-            self.apply_rules(&settings);
+            self.apply_rules(&serde_json::from_value(tree.clone()).expect(fits));
         }
         if self.problems.is_empty() {
-            Ok(settings)
+            Ok(serde_json::from_value(tree).expect(fits))
         } else {
             Err(Problems(self.problems))
         }
     }
 
-    /// A rule that looks at a refused value sees its default instead; what it finds then is not told.
+    /// A rule that looks at a refused value, or at a section that is not needed, sees a default instead; what it
+    /// finds then is not told.
     fn apply_rules(&mut self, settings: &Settings) {
         let refused: BTreeSet<String> = self.problems.iter().map(|p| p.key.clone()).collect();
-        for finding in rules::check(settings) {
-            if finding.keys.iter().any(|key| refused.contains(*key)) {
+        for finding in rules::check(settings, &self.needed) {
+            let unseen = |key: &&str| refused.contains(*key) || !self.is_needed(key);
+            if finding.keys.iter().any(unseen) {
                 continue;
             }
             let key = finding.keys.first().copied().unwrap_or_default();

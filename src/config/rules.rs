@@ -3,6 +3,7 @@
 //! A rule looks at values and at the files that they name, and at nothing else. Ranges of single
 //! numbers are no rules; they stand at the fields.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
@@ -28,14 +29,23 @@ fn finding<const N: usize>(keys: [&'static str; N], text: impl Into<String>) -> 
     }
 }
 
-/// All that the rules find.
-pub(super) fn check(settings: &Settings) -> Vec<Finding> {
-    let mut found = im::check(&settings.im);
+/// All that the rules find. No file of a section that is not needed is opened; what ties such a section to others
+/// is found all the same.
+pub(super) fn check(settings: &Settings, needed: &BTreeSet<String>) -> Vec<Finding> {
+    let needs = |section| needed.contains(section);
+    let mut found = Vec::new();
+    if needs("im") {
+        found.extend(im::check(&settings.im));
+    }
     found.extend(wait_is_above_zero(&settings.window));
     found.extend(event_types_are_given(&settings.events));
-    found.extend(rabbitmq::check(settings));
+    if needs("rabbitmq") {
+        found.extend(rabbitmq::check(settings));
+    }
     found.extend(timing::check(settings));
-    found.extend(admin_token(settings));
+    if needs("admin") {
+        found.extend(admin_token(settings));
+    }
     found.extend(log_level(&settings.log));
     found
 }

@@ -25,6 +25,57 @@ fn from_environment(variables: &[(&str, &str)]) -> Result<Settings, Problems> {
     load(&[], environment(variables))
 }
 
+/// As a command that needs neither the API nor the worker.
+#[derive(Debug, Deserialize, JsonSchema)]
+struct BrokerOnly {
+    rabbitmq: RabbitMq,
+    events: Events,
+}
+
+#[test]
+fn of_sections_that_are_not_asked_for_nothing_is_demanded_and_no_file_is_opened() {
+    let variables = |variables: &[(&str, &str)]| -> Vec<(String, String)> {
+        let owned = variables.iter();
+        owned
+            .map(|(name, value)| (format!("TAGSWEEP__{name}"), (*value).to_owned()))
+            .collect()
+    };
+    let settings: BrokerOnly = load(
+        &[],
+        variables(&[
+            ("IM__MAX_IN_FLIGHT", "none"),
+            ("IM__SECRET_KEY_FILE", "/none"),
+            ("ADMIN__TOKEN_FILE", "/none"),
+            ("RABBITMQ__PREFETCH", "7"),
+            ("RABBITMQ__HOLD_LIMIT", "5s"),
+            ("EVENTS__TYPES", "a"),
+        ]),
+    )
+    .unwrap();
+    assert_eq!(settings.rabbitmq.prefetch, Some(7));
+    assert_eq!(settings.events.types, ["a"]);
+
+    let problems = load::<BrokerOnly>(
+        &[],
+        variables(&[
+            ("IM__MAX_INFLIGHT", "1"),
+            ("RABBITMQ__HOLD_LIMIT", "31m"),
+            ("RABBITMQ__CA_FILE", "/none"),
+        ]),
+    );
+    let problems = problems.unwrap_err();
+    let keys: Vec<&str> = problems.0.iter().map(|told| told.key.as_str()).collect();
+    assert_eq!(
+        keys,
+        [
+            "im.max_inflight",
+            "rabbitmq.ca_file",
+            "rabbitmq.ca_file",
+            "rabbitmq.hold_limit"
+        ]
+    );
+}
+
 /// Loads TOML texts as files, beside the required variables.
 fn from_files(texts: &[&str]) -> Result<Settings, Problems> {
     let folder = tempfile::tempdir().unwrap();
@@ -67,7 +118,7 @@ fn the_default_file_names_every_key_and_needs_only_an_app_and_its_credentials() 
     named.sort_unstable();
     assert_eq!(named, keys::known().into_keys().collect::<Vec<_>>());
 
-    let missing = load(&[], []).unwrap_err();
+    let missing = load::<Settings>(&[], []).unwrap_err();
     let keys: Vec<&str> = missing
         .0
         .iter()
@@ -87,7 +138,7 @@ fn a_later_file_overrides_an_earlier_one_and_the_environment_overrides_both() {
     .unwrap();
     std::fs::write(&second, "im.admin = 'two'\nwindow.max_ids = 2").unwrap();
     let variables = environment(&[("TAGSWEEP__WINDOW__MAX_IDS", "3")]);
-    let settings = load(&[first, second], variables).unwrap();
+    let settings: Settings = load(&[first, second], variables).unwrap();
     assert_eq!(settings.im.max_in_flight, 1);
     assert_eq!(settings.im.admin, "two");
     assert_eq!(settings.window.max_ids, 3);
@@ -207,7 +258,7 @@ fn all_problems_are_told_at_once_each_with_its_value_and_where_it_stands() {
         ("TAGSWEEP__WINDOW__MAX_WAIT", "10"),
         ("TAGSWEEP__IM__SECRET__KEY", "s3cret"),
     ]);
-    let problems = load(std::slice::from_ref(&file), variables).unwrap_err();
+    let problems = load::<Settings>(std::slice::from_ref(&file), variables).unwrap_err();
     let file = file.display();
     let expected = [
         format!("im.colour (in {file}): no such key; `tagsweep config --default` shows them all"),
@@ -247,7 +298,7 @@ fn a_refused_value_is_not_blamed_on_its_partner() {
 
 #[test]
 fn a_file_that_cannot_be_read_is_the_only_problem_it_makes() {
-    let problems = load(&["/none/tagsweep.toml".into()], []).unwrap_err();
+    let problems = load::<Settings>(&["/none/tagsweep.toml".into()], []).unwrap_err();
     assert_eq!(problems.0.len(), 1, "{problems}");
     assert!(
         problems
@@ -282,7 +333,8 @@ fn secrets_are_in_no_text_that_comes_out_of_here() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("secrets.toml");
     std::fs::write(&file, secrets).unwrap();
-    let settings = load(&[file], [("TAGSWEEP__IM__SDK_APP_ID".into(), "1".into())]).unwrap();
+    let variables = [("TAGSWEEP__IM__SDK_APP_ID".into(), "1".into())];
+    let settings: Settings = load(&[file], variables).unwrap();
     for text in [
         format!("{settings:?}"),
         settings.redacted(),
@@ -339,7 +391,7 @@ fn secret_files_must_be_there_when_the_worker_starts() {
     let with_key_file = |path: &Path| {
         let variable = "TAGSWEEP__IM__SECRET_KEY_FILE".to_owned();
         let path = path.to_str().unwrap().to_owned();
-        load(&[], required.clone().into_iter().chain([(variable, path)]))
+        load::<Settings>(&[], required.clone().into_iter().chain([(variable, path)]))
     };
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("key");
@@ -401,7 +453,7 @@ fn the_effective_configuration_is_a_configuration_file() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("effective.toml");
     std::fs::write(&file, written.redacted()).unwrap();
-    let read = load(&[file], []).unwrap();
+    let read: Settings = load(&[file], []).unwrap();
     assert_eq!(read.prefetch(), 2000);
     assert!(
         written

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use secrecy::SecretString;
 
-use crate::config::{self, AmqpUrl, EventFormat, Settings, read_pem};
+use crate::config::{self, AmqpUrl, EventFormat, read_pem};
 use crate::event::{self, Format, Rules};
 use crate::rabbitmq::{self, Access, AccessSource, HeaderValue, Identity, Message, Timing};
 use crate::shell::{SetupError, certificates};
@@ -22,12 +22,14 @@ pub(super) fn rules(events: &config::Events) -> Rules {
     }
 }
 
-/// What a broker session is opened with.
+/// What a broker session is opened with. A `prefetch` of 0 is for whom consumes nothing.
 ///
 /// # Errors
 /// When a file cannot be read any more, or the settings were not checked.
-pub fn broker_options(settings: &Settings) -> Result<rabbitmq::Options, SetupError> {
-    let broker = &settings.rabbitmq;
+pub fn broker_options(
+    broker: &config::RabbitMq,
+    prefetch: u16,
+) -> Result<rabbitmq::Options, SetupError> {
     let tls = broker.urls()?.iter().all(AmqpUrl::is_tls);
     let files = [&broker.url_file, &broker.ca_file, &broker.cert_file];
     let from_files = files.into_iter().any(Option::is_some);
@@ -49,7 +51,7 @@ pub fn broker_options(settings: &Settings) -> Result<rabbitmq::Options, SetupErr
         declare: broker.declare,
         accept_lossy_queue: broker.accept_lossy_queue,
         delivery_limit: broker.delivery_limit,
-        prefetch: settings.prefetch(),
+        prefetch,
         timing: Timing::default(),
     })
 }
@@ -119,6 +121,7 @@ mod tests {
     use secrecy::ExposeSecret;
 
     use super::*;
+    use crate::config::Settings;
 
     #[test]
     fn a_url_file_is_read_anew_and_never_leads_out_of_tls() {
@@ -133,8 +136,11 @@ mod tests {
             ]
             .map(|(key, value)| (format!("TAGSWEEP__{key}"), value.to_owned())),
         );
-        let settings = config::load(&[], settings).unwrap();
-        let newer = broker_options(&settings).unwrap().newer.unwrap();
+        let settings: Settings = config::load(&[], settings).unwrap();
+        let newer = broker_options(&settings.rabbitmq, 1)
+            .unwrap()
+            .newer
+            .unwrap();
         let newer = || {
             let urls = (newer.0)()?.urls;
             Some(urls[0].expose_secret().to_owned())

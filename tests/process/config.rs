@@ -40,7 +40,7 @@ colour = "blue"
 async fn a_bad_configuration_exits_with_78_and_tells_every_problem_at_once() {
     let (path, _folder) = file(EVERYTHING_WRONG);
     // Whatever would connect has nobody to connect to: each ends before it could try.
-    for command in ["run", "check --offline", "publish pii-1", "config"] {
+    for command in ["run", "check --offline", "config"] {
         let ended = Program::new(command)
             .file(&path)
             .set("im.max_inflight", 3)
@@ -70,6 +70,41 @@ async fn a_bad_configuration_exits_with_78_and_tells_every_problem_at_once() {
             );
         }
         assert!(said.lines().all(|line| line.len() < 250), "{said}");
+    }
+}
+
+#[tokio::test]
+async fn a_command_reads_only_its_own_sections_but_no_misspelt_name() {
+    // A broker and nothing else: no account, no key.
+    let (path, _folder) = file("[rabbitmq]\nurl = 'amqp://operator:pa55word@127.0.0.1:1'\n");
+    let ended = Program::new("publish pii-1").file(&path).run().await;
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    assert!(
+        ended.stderr.contains("cannot connect to 127.0.0.1:1"),
+        "{ended:?}"
+    );
+    let ended = Program::new("health")
+        .set("admin.listen", "127.0.0.1:1")
+        .run()
+        .await;
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    assert!(
+        ended
+            .stderr
+            .contains("no worker is listening on 127.0.0.1:1")
+    );
+
+    let (path, _folder) = file(EVERYTHING_WRONG);
+    for (command, told, untold) in [
+        ("publish pii-1", "rabbitmq.url", "window.max_ids"),
+        ("health", "[nonsense]", "rabbitmq.url"),
+    ] {
+        let ended = Program::new(command).file(&path).run().await;
+        assert_eq!(ended.code, Some(78), "{command}: {ended:?}");
+        for told in ["im.secret_kye", told] {
+            assert!(ended.stderr.contains(told), "{command}: {ended:?}");
+        }
+        assert!(!ended.stderr.contains(untold), "{command}: {ended:?}");
     }
 }
 
