@@ -162,7 +162,18 @@ mod tests {
         assert_eq!(
             Vec::from_iter(names),
             [
-                "config", "default", "file", "json", "offline", "ready", "reason", "schema"
+                "config",
+                "declare",
+                "default",
+                "deny-warnings",
+                "dry-run",
+                "file",
+                "json",
+                "list",
+                "offline",
+                "ready",
+                "reason",
+                "schema"
             ]
         );
     }
