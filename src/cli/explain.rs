@@ -7,7 +7,7 @@ mod tests;
 use serde_json::{Value, json};
 
 use super::{FAILED, Failure, output};
-use crate::engine::error_codes;
+use crate::engine::{Class, error_codes};
 use table::Explanation;
 
 #[derive(clap::Args)]
@@ -115,7 +115,7 @@ fn list() -> Result<(), Failure> {
     }
     text += "HTTP statuses (http-100 to http-599)\n\nError codes of the API\n";
     for known in listed().filter(|known| known.kind == "code") {
-        let class = known.class.map_or("", |class| class.name());
+        let class = known.class.map_or("", Class::name);
         text += &in_columns(&format!("{}  {class}", known.name), known.meaning);
     }
     output::print(text.trim_end())
@@ -155,7 +155,7 @@ fn as_json(known: &Explanation) -> Value {
             _ => None,
         },
         "known": known.meaning.is_some(),
-        "class": known.class.map(|class| class.name()),
+        "class": known.class.map(Class::name),
         "meaning": known.meaning,
         "reaction": known.reaction,
         "advice": known.advice,
