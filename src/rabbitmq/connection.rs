@@ -4,12 +4,12 @@
 //! stops answering while the connection closes, would keep the thread for ever. So the socket is
 //! made here, a second handle on it is kept, and it is cut when this value goes.
 
+mod backlog;
 mod cause;
-pub(super) mod contact;
 mod dial;
-pub(super) mod loss;
-pub(super) mod sanitize;
-pub(super) mod sanitized;
+pub(crate) mod frames;
+pub(crate) mod loss;
+pub(crate) mod sanitize;
 mod stream;
 mod tls;
 mod url;
@@ -25,23 +25,25 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
 use self::{
+    backlog::Backlog,
+    frames::Farewell,
     loss::{CallError, within},
-    sanitized::Farewell,
     stream::{Heard, Socket, Spoken},
 };
-use super::{Loss, Options, Timing, backlog::Backlog};
+use super::{Options, Timing};
 
 pub use cause::Cause;
-pub(super) use url::{CHANNELS, heartbeat};
+pub use loss::{Loss, Part};
+pub(crate) use url::{CHANNELS, heartbeat};
 pub use url::{UrlProblem, check_url};
 
-pub(super) type LinkEvents = Pin<Box<dyn Stream<Item = lapin::Event> + Send>>;
+pub(crate) type LinkEvents = Pin<Box<dyn Stream<Item = lapin::Event> + Send>>;
 
-pub(super) struct Link {
+pub(crate) struct Link {
     connection: Arc<lapin::Connection>,
     timing: Timing,
     /// Of what comes in on it.
-    pub(super) backlog: Backlog,
+    pub(crate) backlog: Backlog,
     farewell: Farewell,
     // Last, so that it is cut after lapin had its chance to say goodbye.
     _socket: Socket,
@@ -49,7 +51,7 @@ pub(super) struct Link {
 
 impl Link {
     /// Connects to the URL at `position` and logs in.
-    pub(super) async fn open(
+    pub(crate) async fn open(
         options: &Options,
         position: usize,
         name: &str,
@@ -78,7 +80,7 @@ impl Link {
     }
 
     /// Connects to the first URL that answers.
-    pub(super) async fn open_any(
+    pub(crate) async fn open_any(
         options: &Options,
         name: &str,
     ) -> Result<(Self, LinkEvents), Loss> {
@@ -93,15 +95,15 @@ impl Link {
     }
 
     /// How the broker takes leave of this connection.
-    pub(super) fn farewell(&self) -> Farewell {
+    pub(crate) fn farewell(&self) -> Farewell {
         self.farewell.clone()
     }
 
-    pub(super) fn connected(&self) -> bool {
+    pub(crate) fn connected(&self) -> bool {
         self.connection.status().connected()
     }
 
-    pub(super) async fn channel(&self) -> Result<Channel, CallError> {
+    pub(crate) async fn channel(&self) -> Result<Channel, CallError> {
         within(
             self.timing.call,
             "channel.open",
@@ -111,22 +113,22 @@ impl Link {
     }
 
     /// The largest frame that both ends take, in bytes; 0 is any.
-    pub(super) fn frame_max(&self) -> u32 {
+    pub(crate) fn frame_max(&self) -> u32 {
         self.connection.configuration().frame_max()
     }
 
     /// How many channels both ends allow.
-    pub(super) fn channel_max(&self) -> u16 {
+    pub(crate) fn channel_max(&self) -> u16 {
         self.connection.configuration().channel_max()
     }
 
     /// For work that outlives a borrow of the link.
-    pub(super) fn connection(&self) -> Arc<lapin::Connection> {
+    pub(crate) fn connection(&self) -> Arc<lapin::Connection> {
         Arc::clone(&self.connection)
     }
 
     /// Closes in order, as far as the broker answers in time; the socket is gone either way.
-    pub(super) async fn close(self) -> Result<(), Loss> {
+    pub(crate) async fn close(self) -> Result<(), Loss> {
         let goodbye = self.connection.close(200, "bye".into());
         within(self.timing.close, "connection.close", goodbye).await?;
         Ok(())
@@ -142,10 +144,10 @@ impl Drop for Link {
 
 /// Why each of the URLs is of no use.
 #[derive(Default)]
-pub(super) struct Losses(Vec<(String, Loss)>);
+pub(crate) struct Losses(Vec<(String, Loss)>);
 
 impl Losses {
-    pub(super) fn push(&mut self, options: &Options, position: usize, loss: Loss) {
+    pub(crate) fn push(&mut self, options: &Options, position: usize, loss: Loss) {
         self.0.push((broker(options, position), loss));
     }
 }

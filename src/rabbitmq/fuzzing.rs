@@ -11,7 +11,7 @@ use futures_util::FutureExt;
 use futures_util::io::{AllowStdIo, AsyncReadExt};
 use lapin::BasicProperties;
 
-use super::connection::{sanitize as frames, sanitized::Sanitized};
+use super::connection::{frames::Sanitized, sanitize as frames};
 use super::{Letter, Message};
 
 pub const METHOD: u8 = frames::METHOD;

@@ -1,5 +1,10 @@
 //! One session: two connections, from the first login to the first sign of loss.
 
+mod acks;
+mod consumer;
+mod heartbeat;
+mod supervisor;
+
 use std::{
     future::Future,
     pin::Pin,
@@ -11,17 +16,24 @@ use std::{
 use lapin::Channel;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
+use self::{
+    acks::{Settlements, send},
+    consumer::Consuming,
+    heartbeat::Contact,
+};
 use super::{
-    Delivery, Event, Letter, LetterRefusal, Loss, Options, QueueCount, Settlement, Warning,
-    connection::{Link, LinkEvents},
-    consuming::Consuming,
-    contact::Contact,
-    lanes::{Lanes, Refused},
-    loss::{CallError, within},
+    Delivery, Event, Letter, LetterRefusal, Loss, Options, QueueCount, Warning,
+    connection::{
+        Link, LinkEvents,
+        loss::{CallError, within},
+    },
     message::{Envelope, delivery},
-    settlements::{Settlements, send},
+    publish::{Lanes, Refused},
     topology::{Scratch, Sharing, count, prepare},
 };
+
+pub use acks::Settlement;
+pub use supervisor::Broker;
 
 /// Letters between publish and confirm at the same time.
 const LANES: usize = 8;
@@ -29,7 +41,7 @@ const LANES: usize = 8;
 type Call<T> = Pin<Box<dyn Future<Output = Result<T, CallError>> + Send>>;
 type Check<T> = Pin<Box<dyn Future<Output = Result<T, Loss>> + Send>>;
 
-pub(super) struct Session {
+pub(crate) struct Session {
     number: u32,
     options: Arc<Options>,
     consuming: Consuming,
@@ -60,7 +72,7 @@ pub(super) struct Session {
 
 impl Session {
     /// Opens a session on the URL at `position`. The warnings are for the operator.
-    pub(super) async fn open(
+    pub(crate) async fn open(
         number: u32,
         options: Arc<Options>,
         position: usize,
@@ -122,19 +134,19 @@ impl Session {
         Ok((session, topology.warnings))
     }
 
-    pub(super) fn number(&self) -> u32 {
+    pub(crate) fn number(&self) -> u32 {
         self.number
     }
 
-    pub(super) fn share(&self) -> u32 {
+    pub(crate) fn share(&self) -> u32 {
         self.share
     }
 
-    pub(super) fn settle(&mut self, settlement: Settlement) {
+    pub(crate) fn settle(&mut self, settlement: Settlement) {
         self.settlements.push(settlement);
     }
 
-    pub(super) fn publish_letter(&mut self, letter: Letter) {
+    pub(crate) fn publish_letter(&mut self, letter: Letter) {
         let id = letter.id;
         let outgoing =
             letter.into_outgoing(&self.options.dead_letter_exchange, self.publish.frame_max());
@@ -146,7 +158,7 @@ impl Session {
     ///
     /// A single active consumer is not cancelled: the broker would make another worker the active one at
     /// once, while our last calls still use the quota. It hands the queue on when the channel closes.
-    pub(super) fn stop_consuming(&mut self) {
+    pub(crate) fn stop_consuming(&mut self) {
         self.draining = true;
         match self.sharing {
             Sharing::SingleActiveConsumer => self.consuming.stay(),
@@ -155,24 +167,24 @@ impl Session {
     }
 
     /// Consumes with this prefetch from now on, with 0 not at all.
-    pub(super) fn consume(&mut self, prefetch: u16) {
+    pub(crate) fn consume(&mut self, prefetch: u16) {
         if !self.draining {
             self.consuming.want(prefetch);
         }
     }
 
     /// Ends the session for this reason, with the next poll.
-    pub(super) fn end(&mut self, reason: Loss) {
+    pub(crate) fn end(&mut self, reason: Loss) {
         self.loss.get_or_insert(reason);
     }
 
-    pub(super) fn consumes_as_asked(&self) -> bool {
+    pub(crate) fn consumes_as_asked(&self) -> bool {
         self.consuming.is_as_asked()
     }
 
     /// The next thing that happened. Deliveries come last, so that a stream of them never holds
     /// up an ack or a confirm.
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Event, Loss>> {
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Event, Loss>> {
         if let Some(loss) = self.loss.take() {
             return Poll::Ready(Err(loss));
         }
@@ -207,7 +219,7 @@ impl Session {
     }
 
     /// A delivery that is here already. A loss found on the way is told by the next poll.
-    pub(super) fn try_delivery(&mut self) -> Option<Delivery> {
+    pub(crate) fn try_delivery(&mut self) -> Option<Delivery> {
         if self.loss.is_some() || self.draining {
             return None;
         }
@@ -231,7 +243,7 @@ impl Session {
 
     /// Sends what is to be settled, one frame after the other. Ready only with a loss, or when
     /// everything is written.
-    pub(super) fn poll_settlements(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Loss>> {
+    pub(crate) fn poll_settlements(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Loss>> {
         loop {
             if let Some(settling) = &mut self.settling {
                 ready!(settling.as_mut().poll(cx))?;
@@ -382,7 +394,7 @@ impl Session {
 
     /// Lets go of a lost session: what still answers is told goodbye, nothing is waited for
     /// longer than the close limit, and nothing unsent is sent.
-    pub(super) async fn abandon(self) {
+    pub(crate) async fn abandon(self) {
         let Self {
             consuming,
             channel,
@@ -401,7 +413,7 @@ impl Session {
     /// Sends what is to be settled and closes both connections. Ok means that the broker has
     /// taken every settlement: it answers the close of a channel after all that came before, and how the
     /// connections end after that changes nothing.
-    pub(super) async fn close(mut self) -> Result<(), Loss> {
+    pub(crate) async fn close(mut self) -> Result<(), Loss> {
         let limit = self.options.timing.call;
         self.consume.backlog.lift();
         std::future::poll_fn(|cx| self.poll_settlements(cx)).await?;

@@ -4,6 +4,7 @@
 //! [`Warning`], unless it loses messages. A refused declaration closes its channel, so each is made on a scratch
 //! channel.
 
+mod inspect;
 mod shape;
 mod warning;
 
@@ -17,8 +18,9 @@ use lapin::{
 
 use super::{
     Loss, Options, Part, QueueCount,
-    loss::{ACCESS_REFUSED, CallError, PRECONDITION_FAILED, within},
+    connection::loss::{ACCESS_REFUSED, CallError, PRECONDITION_FAILED, within},
 };
+pub use inspect::{Finding, Outcome, inspect};
 use shape::{Shape, difference};
 pub use warning::Warning;
 
@@ -32,14 +34,14 @@ const LEARNED: usize = 40;
 /// AMQP shows no arguments. Otherwise all consumers may be at work, and each takes an equal part.
 /// Counting where it was not needed only makes one slow; not counting would break the quota.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Sharing {
+pub(crate) enum Sharing {
     SingleActiveConsumer,
     ByCount,
 }
 
 impl Sharing {
     /// By how many the quota is to be divided.
-    pub(super) fn among(self, consumers: u32) -> u32 {
+    pub(crate) fn among(self, consumers: u32) -> u32 {
         match self {
             Sharing::SingleActiveConsumer => 1,
             Sharing::ByCount => consumers.max(1),
@@ -48,17 +50,17 @@ impl Sharing {
 }
 
 #[derive(Debug)]
-pub(super) struct Topology {
-    pub(super) sharing: Sharing,
+pub(crate) struct Topology {
+    pub(crate) sharing: Sharing,
     /// How often the broker takes an event back before it drops it, as far as that is known.
-    pub(super) delivery_limit: Option<u32>,
+    pub(crate) delivery_limit: Option<u32>,
     /// Known to be a quorum queue.
-    pub(super) quorum: bool,
-    pub(super) warnings: Vec<Warning>,
+    pub(crate) quorum: bool,
+    pub(crate) warnings: Vec<Warning>,
 }
 
 /// Makes or checks everything, as `options.declare` has it.
-pub(super) async fn prepare(
+pub(crate) async fn prepare(
     connection: Arc<Connection>,
     options: &Options,
 ) -> Result<Topology, Loss> {
@@ -83,7 +85,7 @@ pub(super) async fn prepare(
 }
 
 /// Asks what the queue holds, and how many consume from it.
-pub(super) async fn count(
+pub(crate) async fn count(
     connection: Arc<Connection>,
     options: Arc<Options>,
     sharing: Sharing,
@@ -99,7 +101,7 @@ pub(super) async fn count(
 }
 
 /// Declarations and checks on channels that may be closed by a refusal.
-pub(super) struct Scratch {
+pub(crate) struct Scratch {
     connection: Arc<Connection>,
     channel: Option<Channel>,
     limit: Duration,
@@ -107,7 +109,7 @@ pub(super) struct Scratch {
 }
 
 impl Scratch {
-    pub(super) fn new(connection: Arc<Connection>, limit: Duration) -> Self {
+    pub(crate) fn new(connection: Arc<Connection>, limit: Duration) -> Self {
         Self {
             connection,
             channel: None,
@@ -126,7 +128,7 @@ impl Scratch {
         Ok(queue)
     }
 
-    pub(super) async fn check_all(&mut self, options: &Options) -> Result<(), Loss> {
+    pub(crate) async fn check_all(&mut self, options: &Options) -> Result<(), Loss> {
         self.check_queue(Part::Queue, &options.queue).await?;
         self.check_exchange(Part::Exchange, &options.exchange)
             .await?;
@@ -136,7 +138,7 @@ impl Scratch {
             .await
     }
 
-    pub(super) async fn bind_work_queue(&mut self, options: &Options) -> Result<(), Loss> {
+    pub(crate) async fn bind_work_queue(&mut self, options: &Options) -> Result<(), Loss> {
         for key in &options.routing_keys {
             self.bind(Part::Queue, &options.queue, &options.exchange, key)
                 .await?;
@@ -145,7 +147,7 @@ impl Scratch {
     }
 
     /// The exchange is a fanout: a letter keeps its routing key, and no key is ever unroutable.
-    pub(super) async fn declare_dead_letter_route(
+    pub(crate) async fn declare_dead_letter_route(
         &mut self,
         options: &Options,
     ) -> Result<(), Loss> {
@@ -338,7 +340,7 @@ impl Scratch {
     }
 
     /// A queue that must be there.
-    pub(super) async fn check_queue(
+    pub(crate) async fn check_queue(
         &mut self,
         part: Part,
         name: &str,
@@ -356,7 +358,7 @@ impl Scratch {
         .map_err(|error| error.about(part, name))
     }
 
-    pub(super) async fn check_exchange(&mut self, part: Part, name: &str) -> Result<(), Loss> {
+    pub(crate) async fn check_exchange(&mut self, part: Part, name: &str) -> Result<(), Loss> {
         let options = ExchangeDeclareOptions {
             passive: true,
             ..ExchangeDeclareOptions::default()

@@ -7,7 +7,7 @@ use std::{fmt, future::Future, time::Duration};
 
 use lapin::ErrorKind;
 
-use super::{cause::Cause, sanitized::Farewell};
+use super::{cause::Cause, frames::Farewell};
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Loss {
@@ -78,7 +78,7 @@ pub enum Loss {
 
 impl Loss {
     /// The reason that the broker gave for closing the connection, where this loss only says that it is closed.
-    pub(in crate::rabbitmq) fn explained(self, farewell: &Farewell) -> Self {
+    pub(crate) fn explained(self, farewell: &Farewell) -> Self {
         match (self, farewell.reply()) {
             (Self::Broken { .. } | Self::Silent { .. }, Some((code, text))) => {
                 Cause::of_reply(code, text).map_or(
@@ -142,7 +142,7 @@ impl fmt::Display for Part {
 
 /// How one AMQP call failed.
 #[derive(Debug)]
-pub(in crate::rabbitmq) enum CallError {
+pub(crate) enum CallError {
     Silent {
         operation: &'static str,
         limit: Duration,
@@ -151,7 +151,7 @@ pub(in crate::rabbitmq) enum CallError {
 }
 
 /// lapin gives none of its calls a timeout; every one goes through here.
-pub(in crate::rabbitmq) async fn within<T>(
+pub(crate) async fn within<T>(
     limit: Duration,
     operation: &'static str,
     call: impl Future<Output = lapin::Result<T>>,
@@ -162,13 +162,13 @@ pub(in crate::rabbitmq) async fn within<T>(
     }
 }
 
-pub(in crate::rabbitmq) const ACCESS_REFUSED: u16 = 403;
-pub(in crate::rabbitmq) const NOT_FOUND: u16 = 404;
+pub(crate) const ACCESS_REFUSED: u16 = 403;
+pub(crate) const NOT_FOUND: u16 = 404;
 const RESOURCE_LOCKED: u16 = 405;
-pub(in crate::rabbitmq) const PRECONDITION_FAILED: u16 = 406;
+pub(crate) const PRECONDITION_FAILED: u16 = 406;
 
 impl CallError {
-    pub(in crate::rabbitmq) fn reply_code(&self) -> Option<u16> {
+    pub(crate) fn reply_code(&self) -> Option<u16> {
         match self {
             Self::Failed(error) => reply_code(error),
             Self::Silent { .. } => None,
@@ -176,7 +176,7 @@ impl CallError {
     }
 
     /// The broker's own text: to be understood, never to be shown.
-    pub(in crate::rabbitmq) fn reply_text(&self) -> Option<&str> {
+    pub(crate) fn reply_text(&self) -> Option<&str> {
         match self {
             Self::Failed(error) => match error.kind() {
                 ErrorKind::ProtocolError(error) => Some(error.get_message().as_str()),
@@ -187,7 +187,7 @@ impl CallError {
     }
 
     /// The loss when the broker refuses something that is done to `part`.
-    pub(in crate::rabbitmq) fn about(self, part: Part, name: &str) -> Loss {
+    pub(crate) fn about(self, part: Part, name: &str) -> Loss {
         let name = name.to_owned();
         let text = self.reply_text().unwrap_or_default();
         let has = |words: &str| text.contains(words);

@@ -16,8 +16,8 @@ use lapin::{AsyncTcpStream, protocol::connection::parse_start};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::compat::{Compat, TokioAsyncReadCompatExt};
 
-use super::sanitized::{Farewell, Sanitized};
-use crate::rabbitmq::backlog::Backlog;
+use super::backlog::Backlog;
+use super::frames::{Farewell, Sanitized};
 
 /// A socket, or TLS over one.
 pub(super) trait Transport: AsyncRead + AsyncWrite + Send + Unpin {}

@@ -24,16 +24,16 @@ const UNREACHED_DELIVERY_LIMIT: i64 = i32::MAX as i64;
 
 /// The settings of a queue that can be declared.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Shape {
-    pub(super) durable: bool,
-    pub(super) auto_delete: bool,
+pub(crate) struct Shape {
+    pub(crate) durable: bool,
+    pub(crate) auto_delete: bool,
     arguments: BTreeMap<ShortString, AMQPValue>,
 }
 
 impl Shape {
     /// Of the queue of events. What the broker takes out of it lands in the dead-letter queue, and stays where it is
     /// until that has taken it; such a queue has to refuse what is too much instead of dropping it.
-    pub(super) fn of_events(dead_letter_exchange: &str) -> Self {
+    pub(crate) fn of_events(dead_letter_exchange: &str) -> Self {
         let mut shape = Self::quorum(OUR_DELIVERY_LIMIT);
         shape.set(SINGLE_ACTIVE_CONSUMER, AMQPValue::Boolean(true));
         shape.set(DEAD_LETTER_EXCHANGE, text(dead_letter_exchange));
@@ -42,7 +42,7 @@ impl Shape {
         shape
     }
 
-    pub(super) fn of_dead_letters() -> Self {
+    pub(crate) fn of_dead_letters() -> Self {
         Self::quorum(UNREACHED_DELIVERY_LIMIT)
     }
 
@@ -62,13 +62,13 @@ impl Shape {
         self.arguments.insert(name.into(), value);
     }
 
-    pub(super) fn arguments(&self) -> FieldTable {
+    pub(crate) fn arguments(&self) -> FieldTable {
         self.arguments.clone().into()
     }
 
     /// With an argument that is compared with no queue's but a stream's, and refused where the queue would have to
     /// be made: a declaration that makes nothing.
-    pub(super) fn arguments_of_none(&self) -> FieldTable {
+    pub(crate) fn arguments_of_none(&self) -> FieldTable {
         let mut arguments = self.arguments();
         arguments.insert(STREAM_ONLY.into(), text("1h"));
         arguments
@@ -77,7 +77,7 @@ impl Shape {
     /// Takes over what the refusal of a declaration says of the queue that is there. False when it says nothing that
     /// can be understood. RabbitMQ 3.10 to 4.3 write: `inequivalent arg 'x-delivery-limit' for queue 'q' in vhost '/':
     /// received '99' but current is '5'`, or `… is none`, or `… is the value '5' of type 'signedint'`.
-    pub(super) fn adopt(&mut self, refusal: &str) -> bool {
+    pub(crate) fn adopt(&mut self, refusal: &str) -> bool {
         self.adopted(refusal).is_some()
     }
 
@@ -114,7 +114,7 @@ impl Shape {
     }
 
     /// Where it is not as `wanted`, for people.
-    pub(super) fn differences(&self, wanted: &Self) -> Vec<String> {
+    pub(crate) fn differences(&self, wanted: &Self) -> Vec<String> {
         let mut found = Vec::new();
         if self.durable != wanted.durable {
             found.push(format!("durable = {}", self.durable));
@@ -134,7 +134,7 @@ impl Shape {
     }
 
     /// Each way in which the queue loses messages that are in it, or that should be.
-    pub(super) fn losses(&self) -> Vec<String> {
+    pub(crate) fn losses(&self) -> Vec<String> {
         let mut found = Vec::new();
         if self.is_a("stream") {
             found.push(
@@ -162,17 +162,17 @@ impl Shape {
         found
     }
 
-    pub(super) fn has_single_active_consumer(&self) -> bool {
+    pub(crate) fn has_single_active_consumer(&self) -> bool {
         self.arguments.get(SINGLE_ACTIVE_CONSUMER) == Some(&AMQPValue::Boolean(true))
     }
 
     /// Where the broker puts what it takes out of the queue.
-    pub(super) fn dead_letter_exchange(&self) -> Option<String> {
+    pub(crate) fn dead_letter_exchange(&self) -> Option<String> {
         self.arguments.get(DEAD_LETTER_EXCHANGE).map(shown)
     }
 
     /// How often the broker takes a message back before it drops it. None: as often as it comes.
-    pub(super) fn delivery_limit(&self) -> Option<u32> {
+    pub(crate) fn delivery_limit(&self) -> Option<u32> {
         if !self.is_a("quorum") {
             return None;
         }
@@ -182,11 +182,11 @@ impl Shape {
         }
     }
 
-    pub(super) fn unknown_delivery_limit() -> u32 {
+    pub(crate) fn unknown_delivery_limit() -> u32 {
         DEFAULT_DELIVERY_LIMIT
     }
 
-    pub(super) fn is_a(&self, kind: &str) -> bool {
+    pub(crate) fn is_a(&self, kind: &str) -> bool {
         self.is_text(TYPE, |of| of == kind)
     }
 
@@ -199,7 +199,7 @@ impl Shape {
 }
 
 /// What the refusal of a declaration names, and its value on the broker, as that writes it.
-pub(super) fn difference(refusal: &str) -> Option<(&str, &str)> {
+pub(crate) fn difference(refusal: &str) -> Option<(&str, &str)> {
     let (_, rest) = refusal.split_once("inequivalent arg '")?;
     let (name, rest) = rest.split_once('\'')?;
     let (_, current) = rest.rsplit_once("but current is ")?;

@@ -12,8 +12,8 @@ use std::task::{Context, Poll, ready};
 
 use futures_util::io::{AsyncRead, AsyncWrite};
 
+use super::backlog::Backlog;
 use super::sanitize::{BODY, HEADER, METHOD, offered_frame_max, sanitize, shrink};
-use crate::rabbitmq::backlog::Backlog;
 
 /// Frame type, channel, and the size of the payload; the payload is followed by one more byte.
 const HEAD: usize = 7;
@@ -24,7 +24,7 @@ const LARGEST: usize = 16 << 20;
 /// The code and text with which a broker closes a connection. lapin tells them to one of those who wait, and
 /// the others only that something is closed.
 #[derive(Clone, Default)]
-pub(in crate::rabbitmq) struct Farewell(Arc<OnceLock<(u16, String)>>);
+pub(crate) struct Farewell(Arc<OnceLock<(u16, String)>>);
 
 impl Farewell {
     fn note(&self, method: &[u8]) {
@@ -40,14 +40,14 @@ impl Farewell {
         }
     }
 
-    pub(in crate::rabbitmq) fn reply(&self) -> Option<(u16, &str)> {
+    pub(crate) fn reply(&self) -> Option<(u16, &str)> {
         let (code, text) = self.0.get()?;
         Some((*code, text))
     }
 }
 
 /// `S` with its incoming frames sanitized.
-pub(in crate::rabbitmq) struct Sanitized<S> {
+pub(crate) struct Sanitized<S> {
     stream: S,
     /// Where the next bytes are read to.
     chunk: Box<[u8]>,
@@ -75,7 +75,7 @@ struct Incoming {
 
 impl<S> Sanitized<S> {
     /// `frame_max` is what lapin asks for; the broker may offer less. 0 is any.
-    pub(in crate::rabbitmq) fn new(
+    pub(crate) fn new(
         stream: S,
         frame_max: u32,
         (backlog, farewell): (Backlog, Farewell),
@@ -233,7 +233,7 @@ mod tests {
     use futures_util::{FutureExt, io::AsyncReadExt};
 
     use super::*;
-    use crate::rabbitmq::backlog::MOST;
+    use crate::rabbitmq::connection::backlog::MOST;
 
     /// Gives its bytes a few at a time.
     struct Trickle<'a>(&'a [u8], usize);

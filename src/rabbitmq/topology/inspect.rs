@@ -8,11 +8,11 @@ use lapin::{
     types::{AMQPValue, FieldTable},
 };
 
-use super::{
+use super::prepare;
+use crate::rabbitmq::{
     Loss, Options,
     connection::{CHANNELS, Link},
-    lanes::{Lanes, Outgoing, Refused},
-    topology::prepare,
+    publish::{Lanes, Outgoing, Refused},
 };
 
 /// What one look at the broker showed. The detail names the remedy where there is something to

@@ -18,7 +18,7 @@ use lapin::{
     types::{AMQPValue, FieldTable, ShortString},
 };
 
-use super::{Loss, Options, Part, loss::within};
+use crate::rabbitmq::{Loss, Options, Part, connection::loss::within};
 
 /// A day, in milliseconds: a margin only, as deliveries go back at the hold limit. RabbitMQ takes it since 3.11.15, and
 /// 4.3 refuses it for classic queues.
@@ -26,7 +26,7 @@ const CONSUMER_TIMEOUT: AMQPValue = AMQPValue::LongLongInt(24 * 60 * 60 * 1000);
 
 type Change = Pin<Box<dyn Future<Output = Result<Option<Consumer>, Loss>> + Send>>;
 
-pub(super) struct Consuming {
+pub(crate) struct Consuming {
     channel: Channel,
     options: Arc<Options>,
     quorum: bool,
@@ -41,7 +41,7 @@ pub(super) struct Consuming {
 
 impl Consuming {
     /// Starts a consumer, unless `prefetch` is 0.
-    pub(super) async fn open(
+    pub(crate) async fn open(
         channel: &Channel,
         options: &Arc<Options>,
         quorum: bool,
@@ -64,7 +64,7 @@ impl Consuming {
     }
 
     /// Of the present consumer, else of the next one as far as it is known.
-    pub(super) fn prefetch(&self) -> u16 {
+    pub(crate) fn prefetch(&self) -> u16 {
         match self.prefetch {
             0 => self.options.prefetch,
             prefetch => prefetch,
@@ -72,27 +72,27 @@ impl Consuming {
     }
 
     /// Whether there is a consumer that gets deliveries, or will be.
-    pub(super) fn is_active(&self) -> bool {
+    pub(crate) fn is_active(&self) -> bool {
         self.prefetch > 0
     }
 
     /// Whether deliveries come from the consumer that was asked for last, and not from one that is cancelled.
-    pub(super) fn is_as_asked(&self) -> bool {
+    pub(crate) fn is_as_asked(&self) -> bool {
         self.prefetch > 0 && self.prefetch == self.wanted
     }
 
     /// Asks for a prefetch; 0 is no consumer. Made true by [`poll_change`](Self::poll_change).
-    pub(super) fn want(&mut self, prefetch: u16) {
+    pub(crate) fn want(&mut self, prefetch: u16) {
         self.wanted = prefetch;
     }
 
     /// Leaves everything as it is.
-    pub(super) fn stay(&mut self) {
+    pub(crate) fn stay(&mut self) {
         self.wanted = self.prefetch;
     }
 
     /// Brings the consumer to what is wanted. Tells the prefetch of one that is being started.
-    pub(super) fn poll_change(&mut self, cx: &mut Context<'_>) -> Result<Option<u16>, Loss> {
+    pub(crate) fn poll_change(&mut self, cx: &mut Context<'_>) -> Result<Option<u16>, Loss> {
         let mut started = None;
         loop {
             if let Some(change) = &mut self.change {
@@ -129,7 +129,7 @@ impl Consuming {
     }
 
     /// The next delivery. Never ready while there is no consumer.
-    pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Delivery, Loss>> {
+    pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Delivery, Loss>> {
         let Some(consumer) = &mut self.consumer else {
             return Poll::Pending;
         };
@@ -146,7 +146,7 @@ impl Consuming {
     }
 
     /// Waits for what the broker was asked.
-    pub(super) async fn end(&mut self) -> Result<(), Loss> {
+    pub(crate) async fn end(&mut self) -> Result<(), Loss> {
         match self.change.take() {
             Some(change) => change.await.map(drop),
             None => Ok(()),

@@ -13,9 +13,9 @@ use tokio::{
     time::{Instant, Sleep, sleep},
 };
 
-use super::{
-    Cause, Delivery, Event, Letter, Loss, Options, Settlement, Warning, connection::Losses,
-    options::Timing, session::Session,
+use super::{Session, Settlement};
+use crate::rabbitmq::{
+    Cause, Delivery, Event, Letter, Loss, Options, Timing, Warning, connection::Losses,
 };
 
 /// The broker as the worker's loop sees it: [`next`](Self::next) and commands that never wait.

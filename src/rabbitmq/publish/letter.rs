@@ -8,10 +8,12 @@ use lapin::{
 use sha2::{Digest, Sha256};
 
 use super::{
+    Outgoing,
+    properties::{Fate, Property, copy},
+};
+use crate::rabbitmq::{
     Message,
     headers::{fitting, size},
-    lanes::Outgoing,
-    properties::{Fate, Property, copy},
 };
 
 /// A delivery that cannot be done, on its way to the dead-letter exchange.
@@ -54,7 +56,7 @@ pub enum LetterRefusal {
     Unacceptable { code: u16 },
 }
 
-pub(super) const MARK_PREFIX: &str = "tagsweep-";
+pub(crate) const MARK_PREFIX: &str = "tagsweep-";
 
 const PERSISTENT: u8 = 2;
 
@@ -77,7 +79,7 @@ const BESIDE_HEADERS: usize = 4 * 1024;
 
 impl Letter {
     /// `frame_max` is the largest frame that the connection takes, in bytes; 0 is any.
-    pub(super) fn into_outgoing(self, dead_letter_exchange: &str, frame_max: u32) -> Outgoing {
+    pub(crate) fn into_outgoing(self, dead_letter_exchange: &str, frame_max: u32) -> Outgoing {
         let room = match frame_max {
             0 => usize::MAX,
             frame_max => (frame_max as usize).saturating_sub(BESIDE_HEADERS),
@@ -117,7 +119,7 @@ fn letter_properties(
 
 impl Outgoing {
     /// The letter without what the broker may have refused; none when there is nothing to leave out.
-    pub(super) fn with_less(self, why: LetterRefusal, dead_letter_queue: &str) -> Option<Self> {
+    pub(crate) fn with_less(self, why: LetterRefusal, dead_letter_queue: &str) -> Option<Self> {
         match why {
             // It goes to the queue itself.
             LetterRefusal::Denied | LetterRefusal::ExchangeGone => {

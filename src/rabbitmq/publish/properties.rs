@@ -4,7 +4,7 @@ use lapin::BasicProperties;
 
 /// The properties of a message, so that what becomes of each is decided in one place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Property {
+pub(crate) enum Property {
     ContentType,
     ContentEncoding,
     Headers,
@@ -23,7 +23,7 @@ pub(super) enum Property {
 
 /// What becomes of a property in a letter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fate {
+pub(crate) enum Fate {
     Kept,
     /// Kept unless the broker refuses the letter.
     KeptIfTaken,
@@ -32,7 +32,7 @@ pub(super) enum Fate {
 }
 
 impl Property {
-    pub(super) const ALL: [Property; 14] = [
+    pub(crate) const ALL: [Property; 14] = [
         Property::ContentType,
         Property::ContentEncoding,
         Property::Headers,
@@ -49,7 +49,7 @@ impl Property {
         Property::ClusterId,
     ];
 
-    pub(super) fn fate(self) -> Fate {
+    pub(crate) fn fate(self) -> Fate {
         match self {
             Property::ContentType
             | Property::ContentEncoding
@@ -72,7 +72,7 @@ impl Property {
         }
     }
 
-    pub(super) fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Property::ContentType => "content-type",
             Property::ContentEncoding => "content-encoding",
@@ -92,7 +92,7 @@ impl Property {
     }
 
     /// `to` with the property of `from`; none where that has none.
-    pub(super) fn copy(
+    pub(crate) fn copy(
         self,
         from: &BasicProperties,
         to: &BasicProperties,
@@ -120,7 +120,7 @@ impl Property {
 }
 
 /// `to` with those of these properties that `from` has.
-pub(super) fn copy(
+pub(crate) fn copy(
     properties: impl Iterator<Item = Property>,
     from: &BasicProperties,
     to: BasicProperties,

@@ -21,30 +21,32 @@ use lapin::{
     types::ShortString,
 };
 
-use super::{
+use crate::rabbitmq::{
     LetterRefusal, Loss,
-    connection::Link,
-    loss::{ACCESS_REFUSED, CallError, NOT_FOUND, within},
+    connection::{
+        Link,
+        loss::{ACCESS_REFUSED, CallError, NOT_FOUND, within},
+    },
 };
 
 /// A message on its way out. Always mandatory: a message that no queue takes is a failure.
 #[derive(Clone)]
-pub(super) struct Outgoing {
-    pub(super) exchange: ShortString,
-    pub(super) routing_key: ShortString,
-    pub(super) body: Bytes,
-    pub(super) properties: BasicProperties,
+pub(crate) struct Outgoing {
+    pub(crate) exchange: ShortString,
+    pub(crate) routing_key: ShortString,
+    pub(crate) body: Bytes,
+    pub(crate) properties: BasicProperties,
 }
 
 /// The broker has no copy of the message.
-pub(super) struct Refused {
-    pub(super) why: LetterRefusal,
-    pub(super) outgoing: Outgoing,
+pub(crate) struct Refused {
+    pub(crate) why: LetterRefusal,
+    pub(crate) outgoing: Outgoing,
 }
 
 type Outcome = Result<(), Refused>;
 
-pub(super) struct Lanes {
+pub(crate) struct Lanes {
     connection: Arc<Connection>,
     lanes: Vec<Lane>,
     waiting: VecDeque<(u64, Outgoing)>,
@@ -71,7 +73,7 @@ struct InFlight {
 }
 
 impl Lanes {
-    pub(super) async fn open(
+    pub(crate) async fn open(
         link: &Link,
         count: usize,
         call_limit: Duration,
@@ -91,12 +93,12 @@ impl Lanes {
         })
     }
 
-    pub(super) fn push(&mut self, id: u64, outgoing: Outgoing) {
+    pub(crate) fn push(&mut self, id: u64, outgoing: Outgoing) {
         self.waiting.push_back((id, outgoing));
     }
 
     /// How many have no outcome yet.
-    pub(super) fn unconfirmed(&self) -> usize {
+    pub(crate) fn unconfirmed(&self) -> usize {
         self.waiting.len() + self.in_flight().count()
     }
 
@@ -108,13 +110,13 @@ impl Lanes {
     }
 
     /// A blocked broker is slow, not dead: confirms are not overdue while it blocks.
-    pub(super) fn set_blocked(&mut self, blocked: bool) {
+    pub(crate) fn set_blocked(&mut self, blocked: bool) {
         self.blocked = blocked;
         self.flowing_since = Instant::now();
     }
 
     /// The next outcome. `Pending` when nothing is in flight.
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(u64, Outcome), Loss>> {
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(u64, Outcome), Loss>> {
         for lane in &mut self.lanes {
             if let Lane::Opening(opening) = lane
                 && let Poll::Ready(channel) = opening.as_mut().poll(cx)
@@ -154,7 +156,7 @@ impl Lanes {
     }
 
     /// Err when a confirm is overdue.
-    pub(super) fn check(&self) -> Result<(), Loss> {
+    pub(crate) fn check(&self) -> Result<(), Loss> {
         let overdue = |in_flight: &InFlight| {
             in_flight.since.max(self.flowing_since).elapsed() > self.confirm_limit
         };

@@ -5,11 +5,8 @@ use std::future::poll_fn;
 use bytes::Bytes;
 use lapin::{BasicProperties, types::ShortString};
 
-use super::{
-    LetterRefusal, Loss, Options,
-    connection::Link,
-    lanes::{Lanes, Outgoing},
-};
+use super::{Lanes, LetterRefusal, Outgoing};
+use crate::rabbitmq::{Loss, Options, connection::Link};
 
 /// Events between publish and confirm at the same time.
 const LANES: usize = 64;

@@ -13,15 +13,14 @@ use std::{
 use lapin::{Channel, options::BasicQosOptions};
 use tokio::time::{Interval, MissedTickBehavior, Sleep, interval, sleep};
 
-use super::loss::CallError;
-use crate::rabbitmq::Options;
+use crate::rabbitmq::{Options, connection::loss::CallError};
 
 /// Questions in the time for which an answer holds.
 const QUESTIONS: u32 = 5;
 
 type Question = Pin<Box<dyn Future<Output = lapin::Result<()>> + Send>>;
 
-pub(in crate::rabbitmq) struct Contact {
+pub(crate) struct Contact {
     channel: Channel,
     prefetch: u16,
     /// How long to wait for an answer before the session counts as lost.
@@ -32,7 +31,7 @@ pub(in crate::rabbitmq) struct Contact {
 }
 
 impl Contact {
-    pub(in crate::rabbitmq) fn new(channel: Channel, prefetch: u16, options: &Options) -> Self {
+    pub(crate) fn new(channel: Channel, prefetch: u16, options: &Options) -> Self {
         let mut tick = interval(options.lease() / QUESTIONS);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Self {
@@ -46,12 +45,12 @@ impl Contact {
     }
 
     /// The next consumer of the channel is to have this prefetch, whatever is asked in between.
-    pub(in crate::rabbitmq) fn set_prefetch(&mut self, prefetch: u16) {
+    pub(crate) fn set_prefetch(&mut self, prefetch: u16) {
         self.prefetch = prefetch;
     }
 
     /// Something came from the broker. The answer may be behind a lot of it.
-    pub(in crate::rabbitmq) fn heard(&mut self) {
+    pub(crate) fn heard(&mut self) {
         if self.asked.is_some() {
             self.be_patient();
         }
@@ -63,10 +62,7 @@ impl Contact {
     }
 
     /// When a question was asked that is answered now.
-    pub(in crate::rabbitmq) fn poll(
-        &mut self,
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<Instant, CallError>> {
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Instant, CallError>> {
         if self.asked.is_none() {
             ready!(self.tick.poll_tick(cx));
             let (channel, prefetch) = (self.channel.clone(), self.prefetch);

@@ -14,7 +14,7 @@ use lapin::{
     options::{BasicAckOptions, BasicNackOptions},
 };
 
-use super::{
+use crate::rabbitmq::{
     DeliveryTag,
     connection::loss::{CallError, within},
 };
@@ -31,7 +31,7 @@ pub enum Settlement {
 }
 
 impl Settlement {
-    pub(super) fn tag(self) -> DeliveryTag {
+    pub(crate) fn tag(self) -> DeliveryTag {
         match self {
             Self::UpTo(tag) | Self::One(tag) | Self::HandBack(tag) => tag,
         }
@@ -40,14 +40,14 @@ impl Settlement {
 
 /// One method frame to be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Frame {
+pub(crate) enum Frame {
     Ack { tag: u64, multiple: bool },
     Nack { tag: u64 },
 }
 
 /// The settlements of one session that are not sent yet, in order.
 #[derive(Debug, Default)]
-pub(super) struct Settlements {
+pub(crate) struct Settlements {
     unsent: VecDeque<Frame>,
     /// Every tag up to here is settled.
     floor: u64,
@@ -56,7 +56,7 @@ pub(super) struct Settlements {
 }
 
 impl Settlements {
-    pub(super) fn push(&mut self, settlement: Settlement) {
+    pub(crate) fn push(&mut self, settlement: Settlement) {
         let tag = settlement.tag().tag;
         if tag <= self.floor {
             return;
@@ -71,7 +71,7 @@ impl Settlements {
         }
     }
 
-    pub(super) fn pop(&mut self) -> Option<Frame> {
+    pub(crate) fn pop(&mut self) -> Option<Frame> {
         self.unsent.pop_front()
     }
 
@@ -116,7 +116,7 @@ impl Settlements {
 
 /// Resolves when the frame is written. Unlike an acker's, the channel's own methods fail on a
 /// channel that is gone, so an ack that was not sent is never taken for one that was.
-pub(super) async fn send(channel: Channel, frame: Frame, limit: Duration) -> Result<(), CallError> {
+pub(crate) async fn send(channel: Channel, frame: Frame, limit: Duration) -> Result<(), CallError> {
     match frame {
         Frame::Ack { tag, multiple } => {
             let ack = channel.basic_ack(tag, BasicAckOptions { multiple });
