@@ -5,6 +5,6 @@ mod letter;
 mod properties;
 mod publisher;
 
-pub(crate) use confirm::{Lanes, Outgoing, Refused};
+pub(crate) use confirm::{Lanes, Outcome, Outgoing, Refused};
 pub use letter::{Letter, LetterRefusal, Mark};
 pub use publisher::{PublishError, Publisher, Publishing};

@@ -5,16 +5,18 @@
 //! message that no queue took could be reported as taken while another one is blamed.
 
 use std::{
-    collections::VecDeque,
-    future::Future,
-    pin::Pin,
+    collections::{BTreeMap, VecDeque},
+    future::pending,
     sync::Arc,
-    task::{Context, Poll},
     time::{Duration, Instant},
 };
 
 use bytes::Bytes;
-use futures_util::future::try_join_all;
+use futures_util::{
+    FutureExt, StreamExt,
+    future::{BoxFuture, try_join_all},
+    stream::FuturesUnordered,
+};
 use lapin::{
     BasicProperties, Channel, Confirmation, Connection,
     options::{BasicPublishOptions, ConfirmSelectOptions},
@@ -44,32 +46,23 @@ pub(crate) struct Refused {
     pub(crate) outgoing: Outgoing,
 }
 
-type Outcome = Result<(), Refused>;
+pub(crate) type Outcome = Result<(), Refused>;
+
+/// Published and answered, with a channel for the next message.
+type Done = Result<(u64, Outcome, Channel), Loss>;
 
 pub(crate) struct Lanes {
     connection: Arc<Connection>,
-    lanes: Vec<Lane>,
+    free: Vec<Channel>,
+    in_flight: FuturesUnordered<BoxFuture<'static, Done>>,
+    /// When those in flight were published.
+    since: BTreeMap<u64, Instant>,
     waiting: VecDeque<(u64, Outgoing)>,
     call_limit: Duration,
     confirm_limit: Duration,
     blocked: bool,
     /// Confirms are only overdue counted from here.
     flowing_since: Instant,
-}
-
-/// The broker refuses some messages by closing the channel, which says nothing of others: the lane is opened again.
-enum Lane {
-    Free(Channel),
-    InFlight(Box<InFlight>),
-    Opening(Pin<Box<dyn Future<Output = Result<Channel, CallError>> + Send>>),
-}
-
-struct InFlight {
-    id: u64,
-    since: Instant,
-    channel: Channel,
-    outgoing: Outgoing,
-    confirmation: Pin<Box<dyn Future<Output = lapin::Result<Confirmation>> + Send>>,
 }
 
 impl Lanes {
@@ -80,11 +73,12 @@ impl Lanes {
         confirm_limit: Duration,
     ) -> Result<Self, CallError> {
         let connection = link.connection();
-        let channels = (0..count).map(|_| open(Arc::clone(&connection), call_limit));
-        let channels = try_join_all(channels).await?;
+        let channels = (0..count).map(|_| open(&connection, call_limit));
         Ok(Self {
+            free: try_join_all(channels).await?,
             connection,
-            lanes: channels.into_iter().map(Lane::Free).collect(),
+            in_flight: FuturesUnordered::new(),
+            since: BTreeMap::new(),
             waiting: VecDeque::new(),
             call_limit,
             confirm_limit,
@@ -99,14 +93,7 @@ impl Lanes {
 
     /// How many have no outcome yet.
     pub(crate) fn unconfirmed(&self) -> usize {
-        self.waiting.len() + self.in_flight().count()
-    }
-
-    fn in_flight(&self) -> impl Iterator<Item = &InFlight> {
-        self.lanes.iter().filter_map(|lane| match lane {
-            Lane::InFlight(in_flight) => Some(&**in_flight),
-            Lane::Free(_) | Lane::Opening(_) => None,
-        })
+        self.waiting.len() + self.in_flight.len()
     }
 
     /// A blocked broker is slow, not dead: confirms are not overdue while it blocks.
@@ -115,52 +102,32 @@ impl Lanes {
         self.flowing_since = Instant::now();
     }
 
-    /// The next outcome. `Pending` when nothing is in flight.
-    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(u64, Outcome), Loss>> {
-        for lane in &mut self.lanes {
-            if let Lane::Opening(opening) = lane
-                && let Poll::Ready(channel) = opening.as_mut().poll(cx)
-            {
-                *lane = Lane::Free(channel?);
-            }
-            if let Lane::Free(channel) = lane
-                && let Some((id, outgoing)) = self.waiting.pop_front()
-            {
-                let in_flight = InFlight::start(channel.clone(), id, outgoing);
-                *lane = Lane::InFlight(Box::new(in_flight));
-            }
-            let Lane::InFlight(in_flight) = lane else {
-                continue;
-            };
-            let Poll::Ready(confirmation) = in_flight.confirmation.as_mut().poll(cx) else {
-                continue;
-            };
-            let next = match &confirmation {
-                Ok(_) => Lane::Free(in_flight.channel.clone()),
-                Err(_) => Lane::Opening(Box::pin(open(
-                    Arc::clone(&self.connection),
-                    self.call_limit,
-                ))),
-            };
-            let Lane::InFlight(over) = std::mem::replace(lane, next) else {
-                continue;
-            };
-            let InFlight { id, outgoing, .. } = *over;
-            let outcome = match refusal(confirmation)? {
-                None => Ok(()),
-                Some(why) => Err(Refused { why, outgoing }),
-            };
-            return Poll::Ready(Ok((id, outcome)));
+    /// The next outcome. Cancel-safe. Never ready while nothing is unconfirmed.
+    pub(crate) async fn next(&mut self) -> Result<(u64, Outcome), Loss> {
+        while !self.waiting.is_empty()
+            && let Some(channel) = self.free.pop()
+            && let Some((id, outgoing)) = self.waiting.pop_front()
+        {
+            self.since.insert(id, Instant::now());
+            let connection = Arc::clone(&self.connection);
+            let published = publish(connection, channel, id, outgoing, self.call_limit);
+            self.in_flight.push(published.boxed());
         }
-        Poll::Pending
+        let Some(done) = self.in_flight.next().await else {
+            return pending().await;
+        };
+        let (id, outcome, channel) = done?;
+        self.since.remove(&id);
+        self.free.push(channel);
+        Ok((id, outcome))
     }
 
     /// Err when a confirm is overdue.
     pub(crate) fn check(&self) -> Result<(), Loss> {
-        let overdue = |in_flight: &InFlight| {
-            in_flight.since.max(self.flowing_since).elapsed() > self.confirm_limit
-        };
-        if !self.blocked && self.in_flight().any(overdue) {
+        let mut in_flight = self.since.values();
+        let overdue =
+            |since: &Instant| *since.max(&self.flowing_since) + self.confirm_limit < Instant::now();
+        if !self.blocked && in_flight.any(overdue) {
             return Err(Loss::Silent {
                 operation: "a publish",
                 limit: self.confirm_limit,
@@ -170,38 +137,46 @@ impl Lanes {
     }
 }
 
-async fn open(connection: Arc<Connection>, limit: Duration) -> Result<Channel, CallError> {
+async fn open(connection: &Connection, limit: Duration) -> Result<Channel, CallError> {
     let channel = within(limit, "channel.open", connection.create_channel()).await?;
     let select = channel.confirm_select(ConfirmSelectOptions::default());
     within(limit, "confirm.select", select).await?;
     Ok(channel)
 }
 
-impl InFlight {
-    fn start(channel: Channel, id: u64, outgoing: Outgoing) -> InFlight {
-        let (sent, to) = (outgoing.clone(), channel.clone());
-        let confirmation = async move {
-            let options = BasicPublishOptions {
-                mandatory: true,
-                ..BasicPublishOptions::default()
-            };
-            let Outgoing {
-                exchange,
-                routing_key,
-                body,
-                properties,
-            } = sent;
-            let publish = to.basic_publish(exchange, routing_key, options, &body, properties);
-            publish.await?.await
-        };
-        InFlight {
-            id,
-            since: Instant::now(),
-            channel,
-            outgoing,
-            confirmation: Box::pin(confirmation),
-        }
-    }
+/// The broker refuses some messages by closing the channel, which says nothing of others: the lane is opened again.
+async fn publish(
+    connection: Arc<Connection>,
+    channel: Channel,
+    id: u64,
+    outgoing: Outgoing,
+    limit: Duration,
+) -> Done {
+    let confirmation = confirmation(&channel, &outgoing).await;
+    let channel = match &confirmation {
+        Err(error) if error.is_amqp_soft_error() => open(&connection, limit).await?,
+        _ => channel,
+    };
+    let outcome = match refusal(confirmation)? {
+        None => Ok(()),
+        Some(why) => Err(Refused { why, outgoing }),
+    };
+    Ok((id, outcome, channel))
+}
+
+async fn confirmation(channel: &Channel, outgoing: &Outgoing) -> lapin::Result<Confirmation> {
+    let options = BasicPublishOptions {
+        mandatory: true,
+        ..BasicPublishOptions::default()
+    };
+    let Outgoing {
+        exchange,
+        routing_key,
+        body,
+        properties,
+    } = outgoing.clone();
+    let publish = channel.basic_publish(exchange, routing_key, options, &body, properties);
+    publish.await?.await
 }
 
 /// Only an ack without a return means that a queue has it. A closed channel is a refusal of its one message.

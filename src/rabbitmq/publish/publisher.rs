@@ -1,7 +1,5 @@
 //! Publishing events, each confirmed, many in flight.
 
-use std::future::poll_fn;
-
 use bytes::Bytes;
 use lapin::{BasicProperties, types::ShortString};
 
@@ -96,14 +94,11 @@ impl Publisher {
 
     async fn settle_one(&mut self) -> Result<(), PublishError> {
         let limit = self.options.timing.confirm;
-        let next = poll_fn(|cx| self.lanes.poll(cx));
-        let (number, outcome) =
-            tokio::time::timeout(limit, next)
-                .await
-                .map_err(|_| Loss::Silent {
-                    operation: "a publish",
-                    limit,
-                })??;
+        let next = tokio::time::timeout(limit, self.lanes.next()).await;
+        let (number, outcome) = next.map_err(|_| Loss::Silent {
+            operation: "a publish",
+            limit,
+        })??;
         outcome.map_err(|refused| PublishError::Refused {
             number,
             refusal: refused.why,

@@ -1,13 +1,8 @@
 //! The supervisor: one session after the other, for ever.
 
-use std::{
-    future::Future,
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll, ready},
-    time::Duration,
-};
+use std::{future::pending, pin::Pin, sync::Arc, time::Duration};
 
+use futures_util::{FutureExt, future::BoxFuture};
 use tokio::{
     task::JoinSet,
     time::{Instant, Sleep, sleep},
@@ -39,8 +34,6 @@ pub struct Broker {
     farewells: JoinSet<()>,
 }
 
-type Opening = Pin<Box<dyn Future<Output = Result<Opened, Loss>> + Send>>;
-
 struct Opened {
     session: Session,
     position: usize,
@@ -49,7 +42,7 @@ struct Opened {
 
 enum Phase {
     Waiting(Pin<Box<Sleep>>),
-    Opening(Opening),
+    Opening(BoxFuture<'static, Result<Opened, Loss>>),
     Open {
         session: Box<Session>,
         since: Instant,
@@ -81,7 +74,37 @@ impl Broker {
 
     /// The next event. Cancel-safe.
     pub async fn next(&mut self) -> Event {
-        std::future::poll_fn(|cx| self.poll(cx)).await
+        loop {
+            match &mut self.phase {
+                Phase::Over => pending().await,
+                Phase::Waiting(pause) => {
+                    pause.await;
+                    self.renew_access();
+                    let (number, options) = (self.sessions + 1, Arc::clone(&self.options));
+                    let opening = open_any(number, options, self.position, self.prefetch_now());
+                    self.phase = Phase::Opening(opening.boxed());
+                }
+                Phase::Opening(opening) => {
+                    return match opening.await {
+                        Ok(opened) => self.begin(opened),
+                        Err(reason) => Event::NotOpened {
+                            reason,
+                            retry_in: self.wait(),
+                        },
+                    };
+                }
+                Phase::Open { session, since } => {
+                    if self.careful && since.elapsed() >= self.options.timing.steady_after {
+                        self.careful = false;
+                        session.consume(self.prefetch);
+                    }
+                    return match session.next().await {
+                        Ok(event) => event,
+                        Err(reason) => self.lose(reason),
+                    };
+                }
+            }
+        }
     }
 
     /// A delivery that has arrived already, to take many in one turn of the loop.
@@ -163,43 +186,6 @@ impl Broker {
         match &mut self.phase {
             Phase::Open { session, .. } => Some(session),
             _ => None,
-        }
-    }
-
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
-        loop {
-            match &mut self.phase {
-                Phase::Over => return Poll::Pending,
-                Phase::Waiting(pause) => {
-                    ready!(pause.as_mut().poll(cx));
-                    self.renew_access();
-                    self.phase = Phase::Opening(Box::pin(open_any(
-                        self.sessions + 1,
-                        Arc::clone(&self.options),
-                        self.position,
-                        self.prefetch_now(),
-                    )));
-                }
-                Phase::Opening(opening) => {
-                    return Poll::Ready(match ready!(opening.as_mut().poll(cx)) {
-                        Ok(opened) => self.begin(opened),
-                        Err(reason) => Event::NotOpened {
-                            reason,
-                            retry_in: self.wait(),
-                        },
-                    });
-                }
-                Phase::Open { session, since } => {
-                    if self.careful && since.elapsed() >= self.options.timing.steady_after {
-                        self.careful = false;
-                        session.consume(self.prefetch);
-                    }
-                    return Poll::Ready(match ready!(session.poll(cx)) {
-                        Ok(event) => event,
-                        Err(reason) => self.lose(reason),
-                    });
-                }
-            }
         }
     }
 

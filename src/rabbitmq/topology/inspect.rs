@@ -1,7 +1,5 @@
 //! What `tagsweep check` wants to know of the broker.
 
-use std::future::poll_fn;
-
 use bytes::Bytes;
 use lapin::{
     BasicProperties,
@@ -121,7 +119,7 @@ async fn try_dead_letter_route(link: &Link, options: &Options) -> Result<(), Str
                 .with_headers(headers),
         },
     );
-    let confirmed = tokio::time::timeout(timing.confirm, poll_fn(|cx| lane.poll(cx))).await;
+    let confirmed = tokio::time::timeout(timing.confirm, lane.next()).await;
     let (_, outcome) = confirmed
         .map_err(|_| "no confirm in time: the broker may block publishers".to_owned())?
         .map_err(text)?;
