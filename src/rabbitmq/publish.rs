@@ -2,7 +2,6 @@
 
 mod confirm;
 mod letter;
-mod properties;
 mod publisher;
 
 pub(crate) use confirm::{Lanes, Outcome, Outgoing, Refused};

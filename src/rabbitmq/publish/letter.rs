@@ -7,10 +7,7 @@ use lapin::{
 };
 use sha2::{Digest, Sha256};
 
-use super::{
-    Outgoing,
-    properties::{Fate, Property, copy},
-};
+use super::Outgoing;
 use crate::rabbitmq::{
     Message,
     headers::{fitting, size},
@@ -101,20 +98,53 @@ fn letter_properties(
 ) -> BasicProperties {
     let shared = message.properties();
     let headers = letter_headers(shared.headers().as_ref(), marks, room);
-    let mut letter = BasicProperties::default()
-        .with_delivery_mode(PERSISTENT)
-        .with_headers(headers);
+    let mut letter = kept_if_taken(shared, kept(shared, headers));
+    // Of its own, where it shares the others with the message before it.
     if let Some(id) = message.message_id() {
         letter = letter.with_message_id(id.into());
     }
     if let Some(time) = message.timestamp() {
         letter = letter.with_timestamp(time);
     }
-    let of_its_own = [Property::MessageId, Property::Timestamp];
-    let properties = Property::ALL
-        .into_iter()
-        .filter(|property| property.fate() != Fate::NotCopied && !of_its_own.contains(property));
-    copy(properties, shared, letter)
+    letter
+}
+
+/// `to` with these properties of `from`, as far as it has them.
+macro_rules! copy {
+    ($from:expr, $to:expr, $($property:ident $with:ident),+) => {{
+        let mut to: BasicProperties = $to;
+        $(if let Some(value) = $from.$property().clone() {
+            to = to.$with(value);
+        })+
+        to
+    }};
+}
+
+/// What a letter keeps of its message's properties in any case. Left out are the expiration, as a letter waits for a
+/// person, and the user, who is no longer the one that publishes.
+fn kept(from: &BasicProperties, headers: FieldTable) -> BasicProperties {
+    let to = BasicProperties::default()
+        .with_delivery_mode(PERSISTENT)
+        .with_headers(headers);
+    copy!(
+        from,
+        to,
+        content_type with_content_type,
+        content_encoding with_content_encoding,
+        kind with_type,
+        app_id with_app_id
+    )
+}
+
+/// What it keeps unless the broker refuses it: amq.rabbitmq.reply-to from whoever does not consume from it.
+fn kept_if_taken(from: &BasicProperties, to: BasicProperties) -> BasicProperties {
+    copy!(
+        from,
+        to,
+        priority with_priority,
+        correlation_id with_correlation_id,
+        reply_to with_reply_to
+    )
 }
 
 impl Outgoing {
@@ -139,15 +169,13 @@ impl Outgoing {
     /// the body.
     fn plainer(self) -> Option<Self> {
         let properties = &self.properties;
-        let refusable = Property::ALL.into_iter().filter(|property| {
-            property.fate() == Fate::KeptIfTaken
-                && property
-                    .copy(properties, &BasicProperties::default())
-                    .is_some()
-        });
-        let mut dropped: Vec<String> = refusable
-            .map(|property| property.name().to_owned())
-            .collect();
+        let refusable = [
+            (properties.priority().is_some(), "priority"),
+            (properties.correlation_id().is_some(), "correlation-id"),
+            (properties.reply_to().is_some(), "reply-to"),
+        ];
+        let refusable = refusable.into_iter().filter(|(is_set, _)| *is_set);
+        let mut dropped: Vec<_> = refusable.map(|(_, name)| name.to_owned()).collect();
         let mut headers = properties.headers().clone().unwrap_or_default();
         if dropped.is_empty() {
             let all = std::mem::take(&mut headers);
@@ -163,13 +191,12 @@ impl Outgoing {
             return self.without_body();
         }
         note_dropped(&mut headers, dropped, DROPPED_ROOM);
-        let bare = BasicProperties::default()
-            .with_delivery_mode(PERSISTENT)
-            .with_headers(headers);
-        let kept = Property::ALL
-            .into_iter()
-            .filter(|property| property.fate() == Fate::Kept);
-        let properties = copy(kept, properties, bare);
+        let properties = copy!(
+            properties,
+            kept(properties, headers),
+            message_id with_message_id,
+            timestamp with_timestamp
+        );
         Some(Self { properties, ..self })
     }
 
