@@ -10,6 +10,7 @@ use std::{future::Future, sync::Arc, time::Duration};
 use futures_util::{
     FutureExt, StreamExt,
     future::{BoxFuture, Fuse, FusedFuture},
+    stream::BoxStream,
 };
 use lapin::{Channel, Consumer};
 use tokio::{
@@ -20,7 +21,7 @@ use tokio::{
 use self::{acks::Acks, consumer::Consuming, heartbeat::Heartbeat};
 use super::{
     Delivery, Event, Letter, LetterRefusal, Loss, Options, QueueCount, Warning,
-    connection::{Link, LinkEvents, loss::within},
+    connection::{Link, loss::within},
     message::{Envelope, delivery},
     publish::{Lanes, Outcome, Refused},
     topology::{Scratch, Sharing, count, prepare},
@@ -40,7 +41,7 @@ fn call<T>(asked: impl Future<Output = Result<T, Loss>> + Send + 'static) -> Cal
     asked.boxed().fuse()
 }
 
-pub(super) struct Session {
+struct Session {
     number: u32,
     options: Arc<Options>,
     consuming: Consuming,
@@ -48,8 +49,8 @@ pub(super) struct Session {
     channel: Channel,
     acks: Acks,
     letters: Lanes,
-    consume_events: LinkEvents,
-    publish_events: LinkEvents,
+    consume_events: BoxStream<'static, lapin::Event>,
+    publish_events: BoxStream<'static, lapin::Event>,
     poll: Interval,
     sharing: Sharing,
     delivery_limit: Option<u32>,
@@ -71,7 +72,7 @@ pub(super) struct Session {
 
 impl Session {
     /// Opens a session on the URL at `position`. The warnings are for the operator.
-    pub(super) async fn open(
+    async fn open(
         number: u32,
         options: Arc<Options>,
         position: usize,
@@ -81,7 +82,7 @@ impl Session {
             Link::open(&options, position, "tagsweep consume"),
             Link::open(&options, position, "tagsweep publish"),
         )?;
-        let farewells = [consume.0.farewell(), publish.0.farewell()];
+        let farewells = [consume.farewell.clone(), publish.farewell.clone()];
         let opened = Self::over(number, options, prefetch, consume, publish).await;
         opened.map_err(|loss| farewells.iter().fold(loss, Loss::explained))
     }
@@ -90,12 +91,13 @@ impl Session {
         number: u32,
         options: Arc<Options>,
         prefetch: u16,
-        (consume, consume_events): (Link, LinkEvents),
-        (publish, publish_events): (Link, LinkEvents),
+        consume: Link,
+        publish: Link,
     ) -> Result<(Self, Vec<Warning>), Loss> {
         let timing = options.timing;
+        let (consume_events, publish_events) = (consume.events(), publish.events());
         let topology = prepare(consume.connection(), &options).await?;
-        let letters = Lanes::open(&publish, LANES, timing.call, timing.confirm).await?;
+        let letters = Lanes::open(&publish, LANES).await?;
         let channel = consume.channel().await?;
         consume.backlog.limit();
         let consuming = Consuming::open(&channel, &options, topology.quorum, prefetch).await?;
@@ -133,19 +135,7 @@ impl Session {
         Ok((session, topology.warnings))
     }
 
-    pub(super) fn number(&self) -> u32 {
-        self.number
-    }
-
-    pub(super) fn share(&self) -> u32 {
-        self.share
-    }
-
-    pub(super) fn settle(&mut self, settlement: Settlement) {
-        self.acks.push(settlement);
-    }
-
-    pub(super) fn publish_letter(&mut self, letter: Letter) {
+    fn publish_letter(&mut self, letter: Letter) {
         let id = letter.id;
         let outgoing =
             letter.into_outgoing(&self.options.dead_letter_exchange, self.publish.frame_max());
@@ -157,7 +147,7 @@ impl Session {
     ///
     /// A single active consumer is not cancelled: the broker would make another worker the active one at
     /// once, while our last calls still use the quota. It hands the queue on when the channel closes.
-    pub(super) fn stop_consuming(&mut self) {
+    fn stop_consuming(&mut self) {
         self.draining = true;
         match self.sharing {
             Sharing::SingleActiveConsumer => self.consuming.stay(),
@@ -166,24 +156,20 @@ impl Session {
     }
 
     /// Consumes with this prefetch from now on, with 0 not at all.
-    pub(super) fn consume(&mut self, prefetch: u16) {
+    fn consume(&mut self, prefetch: u16) {
         if !self.draining {
             self.consuming.want(prefetch);
         }
     }
 
     /// Ends the session for this reason, with the next poll.
-    pub(super) fn end(&mut self, reason: Loss) {
+    fn end(&mut self, reason: Loss) {
         self.loss.get_or_insert(reason);
-    }
-
-    pub(super) fn consumes_as_asked(&self) -> bool {
-        self.consuming.is_as_asked()
     }
 
     /// The next thing that happened. Cancel-safe. Deliveries come last, so that a stream of them never holds up an ack
     /// or a confirm.
-    pub(super) async fn next(&mut self) -> Result<Event, Loss> {
+    async fn next(&mut self) -> Result<Event, Loss> {
         loop {
             if let Some(loss) = self.loss.take() {
                 return Err(loss);
@@ -241,7 +227,7 @@ impl Session {
     }
 
     /// A delivery that is here already. A loss found on the way is told by the next turn.
-    pub(super) fn try_delivery(&mut self) -> Option<Delivery> {
+    fn try_delivery(&mut self) -> Option<Delivery> {
         if self.loss.is_some() || self.draining {
             return None;
         }
@@ -340,7 +326,7 @@ impl Session {
 
     /// Lets go of a lost session: what still answers is told goodbye, nothing is waited for
     /// longer than the close limit, and nothing unsent is sent.
-    pub(super) async fn abandon(self) {
+    async fn abandon(self) {
         drop(self.acks);
         // The loss is known; how the goodbye goes changes nothing.
         let _ = tokio::join!(self.consume.close(), self.publish.close());
@@ -349,7 +335,7 @@ impl Session {
     /// Sends what is to be settled and closes both connections. Ok means that the broker has
     /// taken every settlement: it answers the close of a channel after all that came before, and how the
     /// connections end after that changes nothing.
-    pub(super) async fn close(mut self) -> Result<(), Loss> {
+    async fn close(mut self) -> Result<(), Loss> {
         self.consume.backlog.lift();
         self.acks.send().await?;
         answered(self.changing).await?;

@@ -24,10 +24,10 @@ use lapin::{
 };
 
 use crate::rabbitmq::{
-    LetterRefusal, Loss,
+    LetterRefusal, Loss, Timing,
     connection::{
-        Link,
-        loss::{ACCESS_REFUSED, CallError, NOT_FOUND, within},
+        ACCESS_REFUSED, Link, NOT_FOUND,
+        loss::{CallError, within},
     },
 };
 
@@ -58,30 +58,23 @@ pub(crate) struct Lanes {
     /// When those in flight were published.
     since: BTreeMap<u64, Instant>,
     waiting: VecDeque<(u64, Outgoing)>,
-    call_limit: Duration,
-    confirm_limit: Duration,
+    timing: Timing,
     blocked: bool,
     /// Confirms are only overdue counted from here.
     flowing_since: Instant,
 }
 
 impl Lanes {
-    pub(crate) async fn open(
-        link: &Link,
-        count: usize,
-        call_limit: Duration,
-        confirm_limit: Duration,
-    ) -> Result<Self, CallError> {
-        let connection = link.connection();
-        let channels = (0..count).map(|_| open(&connection, call_limit));
+    pub(crate) async fn open(link: &Link, count: usize) -> Result<Self, CallError> {
+        let (connection, timing) = (link.connection(), link.timing);
+        let channels = (0..count).map(|_| open(&connection, timing.call));
         Ok(Self {
             free: try_join_all(channels).await?,
             connection,
             in_flight: FuturesUnordered::new(),
             since: BTreeMap::new(),
             waiting: VecDeque::new(),
-            call_limit,
-            confirm_limit,
+            timing,
             blocked: false,
             flowing_since: Instant::now(),
         })
@@ -110,7 +103,7 @@ impl Lanes {
         {
             self.since.insert(id, Instant::now());
             let connection = Arc::clone(&self.connection);
-            let published = publish(connection, channel, id, outgoing, self.call_limit);
+            let published = publish(connection, channel, id, outgoing, self.timing.call);
             self.in_flight.push(published.boxed());
         }
         let Some(done) = self.in_flight.next().await else {
@@ -125,12 +118,13 @@ impl Lanes {
     /// Err when a confirm is overdue.
     pub(crate) fn check(&self) -> Result<(), Loss> {
         let mut in_flight = self.since.values();
-        let overdue =
-            |since: &Instant| *since.max(&self.flowing_since) + self.confirm_limit < Instant::now();
+        let overdue = |since: &Instant| {
+            *since.max(&self.flowing_since) + self.timing.confirm < Instant::now()
+        };
         if !self.blocked && in_flight.any(overdue) {
             return Err(Loss::Silent {
                 operation: "a publish",
-                limit: self.confirm_limit,
+                limit: self.timing.confirm,
             });
         }
         Ok(())
@@ -190,14 +184,12 @@ fn refusal(confirmation: lapin::Result<Confirmation>) -> Result<Option<LetterRef
         }),
         Err(error) if error.is_amqp_soft_error() => {
             let error = CallError::Failed(error);
-            let size = |text: &str| text.contains("message size");
-            Ok(Some(match error.reply_code() {
-                Some(NOT_FOUND) => LetterRefusal::ExchangeGone,
-                Some(ACCESS_REFUSED) => LetterRefusal::Denied,
-                _ if error.reply_text().is_some_and(size) => LetterRefusal::TooLarge,
-                code => LetterRefusal::Unacceptable {
-                    code: code.unwrap_or_default(),
-                },
+            let (code, text) = error.reply().unwrap_or_default();
+            Ok(Some(match code {
+                NOT_FOUND => LetterRefusal::ExchangeGone,
+                ACCESS_REFUSED => LetterRefusal::Denied,
+                _ if text.contains("message size") => LetterRefusal::TooLarge,
+                code => LetterRefusal::Unacceptable { code },
             }))
         }
         Err(error) => Err(error.into()),

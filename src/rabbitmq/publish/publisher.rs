@@ -36,7 +36,6 @@ pub struct Publisher {
     link: Link,
     lanes: Lanes,
     exchange: ShortString,
-    options: Options,
     published: u64,
     confirmed: u64,
 }
@@ -44,15 +43,12 @@ pub struct Publisher {
 impl Publisher {
     /// Connects to the first URL that answers.
     pub async fn connect(options: Options) -> Result<Self, Loss> {
-        let (link, _events) = Link::open_any(&options, "tagsweep publish").await?;
-        let timing = options.timing;
-        let lanes = LANES.min(link.channel_max().into());
-        let opened = Lanes::open(&link, lanes, timing.call, timing.confirm).await;
+        let link = Link::open_any(&options, "tagsweep publish").await?;
+        let opened = Lanes::open(&link, LANES.min(link.channel_max().into())).await;
         Ok(Self {
-            lanes: opened.map_err(|error| Loss::from(error).explained(&link.farewell()))?,
+            lanes: opened.map_err(|error| Loss::from(error).explained(&link.farewell))?,
             link,
             exchange: options.exchange.as_str().into(),
-            options,
             published: 0,
             confirmed: 0,
         })
@@ -93,7 +89,7 @@ impl Publisher {
     }
 
     async fn settle_one(&mut self) -> Result<(), PublishError> {
-        let limit = self.options.timing.confirm;
+        let limit = self.link.timing.confirm;
         let next = tokio::time::timeout(limit, self.lanes.next()).await;
         let (number, outcome) = next.map_err(|_| Loss::Silent {
             operation: "a publish",

@@ -6,7 +6,7 @@ use lapin::{
     types::{AMQPValue, FieldTable},
 };
 
-use super::prepare;
+use super::{Topology, prepare};
 use crate::rabbitmq::{
     Loss, Options,
     connection::{CHANNELS, Link},
@@ -41,66 +41,57 @@ const DEAD_LETTER_ROUTE: &str = "dead-letter route";
 pub async fn inspect(options: &Options) -> Vec<Finding> {
     // Two, as the worker has: a limit may let in one only.
     let opened = async {
-        let (consume, _) = Link::open_any(options, "tagsweep check").await?;
-        let (publish, _) = Link::open_any(options, "tagsweep check").await?;
-        Ok((consume, publish))
+        let link = Link::open_any(options, "tagsweep check").await?;
+        Ok((link, Link::open_any(options, "tagsweep check").await?))
     };
     let (link, publish) = match opened.await {
         Ok(links) => links,
-        Err(loss) => return vec![finding(LOGIN, Err::<(), Loss>(loss), "")],
+        Err(loss) => return vec![finding(LOGIN, Outcome::Fail, Loss::to_string(&loss))],
     };
-    let mut findings = vec![finding(LOGIN, Ok::<_, Loss>(()), "logged in")];
-    findings.extend(inspect_topology(&link, options).await);
-    let route = try_dead_letter_route(&publish, options).await;
-    findings.push(finding(
-        DEAD_LETTER_ROUTE,
-        route,
-        "a queue took a message that expires at once",
-    ));
+    let mut findings = vec![finding(LOGIN, Outcome::Ok, "logged in")];
+    match prepare(link.connection(), options).await {
+        Ok(topology) => findings.extend(found(&topology, options)),
+        Err(loss) => {
+            let loss = loss.explained(&link.farewell);
+            findings.push(finding(TOPOLOGY, Outcome::Fail, loss.to_string()));
+        }
+    }
+    findings.push(match try_dead_letter_route(&publish, options).await {
+        Ok(()) => {
+            let taken = "a queue took a message that expires at once";
+            finding(DEAD_LETTER_ROUTE, Outcome::Ok, taken)
+        }
+        Err(why) => finding(DEAD_LETTER_ROUTE, Outcome::Fail, why),
+    });
     // Everything is known by now; how the goodbye goes changes nothing.
     let _ = tokio::join!(link.close(), publish.close());
     findings
 }
 
-async fn inspect_topology(link: &Link, options: &Options) -> Vec<Finding> {
-    let topology = match prepare(link.connection(), options).await {
-        Ok(topology) => topology,
-        Err(loss) => {
-            let loss = loss.explained(&link.farewell());
-            return vec![finding(TOPOLOGY, Err(loss), "")];
-        }
-    };
-    let mut findings = vec![finding(
-        TOPOLOGY,
-        Ok::<_, Loss>(()),
-        "2 exchanges and 2 queues found",
-    )];
-    findings.extend(topology.warnings.iter().map(|warning| Finding {
-        what: TOPOLOGY,
-        outcome: Outcome::Warn,
-        detail: warning.to_string(),
-    }));
-    findings.push(if options.declare {
-        finding(BINDINGS, Ok::<_, Loss>(()), "all found")
-    } else {
-        Finding {
-            what: BINDINGS,
-            outcome: Outcome::Warn,
-            detail: format!(
+fn found(topology: &Topology, options: &Options) -> Vec<Finding> {
+    let all = finding(TOPOLOGY, Outcome::Ok, "2 exchanges and 2 queues found");
+    let warnings = topology.warnings.iter();
+    let warnings = warnings.map(|warning| finding(TOPOLOGY, Outcome::Warn, warning.to_string()));
+    let bindings = match options.declare {
+        true => finding(BINDINGS, Outcome::Ok, "all found"),
+        false => {
+            let unknown = format!(
                 "not known: AMQP cannot show bindings without making them; see that queue {:?} is bound to exchange {:?} for each of rabbitmq.routing_keys",
                 options.queue, options.exchange
-            ),
+            );
+            finding(BINDINGS, Outcome::Warn, unknown)
         }
-    });
-    findings
+    };
+    std::iter::once(all)
+        .chain(warnings)
+        .chain([bindings])
+        .collect()
 }
 
 async fn try_dead_letter_route(link: &Link, options: &Options) -> Result<(), String> {
-    let text = |loss: Loss| loss.explained(&link.farewell()).to_string();
-    let timing = options.timing;
-    let mut lane = Lanes::open(link, CHANNELS.into(), timing.call, timing.confirm)
-        .await
-        .map_err(|error| text(error.into()))?;
+    let text = |loss: Loss| loss.explained(&link.farewell).to_string();
+    let opened = Lanes::open(link, CHANNELS.into()).await;
+    let mut lane = opened.map_err(|error| text(error.into()))?;
     let mut headers = FieldTable::default();
     headers.insert("tagsweep-check".into(), AMQPValue::Boolean(true));
     lane.push(
@@ -119,7 +110,7 @@ async fn try_dead_letter_route(link: &Link, options: &Options) -> Result<(), Str
                 .with_headers(headers),
         },
     );
-    let confirmed = tokio::time::timeout(timing.confirm, lane.next()).await;
+    let confirmed = tokio::time::timeout(link.timing.confirm, lane.next()).await;
     let (_, outcome) = confirmed
         .map_err(|_| "no confirm in time: the broker may block publishers".to_owned())?
         .map_err(text)?;
@@ -131,14 +122,10 @@ async fn try_dead_letter_route(link: &Link, options: &Options) -> Result<(), Str
     })
 }
 
-fn finding<E: ToString>(what: &'static str, result: Result<(), E>, detail: &str) -> Finding {
-    let (outcome, detail) = match result {
-        Ok(()) => (Outcome::Ok, detail.to_owned()),
-        Err(error) => (Outcome::Fail, error.to_string()),
-    };
+fn finding(what: &'static str, outcome: Outcome, detail: impl Into<String>) -> Finding {
     Finding {
         what,
         outcome,
-        detail,
+        detail: detail.into(),
     }
 }
