@@ -8,37 +8,22 @@
 //! This is the only module that names lapin. It knows nothing of events, users, windows or the
 //! API, reads no file or environment, and logs nothing: what happened is in the values it gives.
 
-mod backlog;
-mod broker;
 mod connection;
-mod consuming;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 mod headers;
-mod inspect;
-mod lanes;
-mod letters;
 mod message;
 mod options;
-mod properties;
-mod publisher;
+mod publish;
 mod session;
-mod settlements;
 mod topology;
 
-// The broker's edge uses them everywhere.
-use connection::{contact, loss};
-
-pub use broker::Broker;
-pub use connection::loss::{Loss, Part};
-pub use connection::{Cause, UrlProblem, check_url};
-pub use inspect::{Finding, Outcome, inspect};
-pub use letters::{Letter, LetterRefusal, Mark};
+pub use connection::{Cause, Loss, Part, UrlProblem, check_url};
 pub use message::{Delivery, DeliveryTag, HeaderValue, Message, Returns};
 pub use options::{Access, AccessSource, Identity, Options, Timing};
-pub use publisher::{PublishError, Publisher, Publishing};
-pub use settlements::Settlement;
-pub use topology::Warning;
+pub use publish::{Letter, LetterRefusal, Mark, PublishError, Publisher, Publishing};
+pub use session::{Broker, Settlement};
+pub use topology::{Finding, Outcome, Warning, inspect};
 
 use std::time::{Duration, Instant};
 

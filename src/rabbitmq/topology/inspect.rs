@@ -1,18 +1,16 @@
 //! What `tagsweep check` wants to know of the broker.
 
-use std::future::poll_fn;
-
 use bytes::Bytes;
 use lapin::{
-    BasicProperties, ExchangeKind,
+    BasicProperties,
     types::{AMQPValue, FieldTable},
 };
 
-use super::{
+use super::Scratch;
+use crate::rabbitmq::{
     Loss, Options, Part,
     connection::{CHANNELS, Link},
-    lanes::{Lanes, Outgoing, Refused},
-    topology::Scratch,
+    publish::{Lanes, Outgoing, Refused},
 };
 
 /// What one look at the broker showed. The detail names the remedy where there is something to
@@ -42,9 +40,8 @@ const DEAD_LETTER_ROUTE: &str = "dead-letter route";
 pub async fn inspect(options: &Options, declare: bool) -> Vec<Finding> {
     // Two, as the worker has: a limit may let in one only.
     let opened = async {
-        let (consume, _) = Link::open_any(options, "tagsweep check").await?;
-        let (publish, _) = Link::open_any(options, "tagsweep check").await?;
-        Ok((consume, publish))
+        let link = Link::open_any(options, "tagsweep check").await?;
+        Ok((link, Link::open_any(options, "tagsweep check").await?))
     };
     let (link, publish) = match opened.await {
         Ok(links) => links,
@@ -90,50 +87,44 @@ impl Inspection<'_> {
 
     /// Whether the exchange is there now.
     async fn exchange(&mut self, part: Part) -> bool {
-        let (name, kind) = match part {
-            Part::DeadLetterExchange => (&self.options.dead_letter_exchange, ExchangeKind::Fanout),
-            _ => (&self.options.exchange, ExchangeKind::Topic),
-        };
-        let found = self.scratch.check_exchange(part, name).await;
+        let found = self.scratch.check_exchange(part, self.options).await;
         let created = self.declare && matches!(found, Err(Loss::Missing { .. }));
         let found = match found {
-            // As for a queue, below.
-            Ok(()) if self.declare || self.options.declare => {
-                self.scratch.declare_exchange(part, name, kind).await
-            }
-            Err(_) if created => self.scratch.declare_exchange(part, name, kind).await,
-            found => found,
+            Ok(()) if !self.declares() => Ok(()),
+            Err(loss) if !created => Err(loss),
+            _ => self.scratch.declare_exchange(part, self.options).await,
         };
-        self.tell(part, found.map(|()| described(name, created, "")))
+        self.tell(part, created, found.map(|()| String::new()))
     }
 
     /// Whether the queue is there now and can be used.
     async fn queue(&mut self, part: Part) -> bool {
-        let name = match part {
-            Part::DeadLetterQueue => &self.options.dead_letter_queue,
-            _ => &self.options.queue,
-        };
-        // Of one that is there, a declaration changes nothing, and tells whether the worker will be allowed to.
-        let declare = self.declare || self.options.declare;
-        let found = self.scratch.check_queue(part, name).await;
+        let found = self.scratch.check_queue(part, self.options).await;
         let created = self.declare && matches!(found, Err(Loss::Missing { .. }));
-        let found = match found {
+        let holds = match found {
             Ok(queue) => {
                 let (messages, consumers) = (queue.message_count(), queue.consumer_count());
-                let holds = format!(": {messages} messages ready, {consumers} consumers");
-                self.scratch
-                    .judge(part, self.options, declare)
-                    .await
-                    .map(|()| holds)
+                Ok(format!(
+                    ": {messages} messages ready, {consumers} consumers"
+                ))
             }
-            Err(_) if created => self
-                .scratch
-                .judge(part, self.options, declare)
-                .await
-                .map(|()| String::new()),
+            Err(_) if created => Ok(String::new()),
             Err(loss) => Err(loss),
         };
-        self.tell(part, found.map(|holds| described(name, created, &holds)))
+        let declares = self.declares();
+        let found = match holds {
+            Ok(holds) => {
+                let judged = self.scratch.judge(part, self.options, declares).await;
+                judged.map(|()| holds)
+            }
+            Err(loss) => Err(loss),
+        };
+        self.tell(part, created, found)
+    }
+
+    /// To declare what is there changes nothing, and tells whether the worker will be allowed to.
+    fn declares(&self) -> bool {
+        self.declare || self.options.declare
     }
 
     async fn bindings(&mut self) {
@@ -141,7 +132,7 @@ impl Inspection<'_> {
         let keys = self.options.routing_keys.join(", ");
         let binding = format!("{exchange:?} to {queue:?} with {keys}");
         if self.declare {
-            let bound = self.scratch.bind_work_queue(self.options).await;
+            let bound = self.scratch.bind_queue(self.options).await;
             self.tell_as(BINDINGS, bound.map(|()| format!("bound {binding}")));
             return;
         }
@@ -169,7 +160,7 @@ impl Inspection<'_> {
             let route = self.scratch.declare_dead_letter_route(self.options).await;
             // Both are there and were told of.
             self.scratch.take_warnings();
-            route.map_err(|loss| loss.explained(&self.link.farewell()).to_string())?;
+            route.map_err(|loss| loss.explained(&self.link.farewell).to_string())?;
         }
         try_dead_letter_route(publish, self.options).await?;
         let queue = &self.options.dead_letter_queue;
@@ -178,8 +169,13 @@ impl Inspection<'_> {
         ))
     }
 
-    fn tell(&mut self, part: Part, found: Result<String, Loss>) -> bool {
-        self.tell_as(part.name(), found)
+    fn tell(&mut self, part: Part, created: bool, holds: Result<String, Loss>) -> bool {
+        let name = self.options.name_of(part);
+        let created = if created { "created " } else { "" };
+        self.tell_as(
+            part.name(),
+            holds.map(|holds| format!("{created}{name:?}{holds}")),
+        )
     }
 
     /// Tells what was found of a part, with the warnings that came up.
@@ -187,7 +183,7 @@ impl Inspection<'_> {
         let is_there = found.is_ok();
         let found = found.map_err(|loss| match loss {
             Loss::Missing { name, .. } => format!("{name:?} does not exist: {}", self.remedy()),
-            loss => loss.explained(&self.link.farewell()).to_string(),
+            loss => loss.explained(&self.link.farewell).to_string(),
         });
         self.findings.push(finding(what, found));
         for warning in self.scratch.take_warnings() {
@@ -208,16 +204,10 @@ impl Inspection<'_> {
     }
 }
 
-fn described(name: &str, created: bool, holds: &str) -> String {
-    let created = if created { "created " } else { "" };
-    format!("{created}{name:?}{holds}")
-}
 async fn try_dead_letter_route(link: &Link, options: &Options) -> Result<(), String> {
-    let text = |loss: Loss| loss.explained(&link.farewell()).to_string();
-    let timing = options.timing;
-    let mut lane = Lanes::open(link, CHANNELS.into(), timing.call, timing.confirm)
-        .await
-        .map_err(|error| text(error.into()))?;
+    let text = |loss: Loss| loss.explained(&link.farewell).to_string();
+    let opened = Lanes::open(link, CHANNELS.into()).await;
+    let mut lane = opened.map_err(|error| text(error.into()))?;
     let mut headers = FieldTable::default();
     headers.insert("tagsweep-check".into(), AMQPValue::Boolean(true));
     lane.push(
@@ -236,7 +226,7 @@ async fn try_dead_letter_route(link: &Link, options: &Options) -> Result<(), Str
                 .with_headers(headers),
         },
     );
-    let confirmed = tokio::time::timeout(timing.confirm, poll_fn(|cx| lane.poll(cx))).await;
+    let confirmed = tokio::time::timeout(link.timing.confirm, lane.next()).await;
     let (_, outcome) = confirmed
         .map_err(|_| "no confirm in time: the broker may block publishers".to_owned())?
         .map_err(text)?;
