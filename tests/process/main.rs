@@ -16,6 +16,7 @@ mod permissions;
 mod program;
 mod publish;
 mod run;
+mod runbook;
 #[path = "../shared/secrets.rs"]
 mod secrets;
 mod stage;
