@@ -162,7 +162,7 @@ impl Session {
         }
     }
 
-    /// Ends the session for this reason, with the next poll.
+    /// Ends the session for this reason, with the next turn.
     fn end(&mut self, reason: Loss) {
         self.loss.get_or_insert(reason);
     }
