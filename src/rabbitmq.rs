@@ -5,6 +5,11 @@
 //! timeouts and ended at the first sign of loss; then the next one is opened, for ever, with
 //! jittered backoff. lapin's own recovery is off: it can hang without a sign.
 //!
+//! - `connection/`: one AMQP connection: dialled, over TLS, logged in, its frames made readable; what went wrong
+//! - `session/`: supervisor, session, acks, the consumer, the heartbeat of questions
+//! - `publish/`: confirmed publishing, dead letters, the publisher of `tagsweep publish`
+//! - `topology/`: what must be on the broker: checked, declared, inspected
+//!
 //! This is the only module that names lapin. It knows nothing of events, users, windows or the
 //! API, reads no file or environment, and logs nothing: what happened is in the values it gives.
 

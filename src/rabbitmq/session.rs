@@ -15,7 +15,7 @@ use futures_util::{
 use lapin::{Channel, Consumer};
 use tokio::{
     task::coop::cooperative,
-    time::{Interval, MissedTickBehavior, interval},
+    time::{Instant, Interval, MissedTickBehavior, interval},
 };
 
 use self::{acks::Acks, consumer::Consuming, heartbeat::Heartbeat};
@@ -43,6 +43,7 @@ fn call<T>(asked: impl Future<Output = Result<T, Loss>> + Send + 'static) -> Cal
 
 struct Session {
     number: u32,
+    since: Instant,
     options: Arc<Options>,
     consuming: Consuming,
     changing: Call<Option<Consumer>>,
@@ -110,6 +111,7 @@ impl Session {
         };
         let session = Self {
             number,
+            since: Instant::now(),
             acks: Acks::new(channel.clone(), timing.call),
             letters,
             consume_events,
@@ -162,7 +164,7 @@ impl Session {
         }
     }
 
-    /// Ends the session for this reason, with the next poll.
+    /// Ends the session for this reason, with the next turn.
     fn end(&mut self, reason: Loss) {
         self.loss.get_or_insert(reason);
     }

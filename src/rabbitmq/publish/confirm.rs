@@ -118,9 +118,8 @@ impl Lanes {
     /// Err when a confirm is overdue.
     pub(crate) fn check(&self) -> Result<(), Loss> {
         let mut in_flight = self.since.values();
-        let overdue = |since: &Instant| {
-            *since.max(&self.flowing_since) + self.timing.confirm < Instant::now()
-        };
+        let overdue =
+            |since: &Instant| (*since).max(self.flowing_since).elapsed() > self.timing.confirm;
         if !self.blocked && in_flight.any(overdue) {
             return Err(Loss::Silent {
                 operation: "a publish",

@@ -5,7 +5,7 @@ use std::{future::pending, pin::Pin, sync::Arc, time::Duration};
 use futures_util::{FutureExt, future::BoxFuture};
 use tokio::{
     task::JoinSet,
-    time::{Instant, Sleep, sleep},
+    time::{Sleep, sleep},
 };
 
 use super::{Session, Settlement};
@@ -40,10 +40,7 @@ type Opened = (usize, (Session, Vec<Warning>));
 enum Phase {
     Waiting(Pin<Box<Sleep>>),
     Opening(BoxFuture<'static, Result<Opened, Loss>>),
-    Open {
-        session: Box<Session>,
-        since: Instant,
-    },
+    Open(Box<Session>),
     /// Drained and lost: there is nothing to reconnect for.
     Over,
 }
@@ -88,8 +85,8 @@ impl Broker {
                         },
                     };
                 }
-                Phase::Open { session, since } => {
-                    if self.careful && since.elapsed() >= self.options.timing.steady_after {
+                Phase::Open(session) => {
+                    if self.careful && session.since.elapsed() >= self.options.timing.steady_after {
                         self.careful = false;
                         session.consume(self.prefetch);
                     }
@@ -164,7 +161,7 @@ impl Broker {
     pub async fn close(mut self) -> Result<(), Loss> {
         let phase = std::mem::replace(&mut self.phase, Phase::Over);
         let closed = match phase {
-            Phase::Open { session, .. } => session.close().await,
+            Phase::Open(session) => session.close().await,
             Phase::Waiting(_) | Phase::Opening(_) | Phase::Over => Ok(()),
         };
         // Each is bounded by the close limit.
@@ -183,7 +180,7 @@ impl Broker {
 
     fn session(&mut self) -> Option<&mut Session> {
         match &mut self.phase {
-            Phase::Open { session, .. } => Some(session),
+            Phase::Open(session) => Some(session),
             _ => None,
         }
     }
@@ -215,10 +212,7 @@ impl Broker {
         self.sessions = session.number;
         self.position = position;
         let share = session.share;
-        self.phase = Phase::Open {
-            session: Box::new(session),
-            since: Instant::now(),
-        };
+        self.phase = Phase::Open(Box::new(session));
         Event::Opened {
             session: self.sessions,
             share,
@@ -227,8 +221,8 @@ impl Broker {
     }
 
     fn lose(&mut self, reason: Loss) -> Event {
-        if let Phase::Open { session, since } = std::mem::replace(&mut self.phase, Phase::Over) {
-            if since.elapsed() >= self.options.timing.steady_after {
+        if let Phase::Open(session) = std::mem::replace(&mut self.phase, Phase::Over) {
+            if session.since.elapsed() >= self.options.timing.steady_after {
                 self.backoff.reset();
             }
             while self.farewells.try_join_next().is_some() {}
