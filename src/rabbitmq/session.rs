@@ -25,6 +25,8 @@ use super::{
 
 /// Letters between publish and confirm at the same time.
 const LANES: usize = 8;
+/// A dead-letter queue that cannot be counted is tried each so many counts: the broker logs each refusal.
+const COUNTS_PER_TRY: u32 = 20;
 
 type Call<T> = Pin<Box<dyn Future<Output = Result<T, CallError>> + Send>>;
 type Check<T> = Pin<Box<dyn Future<Output = Result<T, Loss>> + Send>>;
@@ -51,6 +53,8 @@ pub(super) struct Session {
     draining: bool,
     count: Interval,
     counting: Option<Check<QueueCount>>,
+    /// Counts since the last one that told what the dead-letter queue holds.
+    letters_unknown: u32,
     mending: Option<Check<()>>,
     /// Found while somebody asked for a delivery only; told by the next poll.
     loss: Option<Loss>,
@@ -91,7 +95,8 @@ impl Session {
         let share = match topology.sharing {
             Sharing::SingleActiveConsumer => 1,
             Sharing::ByCount => {
-                let counted = count(consume.connection(), Arc::clone(&options), topology.sharing);
+                let options = Arc::clone(&options);
+                let counted = count(consume.connection(), options, topology.sharing, false);
                 counted.await?.share
             }
         };
@@ -112,6 +117,7 @@ impl Session {
             draining: false,
             count: every(timing.count),
             counting: None,
+            letters_unknown: 0,
             mending: None,
             loss: None,
             channel,
@@ -354,7 +360,9 @@ impl Session {
         if self.counting.is_none() {
             ready!(self.count.poll_tick(cx));
             let connection = self.consume.connection();
-            let counting = count(connection, Arc::clone(&self.options), self.sharing);
+            let with_letters = self.letters_unknown.is_multiple_of(COUNTS_PER_TRY);
+            let options = Arc::clone(&self.options);
+            let counting = count(connection, options, self.sharing, with_letters);
             self.counting = Some(Box::pin(counting));
         }
         let Some(counting) = &mut self.counting else {
@@ -365,6 +373,8 @@ impl Session {
         self.count.reset();
         match (counted, self.sharing) {
             (Ok(mut counted), _) => {
+                let unknown = self.letters_unknown;
+                self.letters_unknown = counted.dead_letters.map_or(unknown + 1, |_| 0);
                 if !self.consuming.is_active() {
                     // Our own probes count, and we may consume again before the next count.
                     counted.share = self.sharing.among(counted.consumers + 1);

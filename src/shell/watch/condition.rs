@@ -302,6 +302,7 @@ mod tests {
             ready,
             consumers: 1,
             share: 1,
+            dead_letters: None,
         };
         condition.counted(queue, true, now);
     }

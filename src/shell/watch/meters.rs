@@ -53,9 +53,10 @@ pub(super) struct Meters {
     last_progress: Gauge,
     calls_per_second: Gauge,
     limit_calls_per_second: Gauge,
-    /// Both without a value before the first count of a session.
+    /// These have no value before the first count of a session.
     queue_ready_messages: IntGaugeVec,
     queue_consumers: IntGaugeVec,
+    dead_letter_queue_messages: IntGaugeVec,
 }
 
 impl Meters {
@@ -192,6 +193,12 @@ impl Meters {
                 "Consumers of the queue, as the broker counts them every three seconds.",
                 &[],
             ),
+            dead_letter_queue_messages: gauges(
+                of,
+                "tagsweep_dead_letter_queue_messages",
+                "Messages in the dead-letter queue, as the broker counts them every three seconds. Absent while unknown.",
+                &[],
+            ),
             registry: registry.clone(),
         };
         register_only(of, ProcessCollector::for_self());
@@ -299,17 +306,25 @@ impl Meters {
         let last_progress = SystemTime::now() - view.since_progress;
         let last_progress = last_progress.duration_since(UNIX_EPOCH).unwrap_or_default();
         self.last_progress.set(last_progress.as_secs_f64());
-        self.queue_ready_messages.reset();
-        self.queue_consumers.reset();
-        if let Some(queue) = view.queue {
-            let none: [&str; 0] = [];
-            self.queue_ready_messages
-                .with_label_values(&none)
-                .set(queue.ready.into());
-            self.queue_consumers
-                .with_label_values(&none)
-                .set(queue.consumers.into());
-        }
+        set_or_clear(
+            &self.queue_ready_messages,
+            view.queue.map(|queue| queue.ready),
+        );
+        set_or_clear(
+            &self.queue_consumers,
+            view.queue.map(|queue| queue.consumers),
+        );
+        let letters = view.queue.and_then(|queue| queue.dead_letters);
+        set_or_clear(&self.dead_letter_queue_messages, letters);
+    }
+}
+
+/// A gauge without a value is not exported.
+fn set_or_clear(gauge: &IntGaugeVec, value: Option<u32>) {
+    gauge.reset();
+    if let Some(value) = value {
+        let none: [&str; 0] = [];
+        gauge.with_label_values(&none).set(value.into());
     }
 }
 
