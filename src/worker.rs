@@ -7,6 +7,7 @@
 pub mod fuzzing;
 mod held;
 mod letter;
+mod secrets;
 mod wiring;
 
 use std::time::{Duration, Instant, SystemTime};
@@ -22,6 +23,7 @@ use crate::shutdown::Shutdown;
 use crate::traces::Traces;
 use held::{Held, LIMIT, Read};
 use letter::LetterIds;
+use secrets::SecretFiles;
 pub use wiring::broker_options;
 
 /// Deliveries taken in one turn of the loop, before calls and answers get theirs.
@@ -85,6 +87,7 @@ struct Worker {
     broker: Broker,
     held: Held,
     letter_ids: LetterIds,
+    secret_files: SecretFiles,
     rules: Rules,
     /// The session of the latest delivery; none before the first one since we consume.
     delivering: Option<u32>,
@@ -102,6 +105,7 @@ impl Worker {
             broker: Broker::new(options),
             held: Held::default(),
             letter_ids: LetterIds::new(),
+            secret_files: SecretFiles::of(settings),
             rules: wiring::rules(&settings.events),
             delivering: None,
             share: 1,
@@ -126,7 +130,7 @@ impl Worker {
                 event = self.broker.next() => self.broker_event(Instant::now(), event),
                 () = self.shell.turn() => {}
                 question = inquiries.next() => self.shell.reply_to(question, self.held.in_hand()),
-                () = shutdown.reread.notified() => self.shell.reread_secrets(),
+                () = shutdown.reread.notified() => self.reread_secrets(),
                 () = shutdown.drain.cancelled(), if !draining => {
                     draining = true;
                     self.broker.stop_consuming();
@@ -134,6 +138,14 @@ impl Worker {
                 }
                 _ = summary.tick() => self.shell.summary(),
             }
+        }
+    }
+
+    fn reread_secrets(&self) {
+        self.shell.reread_secrets();
+        for file in self.secret_files.unusable() {
+            let watch = &self.shell.watch;
+            watch.unusable_secret(file.key, &file.path, &file.reason);
         }
     }
 

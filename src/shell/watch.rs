@@ -9,6 +9,7 @@ mod sessions;
 mod traced;
 mod unexpected;
 
+use std::path::Path;
 use std::time::{Instant, SystemTime};
 
 use jiff::SignedDuration;
@@ -68,6 +69,10 @@ impl Watch {
 
     pub(super) fn rereading(&self) {
         report::rereading();
+    }
+
+    pub(crate) fn unusable_secret(&self, key: &str, path: &Path, reason: &str) {
+        report::unusable_secret(key, path, reason);
     }
 
     pub(super) fn summary(&mut self, now: Instant, status: &Status) {

@@ -295,6 +295,7 @@ impl Condition {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::Tally;
 
     const LIMIT: Duration = Duration::from_secs(300);
     const HOUR: Duration = Duration::from_secs(3_600);
@@ -421,6 +422,37 @@ mod tests {
         assert_eq!(unheeded(&mut condition), None);
         condition.consume(now, true);
         assert_eq!(unheeded(&mut condition), None);
+    }
+
+    #[test]
+    fn calls_that_only_fail_and_a_refused_dead_letter_are_a_hindrance() {
+        let (mut condition, now) = connected();
+        condition.call_over(Some("timed out".to_owned()));
+        let fine = Status {
+            paused: None,
+            draining: false,
+            pending_ids: 0,
+            in_flight_calls: 0,
+            unsettled_deliveries: 1,
+            failed_calls: FAILED_CALLS - 1,
+            refused_letters: 0,
+            calls_per_second: 100.0,
+            tally: Tally::default(),
+        };
+        assert_eq!(condition.hindrance(&fine, now), None);
+        let failing = Status {
+            failed_calls: FAILED_CALLS,
+            ..fine
+        };
+        let why = condition.hindrance(&failing, now);
+        assert_eq!(why.as_deref(), Some("the last 8 calls failed: timed out"));
+        condition.letter_refused(LetterRefusal::Nacked);
+        let refused = Status {
+            refused_letters: 1,
+            ..fine
+        };
+        let why = condition.hindrance(&refused, now).expect("a hindrance");
+        assert!(why.starts_with("the broker refuses dead letters"), "{why}");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! What the worker says. Each thing is logged once, here, with fields; users only by their aliases.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use jiff::SignedDuration;
@@ -56,6 +57,15 @@ pub(super) fn ended(status: &Status) {
 
 pub(super) fn rereading() {
     tracing::info!("reloading secrets");
+}
+
+pub(super) fn unusable_secret(key: &str, path: &Path, reason: &str) {
+    tracing::warn!(
+        key,
+        path = %path.display(),
+        reason,
+        "a file cannot be used, keeping what was read from it before"
+    );
 }
 
 /// `id` and `detail` are in the headers of the letter, too.
