@@ -32,8 +32,8 @@ use std::time::{Duration, Instant};
 
 use crate::event::{EventKey, UserId};
 pub use interface::{
-    Action, Answer, Delivery, Input, MissingAccount, Notice, Reason, Settings, Settlement, Status,
-    Tally, Trigger,
+    Action, Answer, Delivery, Ending, Input, MissingAccount, Notice, Reason, Settings, Settlement,
+    Status, Tally, Trigger,
 };
 use judge::Judge;
 pub use judge::{
@@ -129,7 +129,8 @@ impl Engine {
                 delivery,
                 redelivered,
             } => {
-                self.ledger.arrive(delivery, redelivered, now);
+                let ours = self.ledger.arrive(delivery, redelivered, now);
+                self.tally.events_received += u64::from(ours);
             }
             Input::ReturnedTooOften { delivery, at_once } => {
                 self.ledger.keep(delivery);
@@ -150,13 +151,13 @@ impl Engine {
             }
             Input::NotForUs { delivery } => {
                 if self.ledger.open(delivery, None).is_some() {
-                    self.tally.events_ignored += 1;
+                    self.ledger.ends_as(delivery, Ending::Ignored);
                     self.advance(now, delivery);
                 }
             }
             Input::Unreadable { delivery } => {
                 if self.ledger.open(delivery, None).is_some() {
-                    self.fail(delivery, Reason::MalformedEvent);
+                    self.fail(delivery, Reason::MalformedEvent, 0);
                     self.advance(now, delivery);
                 }
             }
@@ -164,7 +165,8 @@ impl Engine {
             Input::LetterConfirmed(letter) => {
                 if let Some(letter) = self.letters.confirmed(letter) {
                     self.tally.letters[letter.reason as usize] += 1;
-                    self.tally.users_dead_lettered += letter.users.len() as u64;
+                    self.tally.users_dead_lettered +=
+                        letter.users.len() as u64 + u64::from(letter.invalid);
                     if self.ledger.confirm(letter.delivery) {
                         self.advance(now, letter.delivery);
                     }
@@ -177,7 +179,8 @@ impl Engine {
                 }
             }
             Input::SessionLost { session } => {
-                if self.ledger.lose_session(session) {
+                if let Some(undone) = self.ledger.lose_session(session) {
+                    self.tally.events[Ending::Returned as usize] += undone;
                     self.ours = false;
                     self.pending.clear();
                     self.forget(|_| true);
@@ -287,14 +290,13 @@ impl Engine {
         delivery: Delivery,
         key: Option<EventKey>,
         users: &[UserId],
-        invalid: bool,
+        invalid: u32,
     ) {
         let Some(redelivered) = self.ledger.open(delivery, key) else {
             return;
         };
-        self.tally.events_accepted += 1;
         if redelivered && key.is_some_and(|key| self.remembered.contains(key, now)) {
-            self.tally.events_remembered += 1;
+            self.ledger.ends_as(delivery, Ending::Repeated);
         } else {
             let rest = key.filter(|_| redelivered);
             let rest = rest.and_then(|key| self.unfinished.rest(key));
@@ -318,19 +320,20 @@ impl Engine {
             for failure in rest.into_iter().flat_map(|rest| &rest.failures) {
                 self.ledger.fail(delivery, failure.clone());
             }
-            if invalid {
-                self.fail(delivery, Reason::InvalidUserId);
+            if invalid > 0 {
+                self.fail(delivery, Reason::InvalidUserId, invalid);
             }
         }
         self.advance(now, delivery);
     }
 
     /// The event itself is at fault, before any call.
-    fn fail(&mut self, delivery: Delivery, reason: Reason) {
+    fn fail(&mut self, delivery: Delivery, reason: Reason, invalid: u32) {
         let failure = Failure {
             reason,
             code: None,
             user: None,
+            invalid,
             attempts: 0,
         };
         self.ledger.fail(delivery, failure);
@@ -352,12 +355,8 @@ impl Engine {
                 let letters = self.letters.write(delivery, failures, first_seen, now);
                 self.ledger.wait_for_letters(delivery, letters);
             }
-            Advance::Finished {
-                event,
-                dead_lettered,
-            } => {
-                self.tally.events_acknowledged += 1;
-                self.tally.events_dead_lettered += u64::from(dead_lettered);
+            Advance::Finished { event, ending } => {
+                self.tally.count(ending);
                 if let Some(event) = event {
                     self.remembered.insert(event, now);
                     self.unfinished.remove(event);

@@ -5,6 +5,7 @@
 
 mod body;
 mod cloudevents;
+mod foreign;
 mod ids;
 mod key;
 mod plain;
@@ -16,6 +17,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::time::SystemTime;
 
+pub use foreign::{ForeignType, TypeSource};
 pub use key::EventKey;
 pub use user_id::{InvalidUserId, UserId};
 
@@ -86,9 +88,9 @@ pub struct Event {
 }
 
 /// Why a well-formed message asks nothing of us.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NotForUs {
-    ForeignType,
+    ForeignType(ForeignType),
     /// An empty body or `null`, as change streams send after a deletion.
     Tombstone,
 }
@@ -143,24 +145,27 @@ fn read(message: &Message<'_>, rules: &Rules) -> Result<Decoded, Malformed> {
     let may_be_plain = rules.format != Format::CloudEvents && !structured;
     if is_encoded(message) {
         // A type inside would be the one that counts, so the routing key decides nothing here.
-        let kind = message.kind.filter(|kind| !kind.is_empty());
-        if may_be_plain && kind.is_some_and(|kind| !rules.act_on(kind)) {
-            return Ok(Decoded::NotForUs(NotForUs::ForeignType));
-        }
-        return Err(Malformed::Encoded);
+        return match plain::outer_kind(message) {
+            (kind, TypeSource::Property) if may_be_plain && !rules.act_on(kind) => {
+                Ok(foreign(kind, TypeSource::Property))
+            }
+            _ => Err(Malformed::Encoded),
+        };
     }
     if !body::is_object(text) {
-        if may_be_plain && !rules.act_on(plain::outer_kind(message)) {
-            return Ok(Decoded::NotForUs(NotForUs::ForeignType));
-        }
-        return Err(Malformed::NotAnObject);
+        return match plain::outer_kind(message) {
+            (kind, read_from) if may_be_plain && !rules.act_on(kind) => {
+                Ok(foreign(kind, read_from))
+            }
+            _ => Err(Malformed::NotAnObject),
+        };
     }
     let body = match Body::parse(text) {
         Ok(body) => body,
-        Err(_) if is_foreign(&Outline::read(text), message, rules, may_be_plain) => {
-            return Ok(Decoded::NotForUs(NotForUs::ForeignType));
+        Err(why) => {
+            let outline = Outline::read(text);
+            return foreign_outline(&outline, message, rules, may_be_plain).ok_or(why);
         }
-        Err(why) => return Err(why),
     };
     let is_cloud_event = match rules.format {
         Format::Auto => structured || body.specversion.is_present(),
@@ -174,16 +179,29 @@ fn read(message: &Message<'_>, rules: &Rules) -> Result<Decoded, Malformed> {
     }
 }
 
-/// Whether a body that cannot be read is certainly none of ours.
-fn is_foreign(outline: &Outline, message: &Message<'_>, rules: &Rules, may_be_plain: bool) -> bool {
-    if outline.is_ill_typed {
-        return false;
+/// What a body that cannot be read is, where it is certainly none of ours.
+fn foreign_outline(
+    outline: &Outline,
+    message: &Message<'_>,
+    rules: &Rules,
+    may_be_plain: bool,
+) -> Option<Decoded> {
+    if outline.is_ill_typed || outline.kinds.iter().any(|kind| rules.act_on(kind)) {
+        return None;
     }
-    if outline.kinds.is_empty() {
-        let is_plain = may_be_plain && (rules.format == Format::Plain || !outline.has_specversion);
-        return is_plain && outline.is_whole && !rules.act_on(plain::outer_kind(message));
+    let is_plain = may_be_plain && (rules.format == Format::Plain || !outline.has_specversion);
+    if let Some(kind) = outline.kinds.first() {
+        return Some(match is_plain {
+            true => foreign(kind, TypeSource::Body),
+            false => foreign(kind, TypeSource::CloudEvents),
+        });
     }
-    !outline.kinds.iter().any(|kind| rules.act_on(kind))
+    let (kind, read_from) = plain::outer_kind(message);
+    (is_plain && outline.is_whole && !rules.act_on(kind)).then(|| foreign(kind, read_from))
+}
+
+fn foreign(kind: &str, read_from: TypeSource) -> Decoded {
+    Decoded::NotForUs(NotForUs::ForeignType(ForeignType::new(kind, read_from)))
 }
 
 /// Some libraries write the character set where the content encoding belongs.

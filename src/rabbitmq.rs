@@ -79,4 +79,6 @@ pub struct QueueCount {
     pub consumers: u32,
     /// By how many the API quota of the queue must be divided now.
     pub share: u32,
+    /// Messages that wait in the dead-letter queue; none where it is missing or may not be looked at.
+    pub dead_letters: Option<u32>,
 }

@@ -113,6 +113,7 @@ impl Shell {
             answer: answer(call.reply),
         };
         self.engine.handle(now, input);
+        self.watch.judged(now, &self.engine.status(now).tally);
     }
 
     /// Reads the secrets again, from the next call on.

@@ -3,7 +3,7 @@
 //!
 //! The only module that knows signals. A test, or another shell, uses the tokens instead.
 
-use std::io;
+use std::io::{self, IsTerminal};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ pub struct Shutdown {
 
 impl Shutdown {
     /// Follows SIGTERM and SIGINT: the first drains; the second, or the end of `grace_period`, stops.
-    /// SIGHUP has the secrets read again.
+    /// SIGHUP has the secrets read again; on a terminal it means that the terminal was closed, and drains too.
     ///
     /// # Errors
     /// When the signals cannot be listened to.
@@ -33,12 +33,16 @@ impl Shutdown {
         let steps = shutdown.clone();
         let mut signals = Signals::listen()?;
         let mut hangup = signal(SignalKind::hangup())?;
-        let reread = Arc::clone(&shutdown.reread);
-        tokio::spawn(async move {
-            while hangup.recv().await.is_some() {
-                reread.notify_one();
-            }
-        });
+        if io::stdin().is_terminal() || io::stderr().is_terminal() {
+            signals.hangup = Some(hangup);
+        } else {
+            let reread = Arc::clone(&shutdown.reread);
+            tokio::spawn(async move {
+                while hangup.recv().await.is_some() {
+                    reread.notify_one();
+                }
+            });
+        }
         tokio::spawn(async move {
             let signal = signals.next().await;
             tracing::info!(signal, grace_period = ?grace_period, "shutdown requested, draining");
@@ -55,14 +59,15 @@ impl Shutdown {
     }
 }
 
-/// The names of the SIGTERMs and SIGINTs that this process gets.
+/// The names of the signals that ask this process to end.
 pub struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    hangup: Option<Signal>,
 }
 
 impl Signals {
-    /// From now on these signals do not end the process by themselves.
+    /// From now on SIGTERM and SIGINT do not end the process by themselves.
     ///
     /// # Errors
     /// When they cannot be listened to.
@@ -70,6 +75,7 @@ impl Signals {
         Ok(Signals {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
+            hangup: None,
         })
     }
 
@@ -77,6 +83,14 @@ impl Signals {
         tokio::select! {
             _ = self.terminate.recv() => "SIGTERM",
             _ = self.interrupt.recv() => "SIGINT",
+            () = hung_up(&mut self.hangup) => "SIGHUP",
         }
+    }
+}
+
+async fn hung_up(hangup: &mut Option<Signal>) {
+    match hangup {
+        Some(hangup) => drop(hangup.recv().await),
+        None => std::future::pending().await,
     }
 }

@@ -7,6 +7,7 @@
 pub mod fuzzing;
 mod held;
 mod letter;
+mod secrets;
 mod wiring;
 
 use std::time::{Duration, Instant, SystemTime};
@@ -15,12 +16,14 @@ use tokio::time::MissedTickBehavior;
 
 use crate::config::Settings;
 use crate::engine::{Delivery, Input, Letter, LetterId, Settlement};
-use crate::event::{Decoded, Rules};
+use crate::event::{Decoded, Event, Rules};
 use crate::rabbitmq::{self, Broker, DeliveryTag, Message, QueueCount, Returns};
 use crate::shell::{Inquiries, Order, SetupError, Shell};
 use crate::shutdown::Shutdown;
 use crate::traces::Traces;
-use held::{Held, LIMIT};
+use held::{Held, LIMIT, Read};
+use letter::LetterIds;
+use secrets::SecretFiles;
 pub use wiring::broker_options;
 
 /// Deliveries taken in one turn of the loop, before calls and answers get theirs.
@@ -83,6 +86,8 @@ struct Worker {
     shell: Shell,
     broker: Broker,
     held: Held,
+    letter_ids: LetterIds,
+    secret_files: SecretFiles,
     rules: Rules,
     /// The session of the latest delivery; none before the first one since we consume.
     delivering: Option<u32>,
@@ -99,6 +104,8 @@ impl Worker {
             shell: Shell::new(settings, Some(options.lease()), traces)?,
             broker: Broker::new(options),
             held: Held::default(),
+            letter_ids: LetterIds::new(),
+            secret_files: SecretFiles::of(settings),
             rules: wiring::rules(&settings.events),
             delivering: None,
             share: 1,
@@ -123,7 +130,7 @@ impl Worker {
                 event = self.broker.next() => self.broker_event(Instant::now(), event),
                 () = self.shell.turn() => {}
                 question = inquiries.next() => self.shell.reply_to(question, self.held.in_hand()),
-                () = shutdown.reread.notified() => self.shell.reread_secrets(),
+                () = shutdown.reread.notified() => self.reread_secrets(),
                 () = shutdown.drain.cancelled(), if !draining => {
                     draining = true;
                     self.broker.stop_consuming();
@@ -131,6 +138,14 @@ impl Worker {
                 }
                 _ = summary.tick() => self.shell.summary(),
             }
+        }
+    }
+
+    fn reread_secrets(&self) {
+        self.shell.reread_secrets();
+        for file in self.secret_files.unusable() {
+            let watch = &self.shell.watch;
+            watch.unusable_secret(file.key, &file.path, &file.reason);
         }
     }
 
@@ -246,7 +261,7 @@ impl Worker {
         match order {
             Order::Decode(delivery) => self.decode(now, delivery),
             Order::Settle(settlement) => self.settle(now, settlement),
-            Order::Consume { prefetch } => self.consume(prefetch),
+            Order::Consume { prefetch } => self.consume(now, prefetch),
             Order::DeadLetter(due) => self.dead_letter(now, &due),
         }
     }
@@ -260,10 +275,10 @@ impl Worker {
         let Some(message) = self.held.message(delivery) else {
             unreachable!("a delivery is held until it is settled");
         };
-        match before.unwrap_or_else(|| read(message, &self.rules)) {
+        let Read { decoded, invalid } = before.unwrap_or_else(|| read(message, &self.rules));
+        match decoded {
             Decoded::Event(event) => {
                 self.shell.watch.event(delivery, message, &event.users);
-                let invalid = !event.invalid.is_empty();
                 let input = Input::Event {
                     delivery,
                     key: event.key,
@@ -274,11 +289,14 @@ impl Worker {
                 if let Some(happened) = event.time {
                     self.held.set_time(delivery, happened);
                 }
-                if invalid {
+                if invalid > 0 {
                     self.held.set_invalid(delivery, event.invalid);
                 }
             }
-            Decoded::NotForUs(_) => self.shell.tell(now, Input::NotForUs { delivery }),
+            Decoded::NotForUs(why) => {
+                self.shell.watch.not_for_us(now, why);
+                self.shell.tell(now, Input::NotForUs { delivery });
+            }
             Decoded::Malformed(why) => {
                 self.held.set_malformed(delivery, why);
                 self.shell.tell(now, Input::Unreadable { delivery });
@@ -313,8 +331,8 @@ impl Worker {
         });
     }
 
-    fn consume(&mut self, prefetch: usize) {
-        self.shell.watch.consume(prefetch > 0);
+    fn consume(&mut self, now: Instant, prefetch: usize) {
+        self.shell.watch.consume(now, prefetch > 0);
         // Another worker may get the queue now, and make calls.
         self.delivering = None;
         let prefetch = prefetch.try_into().unwrap_or(u16::MAX);
@@ -330,18 +348,25 @@ impl Worker {
             unreachable!("a delivery is held until it is settled");
         };
         let first_seen = SystemTime::now() - now.saturating_duration_since(due.first_seen);
-        self.shell.watch.dead_letter(due);
+        let id = self.letter_ids.of(due.id);
+        let detail = letter::detail(due, &held.fault);
+        self.shell.watch.dead_letter(due, &id, &detail);
         self.broker
-            .publish_letter(letter::letter(due, held, first_seen));
+            .publish_letter(letter::letter(due, held, first_seen, id, detail));
     }
 }
 
 /// What a message is. Of IDs that break the API's rule as much as a letter names of them.
-fn read(message: &Message, rules: &Rules) -> Decoded {
+fn read(message: &Message, rules: &Rules) -> Read {
     let mut decoded = wiring::decode(message, rules);
-    if let Decoded::Event(event) = &mut decoded {
-        letter::cut_to_fit(&mut event.invalid);
-        event.users.shrink_to_fit();
+    let mut count = 0;
+    if let Decoded::Event(Event { users, invalid, .. }) = &mut decoded {
+        count = u32::try_from(invalid.len()).unwrap_or(u32::MAX);
+        letter::cut_to_fit(invalid);
+        users.shrink_to_fit();
     }
-    decoded
+    Read {
+        decoded,
+        invalid: count,
+    }
 }

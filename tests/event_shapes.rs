@@ -84,7 +84,7 @@ fn outcome(file: &[u8]) -> Outcome {
                     .collect(),
             )
         }
-        Decoded::NotForUs(NotForUs::ForeignType) => Foreign,
+        Decoded::NotForUs(NotForUs::ForeignType(_)) => Foreign,
         Decoded::NotForUs(NotForUs::Tombstone) => Tombstone,
         Decoded::Malformed(why) => Outcome::Malformed(why),
     }

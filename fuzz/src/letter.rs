@@ -94,6 +94,7 @@ fn due(reason: Reason, users: &[UserId]) -> Letter {
         reason,
         code: (reason == Reason::RejectedByApi).then_some(90_001),
         users: users.iter().take(MOST_USERS).copied().collect(),
+        invalid: 0,
         attempts: 3,
         first_seen: Instant::now(),
     }

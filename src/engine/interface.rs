@@ -61,13 +61,13 @@ pub enum Input<'a> {
     /// The broker may drop this delivery when it goes back, as it was returned so often: it gets a letter instead.
     /// `at_once`: the loss of the session would drop it as well.
     ReturnedTooOften { delivery: Delivery, at_once: bool },
-    /// The body that [`Action::Decode`] asked for holds these users. `invalid` says that it holds IDs,
-    /// too, that break the API's rule: they go to a dead letter while the others go on.
+    /// The body that [`Action::Decode`] asked for holds these users. `invalid` is how many IDs it holds
+    /// besides that break the API's rule: they go to a dead letter while the others go on.
     Event {
         delivery: Delivery,
         key: Option<EventKey>,
         users: &'a [UserId],
-        invalid: bool,
+        invalid: u32,
     },
     /// The body is not for us: another type, or a tombstone.
     NotForUs { delivery: Delivery },
@@ -168,6 +168,22 @@ named! {
 }
 
 named! {
+    /// How a delivery ended: each in exactly one way. The names are those in metrics.
+    pub enum Ending {
+        /// All its users are cleared, or unknown to the API.
+        Done => "done",
+        /// It is not for us.
+        Ignored => "ignored",
+        /// Delivered again, and finished before: acknowledged without a call.
+        Repeated => "repeated",
+        /// All of it or some of its users are in a dead letter.
+        DeadLettered => "dead_lettered",
+        /// It went back to the queue, by us or with its session.
+        Returned => "returned",
+    }
+}
+
+named! {
     /// Why an event is dead-lettered; the names are the values of the `tagsweep-reason` header.
     pub enum Reason {
         MalformedEvent => "malformed-event",
@@ -182,8 +198,11 @@ named! {
 /// What an operator should hear of.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Notice {
-    /// No calls but probes from now on.
-    Paused(PauseReason),
+    /// No calls but probes from now on, the first after this time.
+    Paused {
+        reason: PauseReason,
+        probe_in: Duration,
+    },
     /// Calls go on after a pause of this length.
     Resumed { after: Duration },
     /// The API said that calls come too often; this many a second are made from now on.
@@ -197,15 +216,12 @@ pub enum Notice {
 /// Running totals.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
-    pub events_accepted: u64,
-    pub events_ignored: u64,
-    pub events_acknowledged: u64,
-    pub events_dead_lettered: u64,
-    /// Redelivered events that were finished before: acknowledged without a call.
-    pub events_remembered: u64,
-    pub events_handed_back: u64,
+    pub events_received: u64,
+    /// Deliveries that have ended, in the order of [`Ending::ALL`].
+    pub events: [u64; Ending::ALL.len()],
     pub users_cleared: u64,
     pub users_missing: u64,
+    /// Users in dead letters, and IDs that break the rule.
     pub users_dead_lettered: u64,
     pub calls: u64,
     /// Users in those calls, repeats included.
@@ -214,6 +230,16 @@ pub struct Tally {
     pub held_up: Duration,
     /// Dead letters that were confirmed, in the order of [`Reason::ALL`].
     pub letters: [u64; Reason::ALL.len()],
+}
+
+impl Tally {
+    pub fn events(&self, ending: Ending) -> u64 {
+        self.events[ending as usize]
+    }
+
+    pub(super) fn count(&mut self, ending: Ending) {
+        self.events[ending as usize] += 1;
+    }
 }
 
 /// What the worker is doing, for logs and health.

@@ -11,7 +11,7 @@ mod tests;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use super::{Delivery, Reason, Settlement};
+use super::{Delivery, Ending, Reason, Settlement};
 use crate::event::{EventKey, UserId};
 
 /// How long a finished delivery waits for an older one before it is acknowledged alone.
@@ -24,6 +24,8 @@ pub(super) struct Failure {
     pub code: Option<i64>,
     /// The user that failed; none for an event that is not readable, or whose IDs break the rule.
     pub user: Option<UserId>,
+    /// How many IDs break the rule.
+    pub invalid: u32,
     pub attempts: u32,
 }
 
@@ -39,7 +41,7 @@ pub(super) enum Advance {
     },
     Finished {
         event: Option<EventKey>,
-        dead_lettered: bool,
+        ending: Ending,
     },
 }
 
@@ -64,7 +66,8 @@ enum Stage {
 struct Entry {
     stage: Stage,
     redelivered: bool,
-    dead_lettered: bool,
+    /// How it ends, as far as is known.
+    ending: Ending,
     /// It gets a letter instead of going back to the broker.
     stays: bool,
     /// Its users are not waited for any longer.
@@ -136,7 +139,7 @@ impl Ledger {
             self.entries.push_back(Entry {
                 stage: if came { Stage::Unread } else { Stage::Absent },
                 redelivered,
-                dead_lettered: false,
+                ending: Ending::Done,
                 stays: false,
                 given_up: false,
                 arrived: now,
@@ -175,6 +178,13 @@ impl Ledger {
         entry.stage = Stage::Users(0);
         entry.event = event;
         Some(entry.redelivered)
+    }
+
+    /// The delivery waits for nobody, and ends so.
+    pub(super) fn ends_as(&mut self, delivery: Delivery, ending: Ending) {
+        if let Some(entry) = self.entry(delivery) {
+            entry.ending = ending;
+        }
     }
 
     /// The delivery waits for one user more.
@@ -239,7 +249,7 @@ impl Ledger {
             return Advance::None;
         };
         if !entry.failures.is_empty() {
-            entry.dead_lettered = true;
+            entry.ending = Ending::DeadLettered;
             return Advance::LettersDue {
                 failures: std::mem::take(&mut entry.failures),
                 first_seen: entry.arrived,
@@ -247,7 +257,7 @@ impl Ledger {
         }
         let finished = Advance::Finished {
             event: entry.event,
-            dead_lettered: entry.dead_lettered,
+            ending: entry.ending,
         };
         entry.stage = Stage::Finished;
         if delivery.tag == self.head {
@@ -330,18 +340,25 @@ impl Ledger {
         }
     }
 
-    /// The session is over: the broker will deliver everything unsettled again. False when it is known to be
-    /// over already.
-    pub(super) fn lose_session(&mut self, session: u32) -> bool {
+    /// The session is over: the broker will deliver everything unsettled again. Tells how many deliveries had
+    /// not ended; none when the session is known to be over already.
+    pub(super) fn lose_session(&mut self, session: u32) -> Option<u64> {
         if session < self.session {
-            return false;
+            return None;
         }
+        let undone = self.entries.iter().filter(|entry| {
+            matches!(
+                entry.stage,
+                Stage::Unread | Stage::Users(_) | Stage::Letters(_)
+            )
+        });
+        let undone = undone.count() as u64;
         *self = Ledger {
             // Whatever of the lost session is still on its way in must not find a fresh ledger.
             session: session + 1,
             ..Ledger::new(self.scattered_limit, self.hold_limit)
         };
-        true
+        Some(undone)
     }
 
     /// Whether somebody still wants to know what becomes of this delivery's users.

@@ -17,6 +17,7 @@ impl Engine {
             reason: Reason::ReturnedTooOften,
             code: None,
             user: Some(user),
+            invalid: 0,
             attempts: 0,
         });
         self.ledger.give_up(delivery, failures.collect());

@@ -31,6 +31,8 @@ pub struct Letter {
     pub code: Option<i64>,
     /// The users that failed for this reason; empty where no ID could be read.
     pub users: Vec<UserId>,
+    /// How many IDs break the API's rule, where that is the reason.
+    pub invalid: u32,
     /// Calls made for the user that was tried most.
     pub attempts: u32,
     /// When the delivery came into our hands.
@@ -64,6 +66,7 @@ impl Letters {
             });
             if let Some(letter) = same {
                 letter.users.extend(failure.user);
+                letter.invalid += failure.invalid;
                 letter.attempts = letter.attempts.max(failure.attempts);
                 continue;
             }
@@ -74,6 +77,7 @@ impl Letters {
                 reason,
                 code,
                 users: failure.user.into_iter().collect(),
+                invalid: failure.invalid,
                 attempts: failure.attempts,
                 first_seen,
             });

@@ -10,7 +10,7 @@ use super::judge::Measure;
 use super::ledger::HandedBack;
 use super::pending::Claim;
 use super::remembered::Rest;
-use super::{Action, Delivery, Engine, Notice};
+use super::{Action, Delivery, Ending, Engine, Notice};
 use crate::event::UserId;
 
 /// Deliveries that are held for probes where control calls tell nothing.
@@ -123,7 +123,7 @@ impl Engine {
             self.unfinished.insert(event, Rest { users, failures });
         }
         self.forget(|window| window.suspect.is_some() && window.is_for(delivery));
-        self.tally.events_handed_back += 1;
+        self.tally.count(Ending::Returned);
         self.letters.forget(delivery);
         Some(delivery)
     }

@@ -8,7 +8,7 @@ use base64::prelude::BASE64_STANDARD;
 
 use super::body::{Body, Payload, Scalar};
 use super::ids::Ids;
-use super::{Decoded, Found, Malformed, Message, NotForUs, Rules, is_encoded};
+use super::{Decoded, Found, Malformed, Message, Rules, TypeSource, foreign, is_encoded};
 
 const STRUCTURED: &[u8] = b"application/cloudevents";
 
@@ -91,7 +91,7 @@ impl CloudEvent<'_> {
         if let Scalar::Text(kind) = &self.kind
             && !rules.act_on(kind)
         {
-            return Ok(Decoded::NotForUs(NotForUs::ForeignType));
+            return Ok(foreign(kind, TypeSource::CloudEvents));
         }
         // What another version means by its fields is unknown, so nothing else of it is judged.
         match &self.specversion {

@@ -1,20 +1,20 @@
 //! The plain form: `{"type":"user.deleted","user_id":"alice","id":"evt-1","time":"…"}`.
 
 use super::body::{Body, Scalar};
-use super::{Decoded, Found, Malformed, Message, NotForUs, Rules};
+use super::{Decoded, Found, Malformed, Message, Rules, TypeSource, foreign};
 
 pub(super) fn event(
     body: Body<'_>,
     message: &Message<'_>,
     rules: &Rules,
 ) -> Result<Decoded, Malformed> {
-    let kind = match &body.kind {
-        Scalar::Text(kind) => kind,
+    let (kind, read_from) = match &body.kind {
+        Scalar::Text(kind) => (kind.as_ref(), TypeSource::Body),
         Scalar::Absent => outer_kind(message),
         Scalar::Number(_) | Scalar::Other => return Err(Malformed::TypeNotText),
     };
     if !rules.act_on(kind) {
-        return Ok(Decoded::NotForUs(NotForUs::ForeignType));
+        return Ok(foreign(kind, read_from));
     }
     let mut ids = body.user_id;
     ids.append(body.user_ids);
@@ -29,9 +29,9 @@ pub(super) fn event(
 }
 
 /// The type of a message whose body does not tell it.
-pub(super) fn outer_kind<'a>(message: &Message<'a>) -> &'a str {
+pub(super) fn outer_kind<'a>(message: &Message<'a>) -> (&'a str, TypeSource) {
     match message.kind {
-        Some(kind) if !kind.is_empty() => kind,
-        _ => message.routing_key,
+        Some(kind) if !kind.is_empty() => (kind, TypeSource::Property),
+        _ => (message.routing_key, TypeSource::RoutingKey),
     }
 }

@@ -32,6 +32,8 @@ pub use supervisor::Broker;
 
 /// Letters between publish and confirm at the same time.
 const LANES: usize = 8;
+/// A dead-letter queue that cannot be counted is tried each so many counts: the broker logs each refusal.
+const COUNTS_PER_TRY: u32 = 20;
 
 /// What the broker was asked and has not answered, kept over the turns of [`Session::next`]. Terminated, and never
 /// ready, while it is asked nothing.
@@ -64,6 +66,8 @@ struct Session {
     draining: bool,
     count: Interval,
     counting: Call<QueueCount>,
+    /// Counts since the last one that told what the dead-letter queue holds.
+    letters_unknown: u32,
     redeclaring: Call<()>,
     /// Found while somebody asked for a delivery only; told by the next turn.
     loss: Option<Loss>,
@@ -105,7 +109,8 @@ impl Session {
         let share = match topology.sharing {
             Sharing::SingleActiveConsumer => 1,
             Sharing::ByCount => {
-                let counted = count(consume.connection(), Arc::clone(&options), topology.sharing);
+                let options = Arc::clone(&options);
+                let counted = count(consume.connection(), options, topology.sharing, false);
                 counted.await?.share
             }
         };
@@ -127,6 +132,7 @@ impl Session {
             draining: false,
             count: every(timing.count),
             counting: Call::terminated(),
+            letters_unknown: 0,
             redeclaring: Call::terminated(),
             loss: None,
             channel,
@@ -307,13 +313,16 @@ impl Session {
 
     fn start_count(&mut self) {
         let (connection, options) = (self.consume.connection(), Arc::clone(&self.options));
-        self.counting = call(count(connection, options, self.sharing));
+        let with_letters = self.letters_unknown.is_multiple_of(COUNTS_PER_TRY);
+        self.counting = call(count(connection, options, self.sharing, with_letters));
     }
 
     fn counted(&mut self, counted: Result<QueueCount, Loss>) -> Result<Option<QueueCount>, Loss> {
         self.count.reset();
         match (counted, self.sharing) {
             (Ok(mut counted), _) => {
+                let unknown = self.letters_unknown;
+                self.letters_unknown = counted.dead_letters.map_or(unknown + 1, |_| 0);
                 if !self.consuming.is_active() {
                     // Our own probes count, and we may consume again before the next count.
                     counted.share = self.sharing.among(counted.consumers + 1);

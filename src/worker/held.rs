@@ -29,7 +29,7 @@ pub(super) struct Held {
     /// What was wrong with the few that were not all right.
     faults: HashMap<Delivery, Fault>,
     /// What the few are that were read before their turn.
-    read: HashMap<Delivery, Decoded>,
+    read: HashMap<Delivery, Read>,
     /// In bytes, all that is held of messages.
     bytes: usize,
 }
@@ -51,6 +51,14 @@ pub(super) struct Digest {
     /// In hexadecimal digits.
     pub(super) sha256: String,
     pub(super) bytes: usize,
+}
+
+/// What a message was read as.
+pub(super) struct Read {
+    /// With as many invalid IDs as a letter names.
+    pub(super) decoded: Decoded,
+    /// How many invalid IDs there were.
+    pub(super) invalid: u32,
 }
 
 /// From when the age of an event counts.
@@ -124,7 +132,7 @@ impl Held {
     }
 
     /// Keeps what the delivery was read as, instead of its body.
-    pub(super) fn keep_read(&mut self, delivery: Delivery, read: Decoded) {
+    pub(super) fn keep_read(&mut self, delivery: Delivery, read: Read) {
         let Some(entry) = self.entry(delivery) else {
             return;
         };
@@ -133,16 +141,16 @@ impl Held {
             sha256: sha256(&body),
             bytes: body.len(),
         }));
-        let bytes = entry.message.size() + size_of::<Digest>() + users_of(&read);
+        let bytes = entry.message.size() + size_of::<Digest>() + users_of(&read.decoded);
         let before = std::mem::replace(&mut entry.bytes, bytes);
         self.bytes = self.bytes + bytes - before;
         self.read.insert(delivery, read);
     }
 
     /// What the delivery was read as before its turn.
-    pub(super) fn take_read(&mut self, delivery: Delivery) -> Option<Decoded> {
+    pub(super) fn take_read(&mut self, delivery: Delivery) -> Option<Read> {
         let read = self.read.remove(&delivery)?;
-        let users = users_of(&read);
+        let users = users_of(&read.decoded);
         if let Some(entry) = self.entry(delivery) {
             entry.bytes -= users;
             self.bytes -= users;

@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use jiff::Timestamp;
 
 use super::held::{Fault, LetterParts};
-use crate::engine::{Letter, Reason, error_code};
+use crate::engine::{Letter, LetterId, Reason, error_code};
 use crate::event::UserId;
 use crate::rabbitmq::{self, Mark};
 
@@ -13,8 +13,28 @@ use crate::rabbitmq::{self, Mark};
 const INVALID_IDS: usize = 100;
 const INVALID_BYTES: usize = 200;
 
+/// What letters are called, in a header and in the log: no two of any run alike, and a letter that is sent again as
+/// before.
+pub(super) struct LetterIds(u64);
+
+impl LetterIds {
+    pub(super) fn new() -> LetterIds {
+        LetterIds(fastrand::u64(..))
+    }
+
+    pub(super) fn of(&self, letter: LetterId) -> String {
+        format!("{:016x}-{}", self.0, letter.0)
+    }
+}
+
 /// Writes the headers of the contract.
-pub(super) fn letter(due: &Letter, parts: LetterParts, first_seen: SystemTime) -> rabbitmq::Letter {
+pub(super) fn letter(
+    due: &Letter,
+    parts: LetterParts,
+    first_seen: SystemTime,
+    id: String,
+    detail: String,
+) -> rabbitmq::Letter {
     let LetterParts {
         message,
         digest,
@@ -22,7 +42,8 @@ pub(super) fn letter(due: &Letter, parts: LetterParts, first_seen: SystemTime) -
     } = parts;
     let mut marks = vec![
         ("tagsweep-reason", text(due.reason.name())),
-        ("tagsweep-detail", text(&detail(due, &fault))),
+        ("tagsweep-detail", Mark::Text(detail)),
+        ("tagsweep-letter-id", Mark::Text(id)),
         ("tagsweep-attempts", Mark::Integer(i64::from(due.attempts))),
         ("tagsweep-first-seen", time(first_seen)),
         ("tagsweep-dead-lettered-at", time(SystemTime::now())),
@@ -63,7 +84,7 @@ fn failed_users(due: &Letter, fault: Fault) -> Vec<String> {
 }
 
 /// A short text of ours: what the API says besides the code is never repeated, and no ID is named.
-fn detail(due: &Letter, fault: &Fault) -> String {
+pub(super) fn detail(due: &Letter, fault: &Fault) -> String {
     let known = due.code.and_then(error_code).map(|known| known.meaning);
     match due.reason {
         Reason::MalformedEvent => fault.malformed.map_or_else(

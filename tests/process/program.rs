@@ -54,6 +54,26 @@ impl Program {
         self
     }
 
+    pub fn unset(mut self, key: &str) -> Program {
+        let key = key.to_uppercase().replace('.', "__");
+        self.settings.remove(&format!("TAGSWEEP__{key}"));
+        self
+    }
+
+    /// Another program with this one's environment, to start this one.
+    pub fn wrapped_in(&self, program: &str, arguments: &[&str]) -> Command {
+        let mut command = Command::new(program);
+        command
+            .args(arguments)
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .envs(&self.settings)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .kill_on_drop(true);
+        command
+    }
+
     /// What the program reads from standard input.
     pub fn input(mut self, input: impl Into<Vec<u8>>) -> Program {
         self.input = input.into();

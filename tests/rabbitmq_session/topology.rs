@@ -1,6 +1,8 @@
 use lapin::{
-    ExchangeKind,
-    options::{ExchangeDeclareOptions, QueueDeclareOptions},
+    BasicProperties, ExchangeKind,
+    options::{
+        BasicPublishOptions, ExchangeDeclareOptions, QueueDeclareOptions, QueueDeleteOptions,
+    },
     types::{AMQPValue, FieldTable},
 };
 use tagsweep::rabbitmq::{Broker, Loss, Outcome, Part, QueueCount, Warning, inspect};
@@ -38,12 +40,13 @@ async fn set_default_queue_type(vhost: &Vhost<'_>, kind: &str) {
     vhost.node().eval(&code).await.expect("another default");
 }
 
-/// An empty queue that this many consumers share.
+/// An empty queue that this many consumers share, and no dead letter.
 fn shared_by(share: u32) -> QueueCount {
     QueueCount {
         ready: 0,
         consumers: share,
         share,
+        dead_letters: Some(0),
     }
 }
 
@@ -233,4 +236,37 @@ async fn inspecting_finds_a_dead_letter_route_that_leads_nowhere() {
         .map(|it| it.what)
         .collect();
     assert_eq!(failed, ["dead-letter route"]);
+}
+
+#[tokio::test]
+async fn dead_letters_are_counted_and_a_missing_dead_letter_queue_ends_no_session() {
+    let vhost = shared_vhost().await;
+    let (_client, channel) = client(&vhost.url()).await;
+    let mut broker = Broker::new(options(vhost.url()));
+    opened(&mut broker).await;
+    counted(&mut broker, shared_by(1)).await;
+    let letter = channel.basic_publish(
+        "".into(),
+        DEAD_LETTERS.into(),
+        BasicPublishOptions::default(),
+        b"{}",
+        BasicProperties::default(),
+    );
+    letter.await.expect("published").await.expect("confirmed");
+    let one = QueueCount {
+        dead_letters: Some(1),
+        ..shared_by(1)
+    };
+    counted(&mut broker, one).await;
+    channel
+        .queue_delete(DEAD_LETTERS.into(), QueueDeleteOptions::default())
+        .await
+        .expect("deleted");
+    let unknown = QueueCount {
+        dead_letters: None,
+        ..shared_by(1)
+    };
+    counted(&mut broker, unknown).await;
+    counted(&mut broker, unknown).await;
+    broker.close().await.expect("an orderly close");
 }

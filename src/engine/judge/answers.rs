@@ -161,8 +161,8 @@ impl Engine {
 
     pub(super) fn pause(&mut self, now: Instant, doubted: Instant, reason: PauseReason) {
         self.judge.doubt = false;
-        if self.judge.pauses.pause(reason, doubted, now) {
-            self.tell(Notice::Paused(reason));
+        if let Some(probe_in) = self.judge.pauses.pause(reason, doubted, now) {
+            self.tell(Notice::Paused { reason, probe_in });
         }
     }
 
@@ -204,6 +204,7 @@ impl Engine {
                             reason,
                             code,
                             user,
+                            invalid: 0,
                             attempts,
                         },
                     );

@@ -83,12 +83,17 @@ pub(in super::super) struct Pauses {
 }
 
 impl Pauses {
-    /// Pauses, or names the newest reason of a pause. True when the pause is new.
-    pub(super) fn pause(&mut self, reason: PauseReason, doubted: Instant, now: Instant) -> bool {
+    /// Pauses, or names the newest reason of a pause. Tells of a new one when its first probe is due.
+    pub(super) fn pause(
+        &mut self,
+        reason: PauseReason,
+        doubted: Instant,
+        now: Instant,
+    ) -> Option<Duration> {
         if let Some(pause) = &mut self.current {
             pause.reason = reason;
             pause.doubted = pause.doubted.max(doubted);
-            return false;
+            return None;
         }
         let again = self.last.filter(|(ended, _)| now < *ended + AGAIN);
         let wait = again.map_or(PROBE_MIN, |(_, wait)| wait);
@@ -102,7 +107,7 @@ impl Pauses {
             fresh_turn: true,
             wait,
         });
-        true
+        Some(wait)
     }
 
     /// The call is over; if it was the probe, the next one waits twice as long, unless `real` asks for one

@@ -92,7 +92,7 @@ fn an_api_that_refuses_the_control_user_from_the_start_stops_nobody() {
         let mut world = trickle_beside_one_that_hangs(SECOND, code);
         settled_within(&mut world, MINUTE);
         assert_eq!(world.dead_lettered(), ["u5"], "{code}");
-        let paused = |notice: &&Notice| matches!(notice, Notice::Paused(_));
+        let paused = |notice: &&Notice| matches!(notice, Notice::Paused { .. });
         let pauses = world.notices.iter().filter(paused).count();
         assert!(pauses <= 3, "{code}: {:?}", world.notices);
     }

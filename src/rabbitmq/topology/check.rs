@@ -14,19 +14,29 @@ use crate::rabbitmq::{
     connection::loss::{CallError, within},
 };
 
-/// Asks what the queue holds, and how many consume from it.
+/// Asks what the queue holds, and how many consume from it; and `with_letters` what the dead-letter queue holds.
 pub(crate) async fn count(
     connection: Arc<Connection>,
     options: Arc<Options>,
     sharing: Sharing,
+    with_letters: bool,
 ) -> Result<QueueCount, Loss> {
     let mut scratch = Scratch::new(connection, options.timing.call);
     let queue = scratch.check_queue(Part::Queue, &options).await?;
     let consumers = queue.consumer_count();
+    let dead_letters = match with_letters {
+        // Only told: a dead-letter queue that cannot be counted ends no session.
+        true => scratch
+            .check_queue(Part::DeadLetterQueue, &options)
+            .await
+            .ok(),
+        false => None,
+    };
     Ok(QueueCount {
         ready: queue.message_count(),
         consumers,
         share: sharing.among(consumers),
+        dead_letters: dead_letters.map(|queue| queue.message_count()),
     })
 }
 

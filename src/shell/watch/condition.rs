@@ -109,6 +109,8 @@ pub(super) struct Condition {
     consuming: bool,
     /// The broker has given us a delivery: we are the one that it lets consume.
     active: bool,
+    /// Since when we consume, or stand by to.
+    ready: Instant,
     /// As the broker counted it last, in this session.
     queue: Option<QueueCount>,
     /// What was wrong with the latest call.
@@ -131,14 +133,16 @@ impl Condition {
             unconnected: None,
             consuming: true,
             active: false,
+            ready: now,
             queue: None,
             trouble: None,
             refusal: None,
         }
     }
 
-    pub(super) fn opened(&mut self, share: u32) {
+    pub(super) fn opened(&mut self, now: Instant, share: u32) {
         self.connecting = None;
+        self.ready = now;
         self.unconnected = None;
         self.share = share;
     }
@@ -158,8 +162,9 @@ impl Condition {
         self.queue = None;
     }
 
-    pub(super) fn consume(&mut self, wanted: bool) {
+    pub(super) fn consume(&mut self, now: Instant, wanted: bool) {
         self.consuming = wanted;
+        self.ready = now;
         self.starving = None;
         self.active = false;
     }
@@ -168,13 +173,15 @@ impl Condition {
         self.consuming
     }
 
-    /// A delivery came; `idle` when nothing was in hand before.
-    pub(super) fn delivered(&mut self, idle: bool, now: Instant) {
+    /// A delivery came; `idle` when nothing was in hand before. Tells how long we stood by for it, if we did.
+    pub(super) fn delivered(&mut self, idle: bool, now: Instant) -> Option<Duration> {
+        let stood_by = self.stands_by().then(|| now - self.ready);
         self.starving = None;
         self.active = true;
         if idle {
             self.sign = now;
         }
+        stood_by
     }
 
     /// The broker has counted the queue; `idle` when nothing is in hand. Tells whether the quota is shared by
@@ -190,6 +197,10 @@ impl Condition {
     /// A call has ended; `trouble` says what was wrong with it.
     pub(super) fn call_over(&mut self, trouble: Option<String>) {
         self.trouble = trouble;
+    }
+
+    pub(super) fn trouble(&self) -> Option<&str> {
+        self.trouble.as_deref()
     }
 
     pub(super) fn letter_refused(&mut self, reason: LetterRefusal) {
@@ -284,6 +295,7 @@ impl Condition {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::Tally;
 
     const LIMIT: Duration = Duration::from_secs(300);
     const HOUR: Duration = Duration::from_secs(3_600);
@@ -292,7 +304,7 @@ mod tests {
     fn connected() -> (Condition, Instant) {
         let now = Instant::now();
         let mut condition = Condition::new(LIMIT, 100, now);
-        condition.opened(1);
+        condition.opened(now, 1);
         (condition, now)
     }
 
@@ -302,6 +314,7 @@ mod tests {
             ready,
             consumers: 1,
             share: 1,
+            dead_letters: None,
         };
         condition.counted(queue, true, now);
     }
@@ -347,6 +360,19 @@ mod tests {
     }
 
     #[test]
+    fn the_first_delivery_tells_how_long_it_was_waited_for_and_no_other_does() {
+        let (mut condition, now) = connected();
+        assert_eq!(condition.delivered(true, now + HOUR), Some(HOUR));
+        assert_eq!(condition.delivered(true, now + 2 * HOUR), None);
+        condition.lost(now + 2 * HOUR, &Loss::Cancelled);
+        condition.opened(now + 3 * HOUR, 1);
+        assert_eq!(condition.delivered(true, now + 4 * HOUR), Some(HOUR));
+        // Where all workers share a queue, nobody stands by.
+        condition.opened(now + 4 * HOUR, 2);
+        assert_eq!(condition.delivered(true, now + 5 * HOUR), None);
+    }
+
+    #[test]
     fn messages_that_wait_for_us_and_do_not_come_are_a_stall() {
         let (mut condition, now) = connected();
         condition.delivered(true, now);
@@ -367,7 +393,7 @@ mod tests {
         assert_eq!(condition.stall(0, false, now + 2 * LIMIT), None);
         let stall = condition.stall(0, false, now + CONNECTING_LIMIT);
         assert_eq!(stall, Some(Stall::Connecting(CONNECTING_LIMIT)));
-        condition.opened(1);
+        condition.opened(now, 1);
         assert_eq!(condition.stall(0, false, now + CONNECTING_LIMIT), None);
     }
 
@@ -392,17 +418,48 @@ mod tests {
         assert_eq!(unheeded(&mut condition), None);
         condition.delivered(true, now);
         assert_eq!(unheeded(&mut condition), Some(Stall::Receiving(2 * LIMIT)));
-        condition.consume(false);
+        condition.consume(now, false);
         assert_eq!(unheeded(&mut condition), None);
-        condition.consume(true);
+        condition.consume(now, true);
         assert_eq!(unheeded(&mut condition), None);
+    }
+
+    #[test]
+    fn calls_that_only_fail_and_a_refused_dead_letter_are_a_hindrance() {
+        let (mut condition, now) = connected();
+        condition.call_over(Some("timed out".to_owned()));
+        let fine = Status {
+            paused: None,
+            draining: false,
+            pending_ids: 0,
+            in_flight_calls: 0,
+            unsettled_deliveries: 1,
+            failed_calls: FAILED_CALLS - 1,
+            refused_letters: 0,
+            calls_per_second: 100.0,
+            tally: Tally::default(),
+        };
+        assert_eq!(condition.hindrance(&fine, now), None);
+        let failing = Status {
+            failed_calls: FAILED_CALLS,
+            ..fine
+        };
+        let why = condition.hindrance(&failing, now);
+        assert_eq!(why.as_deref(), Some("the last 8 calls failed: timed out"));
+        condition.letter_refused(LetterRefusal::Nacked);
+        let refused = Status {
+            refused_letters: 1,
+            ..fine
+        };
+        let why = condition.hindrance(&refused, now).expect("a hindrance");
+        assert!(why.starts_with("the broker refuses dead letters"), "{why}");
     }
 
     #[test]
     fn a_broker_that_fails_again_and_again_is_told_between_the_failures_too() {
         let (mut condition, now) = connected();
         condition.lost(now, &Loss::Ended(Cause::Internal));
-        condition.opened(1);
+        condition.opened(now, 1);
         assert!(condition.broker_fails(now + FAILED_LATELY / 2));
         assert!(!condition.broker_fails(now + FAILED_LATELY));
     }

@@ -1,15 +1,16 @@
 //! What the worker says. Each thing is logged once, here, with fields; users only by their aliases.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use jiff::SignedDuration;
 
 use crate::config::Settings;
 use crate::engine::{
-    Class, Letter, Notice, Status, Tally, Trigger, class, error_code, http_status,
+    Class, Ending, Letter, Notice, Status, Tally, Trigger, class, error_code, http_status,
 };
+use crate::event::UserId;
 use crate::im::{HttpAnswer, Reply, SKEW_LIMIT};
-use crate::rabbitmq;
 use crate::shell::calls::Call;
 
 /// Users named in one line at most.
@@ -17,7 +18,7 @@ const NAMED: usize = 5;
 /// So much of the time since the last summary must calls wait for others to end before that is said, and so long
 /// it is not said again.
 const HELD_UP: Duration = Duration::from_secs(10);
-const SAID_AGAIN: Duration = Duration::from_secs(10 * 60);
+pub(super) const SAID_AGAIN: Duration = Duration::from_secs(10 * 60);
 
 pub(super) fn started(settings: &Settings) {
     for warning in settings.warnings() {
@@ -39,12 +40,12 @@ pub(super) fn started(settings: &Settings) {
 pub(super) fn ended(status: &Status) {
     let tally = status.tally;
     tracing::info!(
-        events_accepted = tally.events_accepted,
-        events_ignored = tally.events_ignored,
-        events_acknowledged = tally.events_acknowledged,
-        events_dead_lettered = tally.events_dead_lettered,
-        events_remembered = tally.events_remembered,
-        events_handed_back = tally.events_handed_back,
+        events_received = tally.events_received,
+        events_done = tally.events(Ending::Done),
+        events_ignored = tally.events(Ending::Ignored),
+        events_repeated = tally.events(Ending::Repeated),
+        events_dead_lettered = tally.events(Ending::DeadLettered),
+        events_returned = tally.events(Ending::Returned),
         users_cleared = tally.users_cleared,
         users_missing = tally.users_missing,
         users_dead_lettered = tally.users_dead_lettered,
@@ -54,75 +55,30 @@ pub(super) fn ended(status: &Status) {
     );
 }
 
-/// `consuming` says whether deliveries are wanted.
-pub(super) fn broker_event(event: &rabbitmq::Event, consuming: bool) {
-    use rabbitmq::Event;
-    match event {
-        Event::Opened {
-            session,
-            share,
-            warnings,
-        } => {
-            if consuming {
-                tracing::info!(
-                    session,
-                    quota_shared_by = share,
-                    "broker session open, consuming"
-                );
-            } else {
-                tracing::info!(
-                    session,
-                    quota_shared_by = share,
-                    "broker session open, not consuming until the API recovers"
-                );
-            }
-            for warning in warnings {
-                tracing::warn!("{warning}");
-            }
-        }
-        Event::NotOpened { reason, retry_in } => {
-            let retry_seconds = rounded(retry_in.as_secs_f64());
-            tracing::warn!(%reason, retry_seconds, "no broker session, trying again");
-        }
-        Event::Lost {
-            session,
-            reason,
-            retry_in,
-        } => {
-            let retry_seconds = retry_in.map(|wait| rounded(wait.as_secs_f64()));
-            tracing::warn!(session, %reason, retry_seconds, "broker session lost, what it held is delivered again");
-        }
-        Event::LetterRefused(_, reason) => {
-            tracing::error!(%reason, "a dead letter was not taken: its event is kept, trying again");
-        }
-        Event::LetterReduced(reason) => {
-            tracing::warn!(%reason, "the broker refused a dead letter as it is: sending it without what was refused");
-        }
-        Event::Blocked => {
-            tracing::warn!("the broker takes no messages for now (an alarm): dead letters wait");
-        }
-        Event::Unblocked => tracing::info!("the broker takes messages again"),
-        Event::Delivered(_) | Event::InTouch(_) | Event::Counted(_) | Event::LetterConfirmed(_) => {
-        }
-    }
-}
-
 pub(super) fn rereading() {
     tracing::info!("reloading secrets");
 }
 
-pub(super) fn share_changed(share: u32) {
-    tracing::info!(quota_shared_by = share, "the number of workers changed");
+pub(super) fn unusable_secret(key: &str, path: &Path, reason: &str) {
+    tracing::warn!(
+        key,
+        path = %path.display(),
+        reason,
+        "a file cannot be used, keeping what was read from it before"
+    );
 }
 
-pub(super) fn dead_letter(letter: &Letter) {
+/// `id` and `detail` are in the headers of the letter, too.
+pub(super) fn dead_letter(letter: &Letter, id: &str, detail: &str) {
     let named = letter.users.iter().take(NAMED);
+    let aliases: Vec<String> = named.map(UserId::alias).collect();
     tracing::warn!(
         reason = letter.reason.name(),
         code = letter.code,
-        users = letter.users.len(),
-        aliases = ?named.collect::<Vec<_>>(),
-        delivery = letter.delivery.tag,
+        detail,
+        letter = id,
+        users = letter.users.len() + letter.invalid as usize,
+        ?aliases,
         "dead-lettering an event"
     );
 }
@@ -131,6 +87,8 @@ pub(super) fn dead_letter(letter: &Letter) {
 #[derive(Default)]
 pub(super) struct Report {
     tally: Tally,
+    /// A call has cleared somebody.
+    succeeded: bool,
     skewed: bool,
     /// A control call was refused since the API last recovered.
     control_refused: bool,
@@ -155,6 +113,7 @@ impl Report {
                     milliseconds,
                     "call done"
                 );
+                self.done(call, ids - failed.len());
                 if *strangers > 0 {
                     tracing::warn!(
                         strangers,
@@ -211,6 +170,15 @@ impl Report {
         }
     }
 
+    /// The first call that clears somebody shows that all settings are right.
+    fn done(&mut self, call: &Call, users: usize) {
+        if users > 0 && call.trigger != Trigger::Control && !self.succeeded {
+            self.succeeded = true;
+            let milliseconds = call.took.as_millis() as u64;
+            tracing::info!(users, milliseconds, "first users cleared");
+        }
+    }
+
     /// Whether a refused call says what others have said, or what is no news.
     fn is_repetition(&mut self, class: Class, trigger: Trigger) -> bool {
         match trigger {
@@ -223,14 +191,17 @@ impl Report {
         }
     }
 
-    pub(super) fn notice(&mut self, notice: Notice) {
+    /// `trouble` is what was wrong with the latest call, where its code or status does not say.
+    pub(super) fn notice(&mut self, notice: Notice, trouble: Option<&str>) {
         match notice {
-            Notice::Paused(reason) => {
+            Notice::Paused { reason, probe_in } => {
                 tracing::warn!(
                     class = reason.class.name(),
                     code = reason.code,
                     http_status = reason.http,
                     meaning = reason.meaning(),
+                    fault = trouble.filter(|_| reason.code.is_none()),
+                    next_probe_seconds = rounded(probe_in.as_secs_f64()),
                     "paused: API calls suspended, probing periodically; events wait, none is dead-lettered unless the broker would drop it"
                 );
             }
@@ -277,8 +248,11 @@ impl Report {
                 "calls wait for an answer, not for the quota: raise im.max_in_flight"
             );
         }
+        let events = |ending| status.tally.events(ending) - before.events(ending);
         tracing::info!(
-            events_acknowledged = status.tally.events_acknowledged - before.events_acknowledged,
+            events_done = events(Ending::Done),
+            events_ignored = events(Ending::Ignored),
+            events_dead_lettered = events(Ending::DeadLettered),
             users_cleared = status.tally.users_cleared - before.users_cleared,
             users_missing = status.tally.users_missing - before.users_missing,
             users_dead_lettered = status.tally.users_dead_lettered - before.users_dead_lettered,
@@ -332,7 +306,7 @@ fn meaning(code: Option<i64>) -> Option<&'static str> {
 }
 
 /// With one decimal.
-fn rounded(number: f64) -> f64 {
+pub(super) fn rounded(number: f64) -> f64 {
     (number * 10.0).round() / 10.0
 }
 
@@ -348,9 +322,10 @@ mod tests {
         assert!(news(&mut report, Class::Reject, Trigger::Control));
         assert!(!news(&mut report, Class::Reject, Trigger::Control));
         assert!(news(&mut report, Class::Reject, Trigger::Retry));
-        report.notice(Notice::Resumed {
+        let resumed = Notice::Resumed {
             after: Duration::from_secs(1),
-        });
+        };
+        report.notice(resumed, None);
         assert!(news(&mut report, Class::Config, Trigger::Control));
     }
 
