@@ -28,10 +28,14 @@ pub(super) fn run(globals: &Globals, arguments: &Arguments) -> Result<(), Failur
         let schema = serde_json::to_string_pretty(&crate::config::schema())?;
         return output::print(schema);
     }
-    let settings: Settings = globals.settings()?;
+    let sources = globals.sources().map_err(Failure::Configuration)?;
+    let settings: Settings = sources.load().map_err(Failure::Configuration)?;
     if arguments.json {
-        output::print(serde_json::to_string_pretty(&settings)?)
-    } else {
-        output::print(settings.redacted().trim_end())
+        return output::print(serde_json::to_string_pretty(&settings)?);
     }
+    let mut text = String::new();
+    for line in sources.description() {
+        text += &format!("# {line}\n");
+    }
+    output::print(text + "\n" + settings.redacted().trim_end())
 }

@@ -2,16 +2,20 @@
 
 use std::fmt::Display;
 use std::io::{ErrorKind, IsTerminal, Write, stderr, stdout};
-use std::sync::mpsc;
+use std::sync::{OnceLock, mpsc};
 use std::thread;
 use std::time::Duration;
 
 use anyhow::Context;
+use clap::ColorChoice;
 
 use super::Failure;
 
 /// Longer than any reader takes that reads.
 const STUCK: Duration = Duration::from_secs(1);
+
+/// Output is one for the whole process, and so is what it may look like.
+static COLOR: OnceLock<ColorChoice> = OnceLock::new();
 
 /// Prints a result and a line end. A reader that has gone away, as `head` does, is no error.
 ///
@@ -40,8 +44,18 @@ pub(super) fn complain(text: &str) {
     let _ = written.recv_timeout(STUCK);
 }
 
-/// Whether colours may be written to this stream.
+/// Keeps what `--color` says.
+pub(super) fn set_color(choice: ColorChoice) {
+    let _ = COLOR.set(choice);
+}
+
+/// Whether colours are written to this stream.
 pub(super) fn takes_colour(stream: &impl IsTerminal) -> bool {
+    match COLOR.get() {
+        Some(ColorChoice::Always) => return true,
+        Some(ColorChoice::Never) => return false,
+        Some(ColorChoice::Auto) | None => {}
+    }
     let set = |name| std::env::var_os(name).filter(|value| !value.is_empty());
     stream.is_terminal()
         && set("NO_COLOR").is_none()

@@ -1,11 +1,10 @@
 //! Settings from the environment: which variables are ours, and what their texts mean.
 
-use std::collections::BTreeMap;
-
 use serde_json::Value;
 
-use super::keys::{Key, Kind};
-use super::problem::{Problem, Problems};
+use super::keys::{Key, Keys, Kind};
+use super::problem::{Origin, Problem, Problems};
+use super::remedy::written;
 
 const PREFIX: &str = "TAGSWEEP_";
 const SEPARATOR: &str = "__";
@@ -34,14 +33,14 @@ pub(super) fn of_process() -> Result<Vec<(String, String)>, Problems> {
         }
         match value.into_string() {
             Ok(value) => environment.push((name, value)),
-            Err(_) => problems.push(Problem {
-                key: name,
-                value: None,
-                origin: None,
-                text: "the variable is not UTF-8; write the value in a file".into(),
-            }),
+            Err(_) => problems.push(Problem::of_source(
+                name,
+                "the variable is not UTF-8; write the value in a file",
+            )),
         }
     }
+    // In a stable order, as problems are told in it.
+    environment.sort();
     if problems.is_empty() {
         Ok(environment)
     } else {
@@ -55,7 +54,7 @@ pub(super) fn variable(key: &str) -> String {
     format!("{PREFIX}_{key}")
 }
 
-pub(super) fn meaning(name: &str, known: &BTreeMap<String, Key>) -> Meaning {
+pub(super) fn meaning(name: &str, known: &Keys) -> Meaning {
     let upper = name.to_uppercase();
     let Some(rest) = upper.strip_prefix(PREFIX) else {
         return Meaning::Foreign;
@@ -78,7 +77,7 @@ fn is_of_kubernetes(rest: &str) -> bool {
     rest.ends_with("SERVICE_HOST") || rest.split('_').any(|word| word == "PORT")
 }
 
-fn nearest(name: &str, known: &BTreeMap<String, Key>) -> Option<String> {
+fn nearest(name: &str, known: &Keys) -> Option<String> {
     let plain = |name: &str| name.replace(SEPARATOR, "_");
     let wrong = plain(name);
     let distance = |variable: &String| strsim::levenshtein(&wrong, &plain(variable));
@@ -89,14 +88,14 @@ fn nearest(name: &str, known: &BTreeMap<String, Key>) -> Option<String> {
     (distance(&nearest) <= nearest.len() / 6).then_some(nearest)
 }
 
-/// A text as what its key wants, as far as it can be read as that.
-pub(super) fn value(name: &str, key: &Key, text: String) -> Result<Value, String> {
+/// A text of the environment or of `--set` as what its key wants, as far as it can be read as that.
+pub(super) fn value(name: &str, key: &Key, origin: &Origin, text: String) -> Result<Value, String> {
     if !key.secret
         && let Some(right) = without_notation(&text)
     {
         return Err(format!(
-            "quotes, semicolons and JSON are not for variables; write {}={right} (or the value as it is in a file)",
-            variable(name)
+            "must be without quotes, semicolons and JSON; write {}",
+            written(name, origin, &right.into())
         ));
     }
     let items = |items: Vec<&str>| {
@@ -114,7 +113,7 @@ pub(super) fn value(name: &str, key: &Key, text: String) -> Result<Value, String
             .map_or(Value::String(text), Value::from),
         Kind::List => items(text.split(',').collect()),
         Kind::TextOrList => items(urls(&text)),
-        Kind::Duration | Kind::Text => Value::String(text),
+        Kind::Duration | Kind::Address | Kind::Choice(_) | Kind::Text => Value::String(text),
     })
 }
 

@@ -351,7 +351,17 @@ async fn explain_tells_what_a_code_means_and_what_is_done_on_it() {
 
 #[tokio::test]
 async fn every_command_has_help_with_an_example() {
-    for command in ["", "run", "check", "publish", "explain", "config"] {
+    for command in [
+        "",
+        "run",
+        "check",
+        "publish",
+        "health",
+        "explain",
+        "config",
+        "completions",
+        "man",
+    ] {
         let ended = Program::new(command).argument("--help").run().await;
         assert_eq!(ended.code, Some(0), "{command}");
         assert!(ended.stdout.contains("Example"), "{command}: {ended:?}");
