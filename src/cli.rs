@@ -24,7 +24,7 @@ const FAILED: u8 = 1;
 /// The configuration is refused (EX_CONFIG of sysexits.h).
 const CONFIGURATION_REFUSED: u8 = 78;
 
-/// Clear all tags of deleted Tencent Cloud Chat users: consume their events from RabbitMQ, call im_remove_all_tags
+/// Clear all tags of deleted Tencent Cloud Chat users, driven by RabbitMQ events
 #[derive(Parser)]
 #[command(
     name = "tagsweep",

@@ -5,11 +5,12 @@ use crate::config::Settings;
 
 #[derive(clap::Args)]
 #[command(
-    after_help = "Examples:\n  tagsweep config --default > config.toml\n  \
-                        tagsweep --config config.toml config"
+    after_help = "Examples:\n  tagsweep config                            what the worker would use, and where it comes from\n  \
+                  tagsweep config --default > config.toml    every key with its default and a comment\n  \
+                  tagsweep config --schema > schema.json     for editors that check and complete config.toml"
 )]
 pub(super) struct Arguments {
-    /// Print the JSON Schema of a configuration file.
+    /// Print the JSON Schema of a configuration file
     #[arg(long, conflicts_with = "default")]
     schema: bool,
     /// Print the commented default file.

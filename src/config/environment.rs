@@ -15,8 +15,11 @@ pub(super) enum Meaning {
     Key(String),
     /// Not ours.
     Foreign,
-    /// It looks like ours and is none. Says so.
-    Unknown(String),
+    /// It looks like ours and is none. The text says so; the key that was probably meant.
+    Unknown {
+        nearest: Option<String>,
+        text: String,
+    },
 }
 
 /// The variables of this process that begin like ours. The others may hold secrets of other programs, and
@@ -62,13 +65,17 @@ pub(super) fn meaning(name: &str, known: &Keys) -> Meaning {
     match rest.strip_prefix('_') {
         Some(key) => Meaning::Key(key.to_lowercase().replace(SEPARATOR, ".")),
         None if is_of_kubernetes(rest) => Meaning::Foreign,
-        None => Meaning::Unknown(match nearest(&upper, known) {
-            Some(nearest) => format!("no such variable; did you mean {nearest}?"),
-            None => format!(
-                "no such variable; settings are {}, and no other variable may begin with {PREFIX}",
-                variable("section.key")
-            ),
-        }),
+        None => {
+            let nearest = nearest(&upper, known);
+            let text = match &nearest {
+                Some(key) => format!("no such variable; did you mean {}?", variable(key)),
+                None => format!(
+                    "no such variable; settings are {}, and no other variable may begin with {PREFIX}",
+                    variable("section.key")
+                ),
+            };
+            Meaning::Unknown { nearest, text }
+        }
     }
 }
 
@@ -80,12 +87,9 @@ fn is_of_kubernetes(rest: &str) -> bool {
 fn nearest(name: &str, known: &Keys) -> Option<String> {
     let plain = |name: &str| name.replace(SEPARATOR, "_");
     let wrong = plain(name);
-    let distance = |variable: &String| strsim::levenshtein(&wrong, &plain(variable));
-    let nearest = known
-        .keys()
-        .map(|key| variable(key))
-        .min_by_key(|variable| distance(variable))?;
-    (distance(&nearest) <= nearest.len() / 6).then_some(nearest)
+    let distance = |key: &String| strsim::levenshtein(&wrong, &plain(&variable(key)));
+    let nearest = known.keys().min_by_key(|key| distance(key))?;
+    (distance(nearest) <= variable(nearest).len() / 6).then(|| nearest.clone())
 }
 
 /// A text of the environment or of `--set` as what its key wants, as far as it can be read as that.
@@ -205,7 +209,7 @@ mod tests {
             ),
             ("TAGSWEEP_COLOUR", "settings are TAGSWEEP__SECTION__KEY"),
         ] {
-            let Meaning::Unknown(text) = meaning(name, &known) else {
+            let Meaning::Unknown { text, .. } = meaning(name, &known) else {
                 panic!("{name}");
             };
             assert!(text.contains(expected), "{name}: {text}");

@@ -31,6 +31,8 @@ struct Loading {
     defaults: BTreeMap<String, Setting>,
     settings: BTreeMap<String, Setting>,
     problems: Vec<Problem>,
+    /// Keys and sections of which it is not known what they were meant to be: refused, or probably misspelt.
+    unclear: Vec<String>,
     /// Whether every source could be read. If not, rules would complain of what only seems to be missing.
     complete: bool,
 }
@@ -64,6 +66,7 @@ impl Loading {
             known,
             needed,
             problems: Vec::new(),
+            unclear: Vec::new(),
             complete: true,
         }
     }
@@ -97,7 +100,10 @@ impl Loading {
         match environment::meaning(name, &self.known) {
             Meaning::Key(key) => self.set(&key, value.into(), Origin::Variable(name.to_owned())),
             Meaning::Foreign => {}
-            Meaning::Unknown(text) => self.problems.push(Problem::of_source(name, text)),
+            Meaning::Unknown { nearest, text } => {
+                self.unclear.extend(nearest);
+                self.problems.push(Problem::of_source(name, text));
+            }
         }
     }
 
@@ -161,6 +167,7 @@ impl Loading {
 
     fn unknown_key(&mut self, key: &str, origin: &Origin) {
         let nearest = keys::nearest(key, self.known.keys().map(String::as_str));
+        self.unclear.extend(nearest.map(str::to_owned));
         let text = match (nearest, origin) {
             (Some(nearest), Origin::Variable(_)) => {
                 format!(
@@ -177,22 +184,31 @@ impl Loading {
 
     /// A key that stands above all sections of a file.
     fn key_without_section(&mut self, key: &str, origin: &Origin) {
-        let names = self.known.keys().filter_map(|name| name.split_once('.'));
-        let of = names.filter(|(_, name)| *name == key);
-        let sections: Vec<String> = of.map(|(section, _)| format!("[{section}]")).collect();
-        if sections.is_empty() {
+        let names = self.known.keys();
+        let names: Vec<String> = names
+            .filter(|name| keys::last_part(name) == key)
+            .cloned()
+            .collect();
+        if names.is_empty() {
             return self.unknown_key(key, origin);
         }
+        let sections = names.iter().filter_map(|name| name.split_once('.'));
+        let sections: Vec<String> = sections
+            .map(|(section, _)| format!("[{section}]"))
+            .collect();
         let text = format!(
             "stands above all sections; write it below {}",
             sections.join(" or ")
         );
+        self.unclear.extend(names);
         self.refuse(key, None, origin, text);
     }
 
     fn unknown_section(&mut self, section: &str, origin: &Origin) {
         let sections = keys::sections_of(&self.known);
-        let text = match keys::nearest(section, sections.iter().copied()) {
+        let nearest = keys::nearest(section, sections.iter().copied());
+        self.unclear.extend(nearest.map(str::to_owned));
+        let text = match nearest {
             Some(nearest) => format!("no such section; did you mean [{nearest}]?"),
             None => {
                 let all: Vec<String> = sections.iter().map(|name| format!("[{name}]")).collect();
@@ -205,12 +221,20 @@ impl Loading {
     fn refuse(&mut self, key: &str, value: Option<String>, origin: &Origin, text: String) {
         // A name may be empty; a line that begins with nothing would say nothing.
         let named = if key.is_empty() { "\"\"" } else { key };
+        self.unclear.push(key.trim_matches(['[', ']']).to_owned());
         self.problems.push(Problem {
             key: named.to_owned(),
             value,
             origin: origin.clone(),
             text,
         });
+    }
+
+    fn is_unclear(&self, key: &str) -> bool {
+        let section = key.split_once('.').map_or(key, |(section, _)| section);
+        self.unclear
+            .iter()
+            .any(|name| name == key || name == section)
     }
 
     #[expect(
@@ -237,12 +261,11 @@ impl Loading {
         }
     }
 
-    /// A rule that looks at a refused value, or at a section that is not needed, sees a default instead; what it
-    /// finds then is not told.
+    /// A rule that looks at a value that is refused, misspelt or in a section that is not needed, sees a default instead;
+    /// what it finds then is not told.
     fn apply_rules(&mut self, settings: &Settings) {
-        let refused: BTreeSet<String> = self.problems.iter().map(|p| p.key.clone()).collect();
         for finding in rules::check(settings, &self.needed) {
-            let unseen = |key: &&str| refused.contains(*key) || !self.is_needed(key);
+            let unseen = |key: &&str| self.is_unclear(key) || !self.is_needed(key);
             if finding.keys.iter().any(unseen) {
                 continue;
             }

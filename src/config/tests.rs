@@ -187,6 +187,30 @@ fn a_key_without_a_name_is_shown_as_one() {
 }
 
 #[test]
+fn what_is_misspelt_is_not_missed_too() {
+    for toml in [
+        "[imm]\nsdk_app_id = 1\nsecret_key = 'k'",
+        "[im]\nsdk_appid = 1\nsecret_key = 'k'",
+        "sdk_app_id = 1\n[im]\nsecret_key = 'k'",
+        "[im]\nsdk_app_id = 1\nsecret_kye = 'k'",
+        "[[im]]\nsdk_app_id = 1\nsecret_key = 'k'",
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("config.toml");
+        std::fs::write(&file, toml).unwrap();
+        let problems = load::<Settings>(&[file], []).unwrap_err();
+        assert_eq!(problems.0.len(), 1, "{problems}");
+    }
+    let variables = [
+        ("TAGSWEEP_IM_SDK_APP_ID", "1"),
+        ("TAGSWEEP__IM__SECRET_KEY", "k"),
+    ];
+    let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let problems = load::<Settings>(&[], variables).unwrap_err();
+    assert_eq!(problems.0.len(), 1, "{problems}");
+}
+
+#[test]
 fn a_refused_value_is_not_blamed_on_its_partner() {
     let problems = problems_of("rabbitmq.hold_limit = '2h'\nrabbitmq.consumer_timeout = '3 hours'");
     let keys: Vec<&str> = problems

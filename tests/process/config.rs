@@ -418,3 +418,19 @@ async fn quiet_and_verbose_change_what_the_worker_logs() {
         assert_eq!(ended.json()["log"]["level"], level, "{options}");
     }
 }
+
+#[tokio::test]
+async fn help_wraps_at_the_width_of_the_terminal() {
+    for columns in [60, 80] {
+        let help = Program::new("config --help")
+            .variable("COLUMNS", columns)
+            .run()
+            .await;
+        assert_eq!(help.code, Some(0), "{help:?}");
+        let options = help.stdout.split("Examples:").next().unwrap();
+        assert!(
+            options.lines().all(|line| line.len() <= columns),
+            "{help:?}"
+        );
+    }
+}
