@@ -86,7 +86,9 @@ impl Loading {
             let text = format!("is one section; write [{section}] and its keys below that");
             match (entry.key, &entry.value) {
                 (Some(key), _) => self.set(&format!("{section}.{key}"), entry.value, origin),
-                (None, Value::Object(_)) => self.unknown_section(&section, &origin),
+                (None, value) if !is_known && holds_keys(value) => {
+                    self.unknown_section(&section, &origin);
+                }
                 (None, Value::Array(_)) if is_known => {
                     self.refuse(&format!("[[{section}]]"), None, &origin, text);
                 }
@@ -288,6 +290,12 @@ impl Loading {
             });
         }
     }
+}
+
+/// Whether it is a table or a list of tables.
+fn holds_keys(value: &Value) -> bool {
+    let first = value.as_array().and_then(|items| items.first());
+    first.unwrap_or(value).is_object()
 }
 
 fn tree(settings: &BTreeMap<String, Setting>) -> Value {

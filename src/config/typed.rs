@@ -74,7 +74,7 @@ fn wrong(key: &Key, value: &Value) -> Option<String> {
         Kind::Address => {
             let fits = |text: &str| text.is_empty() || text.parse::<SocketAddr>().is_ok();
             (!value.as_str().is_some_and(fits))
-                .then(|| "must be an IP address and a port in quotes, or \"\" for off".into())
+                .then(|| "must be an IP address and a port, or empty for off".into())
         }
         Kind::Text => (!value.is_string()).then(|| "must be a text in quotes".into()),
         Kind::List => (!is_list(value)).then(|| "must be a list of texts in quotes".into()),

@@ -433,6 +433,8 @@ async fn on_a_terminal(arguments: &str, no_color: &str) -> String {
         .arg(format!("{} {arguments}", env!("CARGO_BIN_EXE_tagsweep")))
         .arg("/dev/null")
         .env("TERM", "xterm")
+        .env("CONFIGURATION_DIRECTORY", "/none")
+        .env("XDG_CONFIG_HOME", "/none")
         .env("NO_COLOR", no_color)
         .env("TAGSWEEP__IM__SDK_APP_ID", "1")
         .env("TAGSWEEP__IM__SECRET_KEY", SECRET_KEY)
