@@ -12,11 +12,12 @@ mod publish;
 mod run;
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{ColorChoice, CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use crate::config::Problems;
+use crate::config::{Origin, Problems};
 use globals::Globals;
 
 /// Something failed.
@@ -76,7 +77,11 @@ enum Command {
 
 /// Why a command did not do what it was asked for.
 enum Failure {
-    Configuration(Problems),
+    Configuration {
+        problems: Problems,
+        /// Where a configuration file was looked for, if none was named or found.
+        looked_for: Vec<PathBuf>,
+    },
     Other(anyhow::Error),
     /// Everything was said already; the exit code is left.
     Said(u8),
@@ -114,8 +119,11 @@ pub fn main() -> ExitCode {
             output::complain(&in_one_line(&error));
             ExitCode::from(FAILED)
         }
-        Err(Failure::Configuration(problems)) => {
-            output::complain(&refusal(&problems));
+        Err(Failure::Configuration {
+            problems,
+            looked_for,
+        }) => {
+            output::complain(&refusal(&problems, &looked_for));
             ExitCode::from(CONFIGURATION_REFUSED)
         }
     }
@@ -140,8 +148,9 @@ fn color_of(arguments: impl Iterator<Item = OsString>) -> ColorChoice {
     color
 }
 
-/// One line a problem, below a line that says how many there are.
-fn refusal(Problems(problems): &Problems) -> String {
+/// One line a problem, below a line that says how many there are. Who misses something may have expected a file to be
+/// read.
+fn refusal(Problems(problems): &Problems, looked_for: &[PathBuf]) -> String {
     let count = match problems.len() {
         1 => "1 error".to_owned(),
         count => format!("{count} errors"),
@@ -149,6 +158,19 @@ fn refusal(Problems(problems): &Problems) -> String {
     let mut text = format!("invalid configuration ({count}):");
     for problem in problems {
         text += &format!("\n  {problem}");
+    }
+    let missing = problems
+        .iter()
+        .any(|problem| problem.origin == Origin::Default);
+    if missing && !looked_for.is_empty() {
+        let paths: Vec<_> = looked_for
+            .iter()
+            .map(|path| path.display().to_string())
+            .collect();
+        text += &format!(
+            "\nno --config is given, and there is no {}",
+            paths.join(" and no ")
+        );
     }
     text
 }

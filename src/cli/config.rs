@@ -29,8 +29,7 @@ pub(super) fn run(globals: &Globals, arguments: &Arguments) -> Result<(), Failur
         let schema = serde_json::to_string_pretty(&crate::config::schema())?;
         return output::print(schema);
     }
-    let sources = globals.sources().map_err(Failure::Configuration)?;
-    let settings: Settings = sources.load().map_err(Failure::Configuration)?;
+    let (settings, sources): (Settings, _) = globals.settings_and_sources()?;
     if arguments.json {
         return output::print(serde_json::to_string_pretty(&settings)?);
     }

@@ -45,7 +45,7 @@ impl Globals {
         self.config.extend(later.config);
         self.set.extend(later.set);
         self.quiet |= later.quiet;
-        self.verbose += later.verbose;
+        self.verbose = self.verbose.saturating_add(later.verbose);
         self
     }
 
@@ -59,7 +59,7 @@ impl Globals {
     }
 
     /// What this process takes its configuration from.
-    pub(super) fn sources(&self) -> Result<Sources, Problems> {
+    fn sources(&self) -> Result<Sources, Problems> {
         let level = match self.verbosity() {
             Verbosity::Quiet => Some("warn"),
             Verbosity::Normal => None,
@@ -79,7 +79,24 @@ impl Globals {
 
     /// [`load`](Self::load), for a command that can do nothing without.
     pub(super) fn settings<S: DeserializeOwned + JsonSchema>(&self) -> Result<S, Failure> {
-        self.load().map_err(Failure::Configuration)
+        self.settings_and_sources().map(|(settings, _)| settings)
+    }
+
+    pub(super) fn settings_and_sources<S: DeserializeOwned + JsonSchema>(
+        &self,
+    ) -> Result<(S, Sources), Failure> {
+        let refused = |problems, looked_for| Failure::Configuration {
+            problems,
+            looked_for,
+        };
+        let sources = self
+            .sources()
+            .map_err(|problems| refused(problems, vec![]))?;
+        match sources.load() {
+            Ok(settings) => Ok((settings, sources)),
+            Err(problems) if sources.files.is_empty() => Err(refused(problems, sources.looked_for)),
+            Err(problems) => Err(refused(problems, vec![])),
+        }
     }
 }
 

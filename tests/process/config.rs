@@ -124,8 +124,12 @@ async fn a_prefetch_that_cannot_fill_the_windows_is_refused() {
 async fn required_keys_are_asked_for_by_name() {
     let ended = Program::new("run").run().await;
     assert_eq!(ended.code, Some(78));
-    for key in ["im.sdk_app_id", "im.secret_key_file"] {
-        assert!(ended.stderr.contains(key), "{ended:?}");
+    for said in [
+        "im.sdk_app_id",
+        "im.secret_key_file",
+        "\nno --config is given, and there is no /none/config.toml\n",
+    ] {
+        assert!(ended.stderr.contains(said), "{ended:?}");
     }
     assert_eq!(ended.stdout, "");
 }
@@ -433,4 +437,16 @@ async fn help_wraps_at_the_width_of_the_terminal() {
             "{help:?}"
         );
     }
+}
+
+#[tokio::test]
+async fn color_says_more_than_the_terminal_and_no_color() {
+    for command in ["--color always check --offline", "--help --color=always"] {
+        let ended = sound(command).variable("NO_COLOR", 1).run().await;
+        assert_eq!(ended.code, Some(0), "{ended:?}");
+        assert!(ended.stdout.contains("\x1b["), "{command}: {ended:?}");
+    }
+    let ended = sound("check --color sometimes").run().await;
+    assert_eq!(ended.code, Some(2), "{ended:?}");
+    assert!(ended.stderr.contains("auto, always, never"), "{ended:?}");
 }
