@@ -65,3 +65,17 @@ fn what_cannot_be_read_as_a_file_is_named_plainly() {
         assert_eq!(problems.to_string(), format!("{path}: {expected}"));
     }
 }
+
+#[test]
+fn a_file_that_is_cut_or_garbled_anywhere_shows_no_secret() {
+    let secrets = "[im]\nsecret_key = \"5ec2e7\"\nproxy_url = 'http://u:5ec2e7@h'\n\
+                   user_sig = \"\"\"\n5ec2e7\n\"\"\"\n[rabbitmq]\nurl = [\n\"amqp://u:5ec2e7@h\",\n]\n";
+    for place in 0..secrets.len() {
+        let (before, after) = secrets.split_at(place);
+        for garbled in ["\"", "\n", "="] {
+            let said = said(format!("{before}{garbled}{after}"));
+            assert!(!said.contains("5ec2e7"), "{before}{garbled}{after}\n{said}");
+        }
+        assert!(!said(before).contains("5ec2e7"), "{before}");
+    }
+}
