@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 
 use axum::Router;
 use axum::extract::State;
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, SERVER};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -110,6 +110,11 @@ fn answer(status: StatusCode, content_type: &'static str, text: String) -> Respo
         (CONTENT_TYPE, HeaderValue::from_static(content_type)),
         // A proxy that keeps an answer would keep the worker well.
         (CACHE_CONTROL, HeaderValue::from_static("no-store")),
+        // By this, `tagsweep health` knows a worker.
+        (
+            SERVER,
+            HeaderValue::from_static(concat!("tagsweep/", env!("CARGO_PKG_VERSION"))),
+        ),
     ];
     (status, headers, text).into_response()
 }

@@ -236,8 +236,22 @@ mod tests {
         assert_eq!(
             Vec::from_iter(names),
             [
-                "color", "config", "default", "file", "json", "offline", "quiet", "ready",
-                "reason", "schema", "set", "verbose"
+                "color",
+                "config",
+                "declare",
+                "default",
+                "deny-warnings",
+                "dry-run",
+                "file",
+                "json",
+                "list",
+                "offline",
+                "quiet",
+                "ready",
+                "reason",
+                "schema",
+                "set",
+                "verbose",
             ]
         );
     }

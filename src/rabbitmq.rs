@@ -5,40 +5,30 @@
 //! timeouts and ended at the first sign of loss; then the next one is opened, for ever, with
 //! jittered backoff. lapin's own recovery is off: it can hang without a sign.
 //!
+//! - `connection/`: one AMQP connection: dialled, over TLS, logged in, its frames made readable; what went wrong
+//! - `session/`: supervisor, session, acks, the consumer, the heartbeat of questions
+//! - `publish/`: confirmed publishing, dead letters, the publisher of `tagsweep publish`
+//! - `topology/`: what must be on the broker: checked, declared, inspected
+//!
 //! This is the only module that names lapin. It knows nothing of events, users, windows or the
 //! API, reads no file or environment, and logs nothing: what happened is in the values it gives.
 
-mod backlog;
-mod broker;
 mod connection;
-mod consuming;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 mod headers;
-mod inspect;
-mod lanes;
-mod letters;
 mod message;
 mod options;
-mod properties;
-mod publisher;
+mod publish;
 mod session;
-mod settlements;
 mod topology;
 
-// The broker's edge uses them everywhere.
-use connection::{contact, loss};
-
-pub use broker::Broker;
-pub use connection::loss::{Loss, Part};
-pub use connection::{Cause, UrlProblem, check_url};
-pub use inspect::{Finding, Outcome, inspect};
-pub use letters::{Letter, LetterRefusal, Mark};
+pub use connection::{Cause, Loss, Part, UrlProblem, check_url};
 pub use message::{Delivery, DeliveryTag, HeaderValue, Message, Returns};
 pub use options::{Access, AccessSource, Identity, Options, Timing};
-pub use publisher::{PublishError, Publisher, Publishing};
-pub use settlements::Settlement;
-pub use topology::Warning;
+pub use publish::{Letter, LetterRefusal, Mark, PublishError, Publisher, Publishing};
+pub use session::{Broker, Settlement};
+pub use topology::{Finding, Outcome, Warning, inspect};
 
 use std::time::{Duration, Instant};
 

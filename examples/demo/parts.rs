@@ -175,9 +175,9 @@ impl Worker {
         })
     }
 
-    /// Runs `tagsweep check`, which makes the queues too. Returns its outcome in one line.
+    /// Runs `tagsweep check --declare`, which creates the queues. Returns its outcome in one line.
     pub async fn check(&self) -> anyhow::Result<String> {
-        let output = self.command().arg("check").output().await?;
+        let output = self.command().args(["check", "--declare"]).output().await?;
         let lines = String::from_utf8_lossy(&output.stdout).into_owned();
         ensure!(
             output.status.success(),

@@ -1,5 +1,7 @@
 //! `tagsweep check`: is everything outside as the worker needs it?
 
+use std::time::{Duration, Instant};
+
 use jiff::SignedDuration;
 use serde_json::json;
 
@@ -16,17 +18,27 @@ const API: &str = "API and UserSig";
 const CONTROL_USER: &str = "control user";
 const CLOCK: &str = "clock";
 /// The longest name of a part: the details begin in one column.
-const WIDTH: usize = "queues and exchanges".len();
+const WIDTH: usize = "dead-letter exchange".len();
+const DETAIL_COLUMN: usize = "fail  ".len() + WIDTH + "  ".len();
 
 #[derive(clap::Args)]
 #[command(
-    after_help = "Example:\n  tagsweep --config /etc/tagsweep/config.toml check\n\n\
-                  With rabbitmq.declare = true, queues and exchanges that are missing are made, as run would."
+    after_help = "Examples:\n  tagsweep --config /etc/tagsweep/config.toml check\n  \
+                  tagsweep check --declare --deny-warnings\n\n\
+                  Nothing is changed on the broker without --declare. To try the dead-letter route, check publishes one\n\
+                  message that expires at once.\n\n\
+                  Exit codes: 0 all checks passed (warnings allowed), 1 a check failed, 78 invalid configuration."
 )]
 pub(super) struct Arguments {
     /// Stop after the configuration: connect to nothing.
     #[arg(long)]
     offline: bool,
+    /// Create the exchanges, queues and bindings that are missing.
+    #[arg(long, conflicts_with = "offline")]
+    declare: bool,
+    /// Exit with 1 if there are warnings.
+    #[arg(long)]
+    deny_warnings: bool,
     /// Print a JSON array.
     #[arg(long)]
     json: bool,
@@ -40,12 +52,12 @@ pub(super) fn run(globals: &Globals, arguments: &Arguments) -> Result<(), Failur
     };
     let exit_code = match globals.load::<Settings>() {
         Ok(settings) => {
-            report.add(CONFIGURATION, Outcome::Ok, "in order")?;
+            report.add(CONFIGURATION, Outcome::Ok, "valid")?;
             for warning in settings.warnings() {
                 report.add(CONFIGURATION, Outcome::Warn, warning)?;
             }
             if !arguments.offline {
-                super::block_on(outside(&settings, &mut report))?;
+                super::block_on(outside(&settings, arguments.declare, &mut report))?;
             }
             FAILED
         }
@@ -56,24 +68,18 @@ pub(super) fn run(globals: &Globals, arguments: &Arguments) -> Result<(), Failur
             CONFIGURATION_REFUSED
         }
     };
-    report.finish(exit_code)
+    report.finish(exit_code, arguments.deny_warnings)
 }
 
-async fn outside(settings: &Settings, report: &mut Report) -> Result<(), Failure> {
-    for Finding {
-        what,
-        outcome,
-        detail,
-    } in rabbitmq::inspect(&worker::broker_options(
-        &settings.rabbitmq,
-        settings.prefetch(),
-    )?)
-    .await
-    {
-        report.add(what, outcome, detail)?;
+async fn outside(settings: &Settings, declare: bool, report: &mut Report) -> Result<(), Failure> {
+    let options = worker::broker_options(&settings.rabbitmq, settings.prefetch())?;
+    for finding in rabbitmq::inspect(&options, declare).await {
+        report.add(finding.what, finding.outcome, finding.detail)?;
     }
     let client = Client::new(shell::client_options(&settings.im)?)?;
-    let (outcome, detail) = api(&client.probe().await);
+    let asked = Instant::now();
+    let reply = client.probe().await;
+    let (outcome, detail) = api(&reply, settings.im.base_url.as_str(), asked.elapsed());
     report.add(API, outcome, detail)?;
     let control_user = UserId::parse(&settings.im.control_user);
     if outcome == Outcome::Ok
@@ -82,25 +88,26 @@ async fn outside(settings: &Settings, report: &mut Report) -> Result<(), Failure
     {
         report.add(CONTROL_USER, outcome, detail)?;
     }
-    if let Some(skew) = client.clock_skew() {
-        let (outcome, detail) = clock(skew);
+    // Who does not answer tells no time.
+    if !matches!(reply, Reply::Fault(_)) {
+        let (outcome, detail) = clock(client.clock_skew());
         report.add(CLOCK, outcome, detail)?;
     }
     Ok(())
 }
 
 /// What the API says to `im_get_tag` of the admin itself, which changes nothing.
-fn api(reply: &Reply) -> (Outcome, String) {
+fn api(reply: &Reply, base_url: &str, took: Duration) -> (Outcome, String) {
     match reply {
         Reply::Done { .. } => (
             Outcome::Ok,
-            "im_get_tag of the admin itself was answered".to_owned(),
+            format!("{base_url} answered im_get_tag in {} ms", took.as_millis()),
         ),
         Reply::Refused(code) => {
             let meaning = error_code(*code).map_or("in no published table", |known| known.meaning);
             (
                 Outcome::Fail,
-                format!("error code {code}: {meaning} (more: tagsweep explain {code})"),
+                format!("error code {code}: {meaning} (what to do: `tagsweep explain {code}`)"),
             )
         }
         Reply::Unclear => (
@@ -145,16 +152,24 @@ fn control(reply: &Reply) -> Option<(Outcome, String)> {
     }
 }
 
-fn clock(skew: SignedDuration) -> (Outcome, String) {
+/// How far this machine's clock is ahead of the API's, as far as its answers tell.
+fn clock(skew: Option<SignedDuration>) -> (Outcome, String) {
+    let Some(skew) = skew else {
+        let detail = "not compared: the API's answer has no Date header; check that this machine's clock is synchronised";
+        return (Outcome::Warn, detail.to_owned());
+    };
     let seconds = skew.as_secs();
-    let difference = format!("{seconds} s ahead of the API's");
-    if skew.abs() > SKEW_LIMIT {
-        (
+    let difference = match seconds {
+        0 => "in step with the API's".to_owned(),
+        1.. => format!("{seconds} s ahead of the API's"),
+        _ => format!("{} s behind the API's", -seconds),
+    };
+    match skew.abs() > SKEW_LIMIT {
+        true => (
             Outcome::Warn,
-            format!("{difference}: set this machine's clock, or UserSigs will fail"),
-        )
-    } else {
-        (Outcome::Ok, difference)
+            format!("{difference}: set this machine's clock, or the API will refuse UserSigs"),
+        ),
+        false => (Outcome::Ok, difference),
     }
 }
 
@@ -176,11 +191,8 @@ impl Report {
         let detail = detail.into();
         if !self.json {
             let (word, colour) = shown(outcome);
-            let word = format!("{word:<4}");
-            let word = match self.colour {
-                true => format!("{colour}{word}\x1b[0m"),
-                false => word,
-            };
+            let word = self.coloured(&format!("{word:<4}"), colour);
+            let detail = output::hanging(&detail, DETAIL_COLUMN);
             output::print(format_args!("{word}  {what:<WIDTH$}  {detail}"))?;
         }
         self.findings.push(Finding {
@@ -191,25 +203,50 @@ impl Report {
         Ok(())
     }
 
-    fn finish(self, exit_code: u8) -> Result<(), Failure> {
+    fn finish(self, exit_code: u8, deny_warnings: bool) -> Result<(), Failure> {
+        let count = |outcome| {
+            let findings = self.findings.iter();
+            findings
+                .filter(|finding| finding.outcome == outcome)
+                .count()
+        };
+        let [ok, warnings, failures] = [Outcome::Ok, Outcome::Warn, Outcome::Fail].map(count);
         if self.json {
-            let findings: Vec<_> = self
-                .findings
-                .iter()
-                .map(|finding| {
-                    json!({
-                        "what": finding.what,
-                        "outcome": shown(finding.outcome).0,
-                        "detail": finding.detail,
-                    })
-                })
-                .collect();
-            output::print(serde_json::to_string_pretty(&findings)?)?;
+            output::print(self.as_json()?)?;
+        } else {
+            let (_, colour) = shown(match (failures, warnings) {
+                (0, 0) => Outcome::Ok,
+                (0, _) => Outcome::Warn,
+                _ => Outcome::Fail,
+            });
+            let summary = format!(
+                "{ok} ok, {}, {}",
+                output::counted(warnings, "warning"),
+                output::counted(failures, "failure")
+            );
+            output::print(format_args!("\n{}", self.coloured(&summary, colour)))?;
         }
-        let mut outcomes = self.findings.iter().map(|finding| finding.outcome);
-        match outcomes.any(|outcome| outcome == Outcome::Fail) {
+        match failures > 0 || (deny_warnings && warnings > 0) {
             true => Err(Failure::Said(exit_code)),
             false => Ok(()),
+        }
+    }
+
+    fn as_json(&self) -> serde_json::Result<String> {
+        let findings = self.findings.iter().map(|finding| {
+            json!({
+                "what": finding.what,
+                "outcome": shown(finding.outcome).0,
+                "detail": finding.detail,
+            })
+        });
+        serde_json::to_string_pretty(&Vec::from_iter(findings))
+    }
+
+    fn coloured(&self, text: &str, colour: &str) -> String {
+        match self.colour {
+            true => format!("{colour}{text}\x1b[0m"),
+            false => text.to_owned(),
         }
     }
 }

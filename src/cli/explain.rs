@@ -1,125 +1,164 @@
-//! `tagsweep explain CODE`: what an API error code, or an HTTP status, means.
+//! `tagsweep explain`: what an error code, or a name that the worker uses, means, and what to do about it.
 
-use std::str::FromStr;
+mod table;
+#[cfg(test)]
+mod tests;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{FAILED, Failure, output};
-use crate::engine::{Class, error_code, http_status};
-
-/// What the worker does on the codes of each class, in words for an operator.
-const CLASSES: &str = include_str!("explain/classes.tsv");
+use crate::engine::{Class, error_codes};
+use table::Explanation;
 
 #[derive(clap::Args)]
-#[command(after_help = "Examples:\n  tagsweep explain 90009\n  tagsweep explain http-429")]
+#[command(
+    after_help = "Examples:\n  tagsweep explain 70009\n  tagsweep explain http-429\n  \
+                  tagsweep explain retries-exhausted\n  tagsweep explain --list\n\n\
+                  Exit codes: 0 explained, 1 unknown."
+)]
 pub(super) struct Arguments {
-    /// An ErrorCode of the API, such as 70009, or an HTTP status, such as http-429.
-    #[arg(allow_negative_numbers = true)]
-    code: Code,
-    /// Print a JSON object.
+    /// An error code of the API (70009), an HTTP status (http-429), a class (config), a dead letter's reason
+    /// (rejected-by-api), a state (standby), or what kept a call from being answered (timeout).
+    #[arg(
+        value_name = "CODE or NAME",
+        allow_negative_numbers = true,
+        required_unless_present = "list"
+    )]
+    name: Option<String>,
+    /// List all names and error codes.
+    #[arg(long, conflicts_with = "name")]
+    list: bool,
+    /// Print JSON.
     #[arg(long)]
     json: bool,
 }
 
-#[derive(Clone, Copy)]
-enum Code {
-    Api(i64),
-    Http(u16),
+pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    match &arguments.name {
+        Some(name) => explain(name, arguments.json),
+        None if arguments.json => {
+            let all = listed().map(|known| as_json(&known));
+            output::print(serde_json::to_string_pretty(&Vec::from_iter(all))?)
+        }
+        None => list(),
+    }
 }
 
-impl FromStr for Code {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Code, Self::Err> {
-        let status = |text: &str| {
-            let status = text.parse().ok()?;
-            (100..600).contains(&status).then_some(Code::Http(status))
+fn explain(name: &str, json: bool) -> Result<(), Failure> {
+    let Some(explanation) = find(name) else {
+        let distance = |known: &Explanation| strsim::levenshtein(&known.name, name);
+        let nearest = listed().min_by_key(distance);
+        let hint = match nearest.filter(|known| distance(known) <= 3) {
+            Some(nearest) => format!("did you mean {}?", nearest.name),
+            None => "`tagsweep explain --list` shows all".to_owned(),
         };
-        if let Some(text) = text.strip_prefix("http-") {
-            return status(text).ok_or("an HTTP status has three digits, as in http-429");
-        }
-        // No code of the API has three digits.
-        status(text)
-            .or_else(|| text.parse().ok().map(Code::Api))
-            .ok_or("a code is a number, such as 70009, or an HTTP status, such as http-429")
-    }
-}
-
-pub(super) fn run(&Arguments { code, json }: &Arguments) -> Result<(), Failure> {
-    let code = match code {
-        Code::Api(code) => code,
-        Code::Http(status) => return explain_http(status, json),
+        return Err(
+            anyhow::anyhow!("{name:?} is no error code or name of tagsweep: {hint}").into(),
+        );
     };
-    let known = error_code(code);
-    let class = known.map_or(Class::Unknown, |known| known.class);
-    if json {
-        output::print(json!({
-            "code": code,
-            "known": known.is_some(),
-            "class": class.name(),
-            "meaning": known.map(|known| known.meaning),
-            "reaction": reaction(class),
-            "source": known.map(|known| known.source),
-        }))?;
-    } else if let Some(known) = known {
-        output::print(format_args!(
-            "{code} ({}): {}\nWhat the worker does: {}\nSource: {}",
-            class.name(),
-            known.meaning,
-            reaction(class),
-            known.source
-        ))?;
-    } else {
-        output::complain(&format!(
-            "error code {code} is in no published table\nWhat the worker does: {}",
-            reaction(class)
-        ));
+    match json {
+        true => output::print(as_json(&explanation))?,
+        false => output::print(in_words(&explanation))?,
     }
-    known.map(|_| ()).ok_or(Failure::Said(FAILED))
+    match explanation.meaning {
+        Some(_) => Ok(()),
+        None => Err(Failure::Said(FAILED)),
+    }
 }
 
-/// What the worker does on a code of this class.
-fn reaction(class: Class) -> &'static str {
-    let mut lines = CLASSES.lines().filter_map(|line| line.split_once('\t'));
-    let line = lines.find(|(name, _)| *name == class.name());
-    line.map_or("", |(_, reaction)| reaction)
+/// Names are taken in any case, and as metrics or code write them.
+fn find(name: &str) -> Option<Explanation> {
+    let name = name.trim().to_lowercase().replace('_', "-");
+    if let Some(status) = name.strip_prefix("http-") {
+        // A label may stand for a hundred of them.
+        let status = match status {
+            "2xx" => Some(200),
+            "3xx" => Some(300),
+            "4xx" => Some(400),
+            "5xx" => Some(500),
+            "other" => Some(600),
+            status => status.parse().ok().filter(is_status),
+        };
+        return status.map(|status| table::of_status(name.clone(), status));
+    }
+    // No code of the API has three digits.
+    match name.parse().ok() {
+        Some(code) => match u16::try_from(code).ok().filter(is_status) {
+            Some(status) => Some(table::of_status(format!("http-{status}"), status)),
+            None => Some(table::of_code(code)),
+        },
+        None => table::of_name(&name),
+    }
 }
 
-fn explain_http(status: u16, json: bool) -> Result<(), Failure> {
-    let known = http_status(status, false);
-    if json {
-        return output::print(json!({
-            "http_status": status,
-            "class": known.class.name(),
-            "meaning": known.meaning,
-            "reaction": reaction(known.class),
-        }));
-    }
-    let throttled = match http_status(status, true).class {
-        Class::Throttle => {
-            "\nWith Retry-After: the pace is halved, and no call is made before the time that it names (2 minutes at \
-             most)."
+fn is_status(number: &u16) -> bool {
+    (100..600).contains(number)
+}
+
+fn listed() -> impl Iterator<Item = Explanation> {
+    let names = table::KINDS.iter().flat_map(|(kind, _)| {
+        let lines = table::lines().filter(move |line| line.kind == *kind);
+        lines.filter_map(|line| table::of_name(line.name))
+    });
+    let codes = error_codes().iter();
+    names.chain(codes.map(|known| table::of_code(known.code)))
+}
+
+fn list() -> Result<(), Failure> {
+    let mut text = String::new();
+    for (kind, heading) in table::KINDS {
+        text += &format!("{heading}\n");
+        for known in listed().filter(|known| known.kind == kind) {
+            text += &in_columns(&known.name, known.meaning);
         }
-        _ => "",
+        text.push('\n');
+    }
+    text += "HTTP statuses (http-100 to http-599)\n\nError codes of the API\n";
+    for known in listed().filter(|known| known.kind == "code") {
+        let class = known.class.map_or("", Class::name);
+        text += &in_columns(&format!("{}  {class}", known.name), known.meaning);
+    }
+    output::print(text.trim_end())
+}
+
+fn in_columns(name: &str, meaning: Option<&str>) -> String {
+    const WIDTH: usize = 20;
+    let meaning = output::hanging(meaning.unwrap_or_default(), 2 + WIDTH + 1);
+    format!("  {name:<WIDTH$} {meaning}\n")
+}
+
+fn in_words(known: &Explanation) -> String {
+    let class = match known.class {
+        Some(class) => format!(" ({})", class.name()),
+        None => String::new(),
     };
-    output::print(format_args!(
-        "HTTP status {status} ({}): {}\nWhat the worker does: {}{throttled}\nThe API itself answers with status 200: \
-         any other comes from something in between.",
-        known.class.name(),
-        known.meaning,
-        reaction(known.class)
-    ))
+    let meaning = known.meaning.unwrap_or("in no published table");
+    let mut lines = vec![format!("{}{class}: {meaning}", known.name)];
+    let mut say = |what: &str, text: &str| {
+        if !text.is_empty() {
+            lines.push(format!("{what}: {text}"));
+        }
+    };
+    say("What the worker does", known.reaction);
+    say("What you should do", known.advice);
+    say("Source", known.source.unwrap_or_default());
+    let lines = lines.iter().map(|line| output::hanging(line, 0));
+    Vec::from_iter(lines).join("\n")
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_class_is_explained() {
-        assert_eq!(CLASSES.lines().count(), 1 + Class::ALL.len());
-        for class in Class::ALL {
-            assert!(!reaction(class).is_empty(), "{class:?}");
-        }
-    }
+fn as_json(known: &Explanation) -> Value {
+    json!({
+        "kind": known.kind,
+        "name": known.name,
+        "code": match known.kind {
+            "code" => known.name.parse::<i64>().ok(),
+            _ => None,
+        },
+        "known": known.meaning.is_some(),
+        "class": known.class.map(Class::name),
+        "meaning": known.meaning,
+        "reaction": known.reaction,
+        "advice": known.advice,
+        "source": known.source,
+    })
 }

@@ -5,9 +5,10 @@ use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, ensure};
 use schemars::JsonSchema;
 use serde::Deserialize;
+use serde_json::json;
 
 use super::{FAILED, Failure, Globals, output};
 use crate::config::Admin;
@@ -26,6 +27,9 @@ pub(super) struct Arguments {
     /// Ask whether it is ready to work, instead of whether it is live.
     #[arg(long)]
     ready: bool,
+    /// Print a JSON object.
+    #[arg(long)]
+    json: bool,
 }
 
 /// All that it needs to know.
@@ -38,15 +42,21 @@ pub(super) fn run(globals: &Globals, arguments: &Arguments) -> Result<(), Failur
     let Settings { admin } = globals.settings()?;
     let address = admin.listen.context("admin.listen is off")?;
     let address = reachable(address);
-    let path = if arguments.ready { "/readyz" } else { "/livez" };
+    let (path, what) = match arguments.ready {
+        true => ("/readyz", "ready"),
+        false => ("/livez", "live"),
+    };
     let answer =
         ask(address, path).with_context(|| format!("no worker is listening on {address}"))?;
-    let (well, line) = read(&answer)?;
-    output::print(line)?;
-    if well {
-        Ok(())
-    } else {
-        Err(Failure::Said(FAILED))
+    let (well, line) =
+        read(&answer).with_context(|| format!("no tagsweep worker is listening on {address}"))?;
+    match arguments.json {
+        true => output::print(json!({ what: well, "detail": line }))?,
+        false => output::print(line)?,
+    }
+    match well {
+        true => Ok(()),
+        false => Err(Failure::Said(FAILED)),
     }
 }
 
@@ -74,13 +84,14 @@ fn ask(address: SocketAddr, path: &str) -> io::Result<String> {
 
 /// Whether the status is 200, and the body.
 fn read(answer: &str) -> anyhow::Result<(bool, &str)> {
-    let status = answer.split(' ').nth(1);
-    match (status, answer.split_once("\r\n\r\n")) {
-        (Some(status), Some((_, body))) if answer.starts_with("HTTP/1.") => {
-            Ok((status == "200", body.trim_end()))
-        }
-        _ => bail!("the answer is not HTTP: something else listens at admin.listen"),
-    }
+    let (head, body) = answer
+        .split_once("\r\n\r\n")
+        .filter(|_| answer.starts_with("HTTP/1."))
+        .context("the answer is not HTTP")?;
+    let is_ours = |line: &str| line.to_ascii_lowercase().starts_with("server: tagsweep");
+    ensure!(head.lines().any(is_ours), "another program answers");
+    let status = head.split(' ').nth(1);
+    Ok((status == Some("200"), body.trim_end()))
 }
 
 #[cfg(test)]
@@ -89,12 +100,13 @@ mod tests {
 
     #[test]
     fn only_status_200_is_well() {
-        let answer = |status| format!("HTTP/1.0 {status}\r\na: b\r\n\r\nlive\n");
+        let answer = |status| format!("HTTP/1.0 {status}\r\nServer: tagsweep/1\r\n\r\nlive\n");
         assert_eq!(read(&answer("200 OK")).unwrap(), (true, "live"));
         assert_eq!(
             read(&answer("503 Service Unavailable")).unwrap(),
             (false, "live")
         );
+        assert!(read("HTTP/1.0 200 OK\r\nserver: nginx\r\n\r\nlive\n").is_err());
         assert!(read("SSH-2.0-OpenSSH_9.2\r\n").is_err());
         assert!(read("").is_err());
     }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::ColorChoice;
+use console::Term;
 
 use super::Failure;
 
@@ -49,7 +50,30 @@ pub(super) fn set_color(choice: ColorChoice) {
     let _ = COLOR.set(choice);
 }
 
-/// Whether colours are written to this stream.
+/// The text for a terminal of any width: lines that follow the first begin at `column`, as that does. What is read by
+/// a program stays on one line.
+pub(super) fn hanging(text: &str, column: usize) -> String {
+    let terminal = Term::stdout();
+    let width = usize::from(terminal.size().1);
+    // On a narrow terminal, or none, hanging lines would be no help.
+    if !terminal.is_term() || width < 2 * column {
+        return text.to_owned();
+    }
+    let indent = " ".repeat(column);
+    let options = textwrap::Options::new(width)
+        .initial_indent(&indent)
+        .subsequent_indent(&indent)
+        .break_words(false);
+    textwrap::fill(text, options).trim_start().to_owned()
+}
+
+/// "1 warning", "2 warnings".
+pub(super) fn counted(count: usize, what: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {what}{plural}")
+}
+
+/// Whether colours may be written to this stream.
 pub(super) fn takes_colour(stream: &impl IsTerminal) -> bool {
     match COLOR.get() {
         Some(ColorChoice::Always) => return true,

@@ -23,18 +23,23 @@ use crate::worker;
 #[command(
     group = ArgGroup::new("whom").args(["users", "file"]).required(true).multiple(true),
     after_help = "Examples:\n  tagsweep publish alice bob\n  \
-                  tagsweep publish --reason reset --file users.txt"
+                  tagsweep publish --reason reset --file users.txt\n  \
+                  tail -n +2 export.csv | cut -d, -f1 | tagsweep publish --dry-run --file -\n\n\
+                  Exit codes: 0 all events confirmed, 1 not all, 78 invalid configuration."
 )]
 pub(super) struct Arguments {
     /// User IDs.
     #[arg(value_name = "USER")]
     users: Vec<String>,
-    /// A file with one user ID a line; - for standard input.
+    /// A file with one user ID a line; - for standard input. Blank lines and lines that begin with # are skipped.
     #[arg(long, value_name = "FILE")]
     file: Option<PathBuf>,
     /// What happened to the users.
     #[arg(long, value_enum, default_value_t = Reason::Deleted)]
     reason: Reason,
+    /// Check the user IDs and publish nothing.
+    #[arg(long)]
+    dry_run: bool,
     /// Print a JSON object at the end.
     #[arg(long)]
     json: bool,
@@ -64,11 +69,22 @@ struct Settings {
 
 pub(super) fn run(globals: &Globals, arguments: Arguments) -> Result<(), Failure> {
     let Settings { rabbitmq, events } = globals.settings()?;
-    let users = users(arguments.users, arguments.file.as_deref())?;
-    let options = worker::broker_options(&rabbitmq, 0)?;
     let kind = arguments.reason.event_type();
     acted_on(kind, &events)?;
-    let (count, bar) = (users.len(), progress_bar(users.len()));
+    let users = users(arguments.users, arguments.file.as_deref())?;
+    let count = users.len();
+    if arguments.dry_run {
+        return match arguments.json {
+            true => output::print(json!({ "events": count, "confirmed": 0 })),
+            false => output::print(format_args!(
+                "{} of type {kind} would be published to {:?}",
+                output::counted(count, "event"),
+                rabbitmq.exchange
+            )),
+        };
+    }
+    let options = worker::broker_options(&rabbitmq, 0)?;
+    let bar = progress_bar(count);
     let end = super::block_on(async {
         let mut signals = Signals::listen()?;
         tokio::select! {
@@ -84,7 +100,8 @@ pub(super) fn run(globals: &Globals, arguments: Arguments) -> Result<(), Failure
     match end {
         Ok(()) if arguments.json => Ok(()),
         Ok(()) => output::print(format_args!(
-            "published {count} events of type {kind}, all confirmed"
+            "published {} of type {kind}, all confirmed",
+            output::counted(count, "event")
         )),
         Err(Failure::Other(error)) => Err(Failure::Other(
             error.context(format!("{confirmed} of {count} events are confirmed")),
@@ -97,7 +114,7 @@ pub(super) fn run(globals: &Globals, arguments: Arguments) -> Result<(), Failure
 fn acted_on(kind: &str, events: &Events) -> anyhow::Result<()> {
     ensure!(
         events.types.iter().any(|known| known == kind),
-        "events of type {kind} are not acted on: add \"{kind}\" to events.types"
+        "workers would ignore events of type {kind}: add \"{kind}\" to events.types"
     );
     Ok(())
 }
@@ -159,8 +176,8 @@ fn users(named: Vec<String>, file: Option<&Path>) -> Result<Vec<UserId>, anyhow:
     };
     for (place, line) in reader.lines().enumerate() {
         let line = line.with_context(|| file.display().to_string())?;
-        let user = line.trim_end_matches('\r');
-        if !user.is_empty() {
+        let user = line.trim();
+        if !user.is_empty() && !user.starts_with('#') {
             let user = UserId::parse(user)
                 .with_context(|| format!("{}, line {}", file.display(), place + 1))?;
             users.push(user);

@@ -4,104 +4,82 @@
 //! stops answering while the connection closes, would keep the thread for ever. So the socket is
 //! made here, a second handle on it is kept, and it is cut when this value goes.
 
+mod backlog;
 mod cause;
-pub(super) mod contact;
 mod dial;
-pub(super) mod loss;
-pub(super) mod sanitize;
-pub(super) mod sanitized;
+pub(crate) mod frames;
+pub(crate) mod loss;
+pub(crate) mod sanitize;
 mod stream;
 mod tls;
 mod url;
 
-use std::{net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc};
 
-use futures_util::Stream;
+use futures_util::{StreamExt, stream::BoxStream};
 use lapin::{
     Channel, ConnectionProperties, ErrorKind,
-    uri::{AMQPScheme, AMQPUri},
+    uri::{AMQPScheme, AMQPUri, SASLMechanism},
 };
-use tokio::time::timeout;
+use tokio::{net::TcpStream, time::timeout};
 use tokio_rustls::TlsConnector;
 
 use self::{
+    backlog::Backlog,
+    frames::Farewell,
     loss::{CallError, within},
-    sanitized::Farewell,
     stream::{Heard, Socket, Spoken},
 };
-use super::{Loss, Options, Timing, backlog::Backlog};
+use super::{Options, Timing};
 
 pub use cause::Cause;
-pub(super) use url::{CHANNELS, heartbeat};
+pub(crate) use cause::{ACCESS_REFUSED, NOT_FOUND, PRECONDITION_FAILED};
+pub use loss::{Loss, Part};
+pub(crate) use url::{CHANNELS, heartbeat};
 pub use url::{UrlProblem, check_url};
 
-pub(super) type LinkEvents = Pin<Box<dyn Stream<Item = lapin::Event> + Send>>;
-
-pub(super) struct Link {
+pub(crate) struct Link {
     connection: Arc<lapin::Connection>,
-    timing: Timing,
+    pub(crate) timing: Timing,
     /// Of what comes in on it.
-    pub(super) backlog: Backlog,
-    farewell: Farewell,
+    pub(crate) backlog: Backlog,
+    /// How the broker takes leave of it.
+    pub(crate) farewell: Farewell,
+    /// Where it leads and who was let in, for people.
+    pub(crate) login: String,
     // Last, so that it is cut after lapin had its chance to say goodbye.
     _socket: Socket,
 }
 
 impl Link {
     /// Connects to the URL at `position` and logs in.
-    pub(super) async fn open(
-        options: &Options,
-        position: usize,
-        name: &str,
-    ) -> Result<(Self, LinkEvents), Loss> {
-        let backlog = Backlog::default();
-        let connected = match options.urls.get(position) {
-            None => Err(Cause::Url(UrlProblem::NoHost)),
-            Some(url) => match url::uri(url, options.timing.heartbeat) {
-                Err(problem) => Err(Cause::Url(problem)),
-                Ok(uri) => connect(&uri, options, name, &backlog).await,
-            },
+    pub(crate) async fn open(options: &Options, position: usize, name: &str) -> Result<Self, Loss> {
+        let connected = match uri(options, position) {
+            Ok(uri) => connect(&uri, options, name).await,
+            Err(problem) => Err(Cause::Url(problem)),
         };
-        let (connection, farewell, socket) = connected.map_err(|cause| Loss::NotConnected {
+        connected.map_err(|cause| Loss::NotConnected {
             broker: broker(options, position),
             cause,
-        })?;
-        let events = Box::pin(connection.events_listener());
-        let link = Self {
-            connection: Arc::new(connection),
-            timing: options.timing,
-            backlog,
-            farewell,
-            _socket: socket,
-        };
-        Ok((link, events))
+        })
     }
 
     /// Connects to the first URL that answers.
-    pub(super) async fn open_any(
-        options: &Options,
-        name: &str,
-    ) -> Result<(Self, LinkEvents), Loss> {
-        let mut losses = Losses::default();
-        for position in 0..options.urls.len() {
-            match Self::open(options, position, name).await {
-                Ok(opened) => return Ok(opened),
-                Err(loss) => losses.push(options, position, loss),
-            }
-        }
-        Err(losses.into())
+    pub(crate) async fn open_any(options: &Options, name: &str) -> Result<Self, Loss> {
+        let open = |position| Self::open(options, position, name);
+        first_of(options, 0, open).await.map(|(_, link)| link)
     }
 
-    /// How the broker takes leave of this connection.
-    pub(super) fn farewell(&self) -> Farewell {
-        self.farewell.clone()
+    /// What happens to it. Each event goes to one of those who listen.
+    pub(crate) fn events(&self) -> BoxStream<'static, lapin::Event> {
+        self.connection.events_listener().boxed()
     }
 
-    pub(super) fn connected(&self) -> bool {
+    pub(crate) fn connected(&self) -> bool {
         self.connection.status().connected()
     }
 
-    pub(super) async fn channel(&self) -> Result<Channel, CallError> {
+    pub(crate) async fn channel(&self) -> Result<Channel, CallError> {
         within(
             self.timing.call,
             "channel.open",
@@ -111,22 +89,22 @@ impl Link {
     }
 
     /// The largest frame that both ends take, in bytes; 0 is any.
-    pub(super) fn frame_max(&self) -> u32 {
+    pub(crate) fn frame_max(&self) -> u32 {
         self.connection.configuration().frame_max()
     }
 
     /// How many channels both ends allow.
-    pub(super) fn channel_max(&self) -> u16 {
+    pub(crate) fn channel_max(&self) -> u16 {
         self.connection.configuration().channel_max()
     }
 
     /// For work that outlives a borrow of the link.
-    pub(super) fn connection(&self) -> Arc<lapin::Connection> {
+    pub(crate) fn connection(&self) -> Arc<lapin::Connection> {
         Arc::clone(&self.connection)
     }
 
     /// Closes in order, as far as the broker answers in time; the socket is gone either way.
-    pub(super) async fn close(self) -> Result<(), Loss> {
+    pub(crate) async fn close(self) -> Result<(), Loss> {
         let goodbye = self.connection.close(200, "bye".into());
         within(self.timing.close, "connection.close", goodbye).await?;
         Ok(())
@@ -140,43 +118,61 @@ impl Drop for Link {
     }
 }
 
-/// Why each of the URLs is of no use.
-#[derive(Default)]
-pub(super) struct Losses(Vec<(String, Loss)>);
-
-impl Losses {
-    pub(super) fn push(&mut self, options: &Options, position: usize, loss: Loss) {
-        self.0.push((broker(options, position), loss));
-    }
-}
-
-impl From<Losses> for Loss {
-    fn from(Losses(mut losses): Losses) -> Self {
-        match losses.len() {
-            1 => losses.remove(0).1,
-            _ => Self::Several(losses),
+/// Opens the first URL that is of use, from `first` on, and tells which one that is.
+pub(crate) async fn first_of<T, F: Future<Output = Result<T, Loss>>>(
+    options: &Options,
+    first: usize,
+    open: impl Fn(usize) -> F,
+) -> Result<(usize, T), Loss> {
+    let mut losses = Vec::new();
+    for position in (first..options.urls.len()).chain(0..first) {
+        match open(position).await {
+            Ok(opened) => return Ok((position, opened)),
+            Err(loss) => losses.push((broker(options, position), loss)),
         }
     }
+    Err(match losses.len() {
+        1 => losses.remove(0).1,
+        _ => Loss::Several(losses),
+    })
+}
+
+fn uri(options: &Options, position: usize) -> Result<AMQPUri, UrlProblem> {
+    let url = options.urls.get(position).ok_or(UrlProblem::NoHost)?;
+    url::uri(url, options.timing.heartbeat)
 }
 
 /// The broker of a URL as texts name it: host and port, or which of the URLs it is.
 fn broker(options: &Options, position: usize) -> String {
-    let uri = options.urls.get(position);
-    let uri = uri.and_then(|url| url::uri(url, options.timing.heartbeat).ok());
-    match uri.map(|uri| uri.authority) {
-        Some(at) if at.host.contains(':') => format!("[{}]:{}", at.host, at.port),
-        Some(at) => format!("{}:{}", at.host, at.port),
-        None => format!("rabbitmq.url number {}", position + 1),
+    match uri(options, position) {
+        Ok(uri) => address(&uri),
+        Err(_) => format!("rabbitmq.url number {}", position + 1),
     }
 }
 
+fn address(uri: &AMQPUri) -> String {
+    let at = &uri.authority;
+    match at.host.contains(':') {
+        true => format!("[{}]:{}", at.host, at.port),
+        false => format!("{}:{}", at.host, at.port),
+    }
+}
+
+fn login(uri: &AMQPUri) -> String {
+    let user = match uri.query.auth_mechanism {
+        Some(SASLMechanism::External) => "by client certificate".to_owned(),
+        _ => format!("as {}", uri.authority.userinfo.username),
+    };
+    let tls = match uri.scheme {
+        AMQPScheme::AMQP => "",
+        AMQPScheme::AMQPS => ", TLS",
+    };
+    let (address, vhost) = (address(uri), &uri.vhost);
+    format!("logged in to {address} {user}, vhost {vhost}{tls}")
+}
+
 /// Tries the addresses of the host until one of them lets us in, or the broker itself says no.
-async fn connect(
-    uri: &AMQPUri,
-    options: &Options,
-    name: &str,
-    backlog: &Backlog,
-) -> Result<(lapin::Connection, Farewell, Socket), Cause> {
+async fn connect(uri: &AMQPUri, options: &Options, name: &str) -> Result<Link, Cause> {
     let tls = match uri.scheme {
         AMQPScheme::AMQP => None,
         AMQPScheme::AMQPS => Some(tls::connector(
@@ -184,42 +180,28 @@ async fn connect(
             options.identity.as_ref(),
         )?),
     };
-    let limit = options.timing.connect;
-    let at = &uri.authority;
-    let addresses = dial::resolve(&at.host, at.port, limit).await?;
-    connect_to(addresses, uri, tls.as_ref(), limit, (name, backlog)).await
+    let (at, timing) = (&uri.authority, options.timing);
+    let addresses = dial::resolve(&at.host, at.port, timing.connect).await?;
+    connect_to(addresses, uri, tls.as_ref(), timing, name).await
 }
 
 async fn connect_to(
     mut addresses: Vec<SocketAddr>,
     uri: &AMQPUri,
     tls: Option<&TlsConnector>,
-    limit: Duration,
-    (name, backlog): (&str, &Backlog),
-) -> Result<(lapin::Connection, Farewell, Socket), Cause> {
+    timing: Timing,
+    name: &str,
+) -> Result<Link, Cause> {
     let mut failures = Vec::new();
     while !addresses.is_empty() {
-        let (address, tcp) = match dial::race(&mut addresses, limit).await {
+        let (address, tcp) = match dial::race(&mut addresses, timing.connect).await {
             Ok(connected) => connected,
             // Addresses that accepted a connection have told more.
             Err(cause) if failures.is_empty() => return Err(cause),
             Err(_) => break,
         };
-        let socket = Socket::of(&tcp).map_err(|error| Cause::of_io(&error))?;
-        let stream = match tls {
-            None => Ok(Box::new(tcp) as Box<dyn stream::Transport>),
-            Some(tls) => tls::handshake(tls, &uri.authority.host, tcp, limit).await,
-        };
-        let farewell = Farewell::default();
-        let logged_in = match stream {
-            Ok(stream) => {
-                let parts = (backlog.clone(), farewell.clone());
-                log_in(uri, stream, parts, name, limit).await
-            }
-            Err(cause) => Err(cause),
-        };
-        match logged_in {
-            Ok(connection) => return Ok((connection, farewell, socket)),
+        match log_in(uri, tls, tcp, timing, name).await {
+            Ok(link) => return Ok(link),
             Err(cause) if cause.is_of_the_address() => failures.push((address, cause)),
             Err(cause) => return Err(cause),
         }
@@ -229,13 +211,21 @@ async fn connect_to(
 
 async fn log_in(
     uri: &AMQPUri,
-    stream: Box<dyn stream::Transport>,
-    parts: (Backlog, Farewell),
+    tls: Option<&TlsConnector>,
+    tcp: TcpStream,
+    timing: Timing,
     name: &str,
-    limit: Duration,
-) -> Result<lapin::Connection, Cause> {
+) -> Result<Link, Cause> {
+    let limit = timing.connect;
+    let socket = Socket::of(&tcp).map_err(|error| Cause::of_io(&error))?;
+    let stream: Box<dyn stream::Transport> = match tls {
+        None => Box::new(tcp),
+        Some(tls) => tls::handshake(tls, &uri.authority.host, tcp, limit).await?,
+    };
     let heard = Heard::default();
     let stream = Box::new(heard.through(stream));
+    let (backlog, farewell) = (Backlog::default(), Farewell::default());
+    let parts = (backlog.clone(), farewell.clone());
     let properties = ConnectionProperties::default().with_connection_name(name.into());
     let logging_in = stream::log_in(uri.clone(), stream, parts, properties);
     let Ok(logged_in) = timeout(limit, logging_in).await else {
@@ -245,21 +235,29 @@ async fn log_in(
             _ => unoffered_mechanism(uri, &heard).unwrap_or(Cause::Timeout { step, limit }),
         });
     };
-    logged_in.map_err(|error| match error.kind() {
-        ErrorKind::ProtocolError(reply) => {
-            Cause::of_login_reply(reply.get_id(), reply.get_message().as_str())
-        }
-        ErrorKind::InvalidProtocolVersion(_) => Cause::OtherVersion,
-        kind => {
-            let io = match kind {
-                ErrorKind::IOError(error) => Some(error.as_ref()),
-                _ => None,
-            };
-            let is_tls = uri.scheme == AMQPScheme::AMQPS;
-            unoffered_mechanism(uri, &heard)
-                .unwrap_or_else(|| Cause::of_silent_end(io, heard.spoken(), is_tls))
-        }
+    let connection = logged_in.map_err(|error| no_login(uri, &heard, &error))?;
+    Ok(Link {
+        connection: Arc::new(connection),
+        timing,
+        backlog,
+        farewell,
+        login: login(uri),
+        _socket: socket,
     })
+}
+
+fn no_login(uri: &AMQPUri, heard: &Heard, error: &lapin::Error) -> Cause {
+    let io = match error.kind() {
+        ErrorKind::ProtocolError(reply) => {
+            return Cause::of_login_reply(reply.get_id(), reply.get_message().as_str());
+        }
+        ErrorKind::InvalidProtocolVersion(_) => return Cause::OtherVersion,
+        ErrorKind::IOError(error) => Some(error.as_ref()),
+        _ => None,
+    };
+    let is_tls = uri.scheme == AMQPScheme::AMQPS;
+    unoffered_mechanism(uri, heard)
+        .unwrap_or_else(|| Cause::of_silent_end(io, heard.spoken(), is_tls))
 }
 
 /// A broker says nothing to a mechanism that it does not have, waits, and hangs up.
@@ -274,6 +272,8 @@ fn unoffered_mechanism(uri: &AMQPUri, heard: &Heard) -> Option<Cause> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use tokio::{io::AsyncWriteExt, net::TcpListener};
 
     use super::*;
@@ -284,9 +284,11 @@ mod tests {
         let web = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let addresses = [&mute, &web].map(|listener| listener.local_addr().expect("an address"));
         let uri = "amqp://two-addresses".parse().expect("a URL");
-        let limit = Duration::from_millis(500);
-        let backlog = Backlog::default();
-        let connecting = connect_to(addresses.into(), &uri, None, limit, ("test", &backlog));
+        let timing = Timing {
+            connect: Duration::from_millis(500),
+            ..Timing::default()
+        };
+        let connecting = connect_to(addresses.into(), &uri, None, timing, "test");
         let answering = async {
             let (mut stream, _) = web.accept().await.expect("a connection");
             let answered = stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await;

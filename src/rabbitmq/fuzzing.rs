@@ -8,10 +8,12 @@
 use std::io::Read;
 
 use futures_util::FutureExt;
-use futures_util::io::{AllowStdIo, AsyncReadExt};
+use futures_util::io::AllowStdIo;
 use lapin::BasicProperties;
+use tokio::io::AsyncReadExt;
+use tokio_util::compat::FuturesAsyncReadCompatExt;
 
-use super::connection::{sanitize as frames, sanitized::Sanitized};
+use super::connection::{frames::Sanitized, sanitize as frames};
 use super::{Letter, Message};
 
 pub const METHOD: u8 = frames::METHOD;
@@ -30,7 +32,7 @@ pub fn shrink(payload: &[u8], most: usize) -> Option<Vec<u8>> {
 /// All that lapin would be given of `stream`.
 pub fn sanitized(stream: impl Read + Unpin) -> Vec<u8> {
     let mut given = Vec::new();
-    let mut sanitized = Sanitized::new(AllowStdIo::new(stream), 0, Default::default());
+    let mut sanitized = Sanitized::new(AllowStdIo::new(stream).compat(), 0, Default::default());
     let read = sanitized.read_to_end(&mut given).now_or_never();
     read.expect("it never waits").expect("it never fails");
     given

@@ -3,7 +3,7 @@
 use lapin::types::{AMQPValue, FieldTable, ShortString, generation::gen_value};
 
 /// As many of the headers as fit into so many bytes, the small ones first, and the names of those that do not.
-pub(super) fn fitting<'a>(
+pub(crate) fn fitting<'a>(
     headers: impl IntoIterator<Item = (&'a ShortString, &'a AMQPValue)>,
     mut room: usize,
 ) -> (FieldTable, Vec<String>) {
@@ -24,7 +24,7 @@ pub(super) fn fitting<'a>(
 }
 
 /// What a header takes in a frame, in bytes.
-pub(super) fn size(name: &str, value: &AMQPValue) -> usize {
+pub(crate) fn size(name: &str, value: &AMQPValue) -> usize {
     // Writing to memory does not fail; what cannot be written has no room anywhere.
     let written = gen_value(value)(Vec::new().into());
     let size = written.map_or(u32::MAX as usize, |written| written.into_inner().1 as usize);

@@ -62,7 +62,7 @@ pub struct Message {
 
 /// All else that a publisher writes on a message. It mostly writes the same on all, and thousands of messages
 /// are held at a time: so those in a row share one. The ID and the time in its properties are the first one's.
-pub(super) struct Envelope {
+pub(crate) struct Envelope {
     exchange: ShortString,
     routing_key: ShortString,
     properties: BasicProperties,
@@ -107,7 +107,7 @@ impl Envelope {
 
 impl Message {
     /// `last` is the envelope of the message before this one, and becomes this one's.
-    pub(super) fn new(
+    pub(crate) fn new(
         exchange: ShortString,
         routing_key: ShortString,
         properties: BasicProperties,
@@ -151,7 +151,7 @@ impl Message {
     }
 
     /// But for the message's ID and time, which may be another one's.
-    pub(super) fn properties(&self) -> &BasicProperties {
+    pub(crate) fn properties(&self) -> &BasicProperties {
         &self.envelope.properties
     }
 
@@ -229,7 +229,7 @@ fn header_value(value: &AMQPValue) -> HeaderValue<'_> {
     }
 }
 
-pub(super) fn delivery(
+pub(crate) fn delivery(
     session: u32,
     delivery: lapin::message::Delivery,
     limit: Option<u32>,

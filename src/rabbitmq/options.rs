@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use secrecy::SecretString;
 
-use super::connection;
+use super::{Part, connection};
 
 /// Everything the broker side needs to know; plain values, already validated.
 ///
@@ -34,6 +34,15 @@ pub struct Options {
 }
 
 impl Options {
+    pub(super) fn name_of(&self, part: Part) -> &str {
+        match part {
+            Part::Exchange => &self.exchange,
+            Part::Queue => &self.queue,
+            Part::DeadLetterExchange => &self.dead_letter_exchange,
+            Part::DeadLetterQueue => &self.dead_letter_queue,
+        }
+    }
+
     /// For how long after a sign of life the broker leaves the queue to us at least: it gives up a peer
     /// that was silent for the whole heartbeat, not sooner. Half of that, to be on the safe side.
     pub fn lease(&self) -> Duration {

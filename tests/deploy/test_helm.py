@@ -95,6 +95,10 @@ def test_every_object_fits_kubernetes(name, version, tmp_path):
 # The worker starts with what is rendered.
 
 
+def below(folder, text):
+    return re.sub("/(?:etc|run/secrets)/tagsweep", rf"{folder}\g<0>", text)
+
+
 def mounted(objects, folder):
     """Puts the files of the worker's pod below `folder`; gives its arguments and environment."""
     (spec, _) = pod_specs(objects)
@@ -115,9 +119,9 @@ def mounted(objects, folder):
         else:
             files = maps[volume["configMap"]["name"]]
         for key, text in files.items():
-            (path / key).write_text(text.replace("/etc/tagsweep", f"{folder}/etc/tagsweep"))
+            (path / key).write_text(below(folder, text))
     assert not volumes, "volumes that are mounted nowhere"
-    arguments = [text.replace("/etc/tagsweep", f"{folder}/etc/tagsweep") for text in container["args"]]
+    arguments = [below(folder, text) for text in container["args"]]
     return arguments, {variable["name"]: variable["value"] for variable in container["env"]}
 
 
@@ -146,11 +150,11 @@ def test_every_value_of_the_configuration_arrives_unchanged():
     wanted = yaml.safe_load(values("everything").read_text())["config"]
     written = config(rendered("everything"))
     chosen_by_the_chart = {
-        ("im", "secret_key_file"): "/etc/tagsweep/secrets/im-secret-key",
-        ("rabbitmq", "url_file"): "/etc/tagsweep/secrets/rabbitmq-url",
-        ("rabbitmq", "ca_file"): "/etc/tagsweep/rabbitmq-tls/ca.crt",
-        ("rabbitmq", "cert_file"): "/etc/tagsweep/rabbitmq-tls/tls.crt",
-        ("rabbitmq", "key_file"): "/etc/tagsweep/rabbitmq-tls/tls.key",
+        ("im", "secret_key_file"): "/run/secrets/tagsweep/im-secret-key",
+        ("rabbitmq", "url_file"): "/run/secrets/tagsweep/rabbitmq-url",
+        ("rabbitmq", "ca_file"): "/run/secrets/tagsweep-rabbitmq-tls/ca.crt",
+        ("rabbitmq", "cert_file"): "/run/secrets/tagsweep-rabbitmq-tls/tls.crt",
+        ("rabbitmq", "key_file"): "/run/secrets/tagsweep-rabbitmq-tls/tls.key",
     }
     for (section, key), path in chosen_by_the_chart.items():
         assert written[section].pop(key) == path
@@ -158,7 +162,7 @@ def test_every_value_of_the_configuration_arrives_unchanged():
 
 
 def test_a_path_in_the_configuration_goes_before_the_charts_own():
-    other = "/etc/tagsweep/secrets/broker"
+    other = "/run/secrets/tagsweep/broker"
     objects = template("existing-secret", "--set", f"config.rabbitmq.url_file={other}")
     assert config(objects)["rabbitmq"] == {"url_file": other}
 

@@ -40,7 +40,7 @@ def test_the_exposure_that_systemd_reckons_is_at_most_1_5_of_10(unit):
 
 
 def test_the_worker_takes_the_credentials_and_refuses_to_start_without_one(tmp_path):
-    (tmp_path / "config.toml").write_text("[im]\nsdk_app_id = 1400000000\n")
+    (tmp_path / "config.toml").write_text((UNIT.parent / "config.toml").read_text())
     contents = {
         "im-secret-key": "5ec2e7-im-secret-key",
         "rabbitmq-url": "amqp://tagsweep:pa55@127.0.0.1:5672/%2f",
@@ -63,6 +63,17 @@ def test_the_worker_takes_the_credentials_and_refuses_to_start_without_one(tmp_p
     (tmp_path / "im-secret-key").unlink()
     refused = check_offline()
     assert [str(refused.returncode)] == service("RestartPreventExitStatus")
+
+
+def test_root_checks_what_the_worker_runs_with(tmp_path):
+    """The shipped configuration alone, as `sudo tagsweep check` reads it."""
+    shipped = (ROOT / "packaging/systemd/config.toml").read_text()
+    (tmp_path / "config.toml").write_text(shipped.replace("/etc/tagsweep", str(tmp_path)))
+    (tmp_path / "im-secret-key").write_text("5ec2e7-im-secret-key\n")
+    (tmp_path / "rabbitmq-url").write_text("amqp://tagsweep:pa55@127.0.0.1:5672/%2f\n")
+    command = [os.environ["TAGSWEEP"], "--config", tmp_path / "config.toml", "check", "--offline"]
+    done = subprocess.run(command, env={}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
 
 
 def test_systemd_waits_ten_seconds_longer_than_the_worker():

@@ -5,6 +5,7 @@
     reason = "a test ends where something is not as it must be"
 )]
 
+mod check;
 mod commands;
 mod config;
 mod exposure;
@@ -13,7 +14,9 @@ mod large_messages;
 mod log_readers;
 mod permissions;
 mod program;
+mod publish;
 mod run;
+mod runbook;
 #[path = "../shared/secrets.rs"]
 mod secrets;
 mod stage;

@@ -59,7 +59,11 @@ async fn the_documented_permissions_are_enough() {
         assert!(!log.contains("session lost"), "{log}");
         stage.waits_in_the_queue(0).await;
 
-        let check = allowed(&stage, "check --json", declare, &permissions).await;
+        let command = match declare {
+            true => "check --declare --json",
+            false => "check --json",
+        };
+        let check = allowed(&stage, command, declare, &permissions).await;
         let ended = check.run().await;
         assert_eq!(ended.code, Some(0), "{ended:?}");
         let findings = ended.json();
@@ -70,7 +74,7 @@ async fn the_documented_permissions_are_enough() {
             .collect();
         let expected: &[&str] = match declare {
             true => &["control user"],
-            false => &["bindings", "control user", "queues and exchanges"],
+            false => &["bindings", "control user", "dead-letter queue", "queue"],
         };
         assert_eq!(Vec::from_iter(warned), expected, "{ended:?}");
     }
@@ -94,7 +98,8 @@ async fn without_any_one_of_them_the_worker_names_what_it_lacks_and_loses_nothin
             worker.kill().await;
             stage.waits_in_the_queue(1).await;
 
-            let check = allowed(&stage, "check", declare, &permissions).await;
+            let command = if declare { "check --declare" } else { "check" };
+            let check = allowed(&stage, command, declare, &permissions).await;
             let ended = check.run().await;
             let refused = ended.code == Some(1) && ended.stdout.contains(REFUSED);
             // To try whether it may consume, it would have to take events from the worker. Only from 4.3 on

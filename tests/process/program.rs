@@ -166,17 +166,17 @@ impl Running {
         .await;
     }
 
-    /// What it answers at `admin.listen`, where it listens on port 0 and logs JSON.
-    pub async fn ask(&self, path: &str) -> String {
+    /// Where it listens at `admin.listen`, if that is port 0 and it logs JSON.
+    pub async fn admin_address(&self) -> String {
         self.says("answering /livez").await;
         let log = self.log();
         let listens = log.lines().find(|line| line.contains("answering /livez"));
         let line: serde_json::Value = serde_json::from_str(listens.expect("said")).expect("JSON");
-        let url = format!(
-            "http://{}{path}",
-            line["address"].as_str().expect("an address")
-        );
-        get(&url).await
+        line["address"].as_str().expect("an address").to_owned()
+    }
+
+    pub async fn ask(&self, path: &str) -> String {
+        get(&format!("http://{}{path}", self.admin_address().await)).await
     }
 
     /// Waits until it says this at `path`.

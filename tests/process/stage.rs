@@ -62,7 +62,7 @@ impl Stage {
 
     /// Queues, exchanges and bindings, as a worker declares them.
     pub async fn declare(&self) {
-        let ended = self.program("check").run().await;
+        let ended = self.program("check --declare").run().await;
         assert_eq!(ended.code, Some(0), "{ended:?}");
     }
 

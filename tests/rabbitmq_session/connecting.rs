@@ -147,7 +147,7 @@ async fn of_several_urls_that_fail_each_is_told_with_its_host_and_no_password() 
     assert_eq!(cause(second.1.clone()), Cause::Refused);
     let scheme = Cause::Url(UrlProblem::Scheme);
     assert_eq!(cause(third.1.clone()), scheme);
-    let findings = inspect(&options).await;
+    let findings = inspect(&options, false).await;
     let shown = format!("{reason} {reason:?} {options:?} {findings:?}");
     assert!(!shown.contains("s3cret"), "{shown}");
     for part in [

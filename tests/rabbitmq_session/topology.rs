@@ -179,9 +179,9 @@ async fn without_declare_what_is_missing_is_named_and_nothing_is_made() {
             }
         );
     }
-    let findings = inspect(&passive).await;
+    let findings = inspect(&passive, false).await;
     let failed = findings.iter().filter(|it| it.outcome == Outcome::Fail);
-    assert!(failed.clone().count() == 2, "{findings:?}");
+    assert!(failed.clone().count() == 4, "{findings:?}");
     assert!(failed.clone().any(|it| it.detail.contains(QUEUE)));
 
     // As soon as it is there, the session opens by itself.
@@ -194,8 +194,8 @@ async fn without_declare_what_is_missing_is_named_and_nothing_is_made() {
 #[tokio::test]
 async fn inspecting_a_fresh_broker_makes_and_proves_everything_and_leaves_no_message() {
     let vhost = shared_vhost().await;
-    let findings = inspect(&options(vhost.url())).await;
-    assert_eq!(findings.len(), 4, "{findings:?}");
+    let findings = inspect(&options(vhost.url()), true).await;
+    assert_eq!(findings.len(), 7, "{findings:?}");
     assert!(
         findings.iter().all(|it| it.outcome == Outcome::Ok),
         "{findings:?}"
@@ -213,7 +213,7 @@ async fn inspecting_a_fresh_broker_makes_and_proves_everything_and_leaves_no_mes
 #[tokio::test]
 async fn inspecting_finds_a_dead_letter_route_that_leads_nowhere() {
     let vhost = shared_vhost().await;
-    inspect(&options(vhost.url())).await;
+    inspect(&options(vhost.url()), true).await;
     let (_client, channel) = client(&vhost.url()).await;
     channel
         .queue_unbind(
@@ -226,7 +226,7 @@ async fn inspecting_finds_a_dead_letter_route_that_leads_nowhere() {
         .expect("unbound");
     let mut passive = options(vhost.url());
     passive.declare = false;
-    let findings = inspect(&passive).await;
+    let findings = inspect(&passive, false).await;
     let failed: Vec<_> = findings
         .iter()
         .filter(|it| it.outcome == Outcome::Fail)

@@ -48,16 +48,16 @@ The configuration file. Without nested tables and nulls, a JSON value is a TOML 
 toRawJson writes whole numbers whole. What names the mounted files is the chart's, unless `config` says otherwise.
 */}}
 {{- define "tagsweep.config" -}}
-{{- $files := dict "im" dict "rabbitmq" (dict "url_file" "/etc/tagsweep/secrets/rabbitmq-url") }}
+{{- $files := dict "im" dict "rabbitmq" (dict "url_file" "/run/secrets/tagsweep/rabbitmq-url") }}
 {{- if not .Values.config.im.user_sig_file }}
-{{- $_ := set $files.im "secret_key_file" "/etc/tagsweep/secrets/im-secret-key" }}
+{{- $_ := set $files.im "secret_key_file" "/run/secrets/tagsweep/im-secret-key" }}
 {{- end }}
 {{- if .Values.rabbitmqTls.existingSecret }}
-{{- $_ := set $files.rabbitmq "ca_file" "/etc/tagsweep/rabbitmq-tls/ca.crt" }}
+{{- $_ := set $files.rabbitmq "ca_file" "/run/secrets/tagsweep-rabbitmq-tls/ca.crt" }}
 {{- end }}
 {{- if .Values.rabbitmqTls.clientCertificate }}
-{{- $_ := set $files.rabbitmq "cert_file" "/etc/tagsweep/rabbitmq-tls/tls.crt" }}
-{{- $_ := set $files.rabbitmq "key_file" "/etc/tagsweep/rabbitmq-tls/tls.key" }}
+{{- $_ := set $files.rabbitmq "cert_file" "/run/secrets/tagsweep-rabbitmq-tls/tls.crt" }}
+{{- $_ := set $files.rabbitmq "key_file" "/run/secrets/tagsweep-rabbitmq-tls/tls.key" }}
 {{- end }}
 {{- range $section, $keys := mergeOverwrite $files (deepCopy .Values.config) }}
 [{{ $section }}]
@@ -146,14 +146,14 @@ env:
 volumeMounts:
   # Whole folders: Kubernetes does not renew a single file that is mounted by subPath.
   - name: config
-    mountPath: /etc/tagsweep/config
+    mountPath: /etc/tagsweep
     readOnly: true
   - name: secrets
-    mountPath: /etc/tagsweep/secrets
+    mountPath: /run/secrets/tagsweep
     readOnly: true
   {{- if .Values.rabbitmqTls.existingSecret }}
   - name: rabbitmq-tls
-    mountPath: /etc/tagsweep/rabbitmq-tls
+    mountPath: /run/secrets/tagsweep-rabbitmq-tls
     readOnly: true
   {{- end }}
 {{- end }}

@@ -27,7 +27,7 @@ pub enum Cause {
     Timeout { step: &'static str, limit: Duration },
     #[error("unreachable ({kind}): check the network and firewalls on the way")]
     Unreachable { kind: io::ErrorKind },
-    #[error("no address of the host accepts a connection: {}", Each(.0))]
+    #[error("no address of the host accepts a connection: {}", each(.0))]
     Addresses(Vec<(SocketAddr, Cause)>),
 
     // Speaking with it.
@@ -69,7 +69,7 @@ pub enum Cause {
     TlsSettings { cause: String },
     #[error(
         "no trusted CA certificates found, neither by SSL_CERT_FILE or SSL_CERT_DIR nor in the system's folders (such as /etc/ssl/certs){}: set rabbitmq.ca_file, or install the package ca-certificates",
-        Listed(errors)
+        in_brackets((!errors.is_empty()).then(|| errors.join("; ")))
     )]
     NoTrustRoots { errors: Vec<String> },
     #[error(
@@ -123,23 +123,23 @@ pub enum Cause {
     )]
     VhostDown,
     #[error(
-        "the connection limit of the virtual host is reached{}: raise it with rabbitmqctl set_vhost_limits (max-connections; a worker needs 2), or close other connections", At(*limit)
+        "the connection limit of the virtual host is reached{}: raise it with rabbitmqctl set_vhost_limits (max-connections; a worker needs 2), or close other connections", in_brackets(*limit)
     )]
     VhostConnections { limit: Option<u64> },
     #[error(
-        "the connection limit of the user is reached{}: raise it with rabbitmqctl set_user_limits (max-connections; a worker needs 2), or close other connections", At(*limit)
+        "the connection limit of the user is reached{}: raise it with rabbitmqctl set_user_limits (max-connections; a worker needs 2), or close other connections", in_brackets(*limit)
     )]
     UserConnections { limit: Option<u64> },
     #[error(
-        "the connection limit of the broker node is reached{}: raise connection_max in rabbitmq.conf, or close other connections", At(*limit)
+        "the connection limit of the broker node is reached{}: raise connection_max in rabbitmq.conf, or close other connections", in_brackets(*limit)
     )]
     NodeConnections { limit: Option<u64> },
     #[error(
-        "the channel limit of the user is reached{}: raise it with rabbitmqctl set_user_limits (max-channels; a worker needs 12)", At(*limit)
+        "the channel limit of the user is reached{}: raise it with rabbitmqctl set_user_limits (max-channels; a worker needs 12)", in_brackets(*limit)
     )]
     UserChannels { limit: Option<u64> },
     #[error(
-        "the channel limit of the broker node is reached{}: raise channel_max_per_node in rabbitmq.conf, or close other connections", At(*limit)
+        "the channel limit of the broker node is reached{}: raise channel_max_per_node in rabbitmq.conf, or close other connections", in_brackets(*limit)
     )]
     NodeChannels { limit: Option<u64> },
     #[error(
@@ -167,7 +167,7 @@ pub enum Cause {
     #[error("an operator closed the connection")]
     ClosedByOperator,
     #[error(
-        "the queue limit of the virtual host or cluster is reached{}: raise it (rabbitmqctl set_vhost_limits, max-queues), or delete queues", At(*limit)
+        "the queue limit of the virtual host or cluster is reached{}: raise it (rabbitmqctl set_vhost_limits, max-queues), or delete queues", in_brackets(*limit)
     )]
     QueueLimit { limit: Option<u64> },
     #[error("the broker lacks a resource (AMQP reply 506): see its alarms and its log")]
@@ -178,12 +178,12 @@ pub enum Cause {
     Internal,
     #[error("the broker closed the connection with AMQP reply {code}: see its log")]
     Reply { code: u16 },
-    #[error("the connection broke: {cause}")]
-    Broken { cause: String },
 }
 
-const ACCESS_REFUSED: u16 = 403;
-const NOT_FOUND: u16 = 404;
+pub(crate) const ACCESS_REFUSED: u16 = 403;
+pub(crate) const NOT_FOUND: u16 = 404;
+pub(super) const RESOURCE_LOCKED: u16 = 405;
+pub(crate) const PRECONDITION_FAILED: u16 = 406;
 const NOT_ALLOWED: u16 = 530;
 
 impl Cause {
@@ -264,8 +264,10 @@ impl Cause {
             320 if has("vhost") && (has("deleted") || has("down")) => Self::VhostDeleted,
             320 => Self::ClosedByOperator,
             ACCESS_REFUSED if has("Login was refused") || has("login refused") => Self::Credentials,
-            406 if has("delivery acknowledgement") && has("timed out") => Self::ConsumerTimeout,
-            406 if has("queue limit") => Self::QueueLimit { limit },
+            PRECONDITION_FAILED if has("delivery acknowledgement") && has("timed out") => {
+                Self::ConsumerTimeout
+            }
+            PRECONDITION_FAILED if has("queue limit") => Self::QueueLimit { limit },
             506 => Self::Resource,
             NOT_ALLOWED | 541 if has("vhost") && has("is down") => Self::VhostDown,
             541 => Self::Internal,
@@ -320,39 +322,15 @@ fn number(text: &str) -> Option<u64> {
     behind.split_once(')')?.0.parse().ok()
 }
 
-/// The limit, where the broker tells it.
-struct At(Option<u64>);
-
-impl fmt::Display for At {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            Some(limit) => write!(f, " ({limit})"),
-            None => Ok(()),
-        }
-    }
+/// Nothing where there is nothing to tell.
+pub(super) fn in_brackets(told: Option<impl fmt::Display>) -> String {
+    told.map(|told| format!(" ({told})")).unwrap_or_default()
 }
 
-struct Each<'a>(&'a [(SocketAddr, Cause)]);
-
-impl fmt::Display for Each<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, (address, cause)) in self.0.iter().enumerate() {
-            let separator = if index == 0 { "" } else { "; " };
-            write!(f, "{separator}{}: {cause}", address.ip())?;
-        }
-        Ok(())
-    }
-}
-
-struct Listed<'a>(&'a [String]);
-
-impl fmt::Display for Listed<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            [] => Ok(()),
-            errors => write!(f, " ({})", errors.join("; ")),
-        }
-    }
+fn each(causes: &[(SocketAddr, Cause)]) -> String {
+    let told = causes.iter();
+    let told = told.map(|(address, cause)| format!("{}: {cause}", address.ip()));
+    told.collect::<Vec<_>>().join("; ")
 }
 
 #[cfg(test)]

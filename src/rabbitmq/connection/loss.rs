@@ -7,7 +7,10 @@ use std::{fmt, future::Future, time::Duration};
 
 use lapin::ErrorKind;
 
-use super::{cause::Cause, sanitized::Farewell};
+use super::{
+    cause::{ACCESS_REFUSED, Cause, NOT_FOUND, PRECONDITION_FAILED, RESOURCE_LOCKED, in_brackets},
+    frames::Farewell,
+};
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Loss {
@@ -15,7 +18,7 @@ pub enum Loss {
     #[error("cannot connect to {broker}: {cause}")]
     NotConnected { broker: String, cause: Cause },
     /// Of several URLs none is of use. Each broker with its reason.
-    #[error("none of the URLs in rabbitmq.url can be used: {}", Each(.0))]
+    #[error("none of the URLs in rabbitmq.url can be used: {}", each(.0))]
     Several(Vec<(String, Loss)>),
     #[error(
         "{part} {name:?} does not exist: create it, or set rabbitmq.declare = true so that tagsweep does"
@@ -43,7 +46,7 @@ pub enum Loss {
     Reserved { part: Part, name: String },
     #[error(
         "{part} {name:?} cannot be created or used as it is{}: see the broker's log; delete it, or choose another name",
-        Argument(argument)
+        in_brackets(argument.as_ref().map(|argument| format!("{argument} differs")))
     )]
     Precondition {
         part: Part,
@@ -78,46 +81,26 @@ pub enum Loss {
 
 impl Loss {
     /// The reason that the broker gave for closing the connection, where this loss only says that it is closed.
-    pub(in crate::rabbitmq) fn explained(self, farewell: &Farewell) -> Self {
+    pub(crate) fn explained(self, farewell: &Farewell) -> Self {
         match (self, farewell.reply()) {
             (Self::Broken { .. } | Self::Silent { .. }, Some((code, text))) => {
-                Cause::of_reply(code, text).map_or(
-                    Self::Closed {
-                        scope: "connection",
-                        code,
-                    },
-                    Self::Ended,
-                )
+                Self::of_reply("connection", code, text)
             }
             (loss, _) => loss,
         }
     }
-}
 
-struct Each<'a>(&'a [(String, Loss)]);
-
-impl fmt::Display for Each<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, (broker, loss)) in self.0.iter().enumerate() {
-            let separator = if index == 0 { "" } else { "; " };
-            match loss {
-                Loss::NotConnected { cause, .. } => write!(f, "{separator}{broker}: {cause}")?,
-                loss => write!(f, "{separator}{broker}: {loss}")?,
-            }
-        }
-        Ok(())
+    fn of_reply(scope: &'static str, code: u16, text: &str) -> Self {
+        Cause::of_reply(code, text).map_or(Self::Closed { scope, code }, Self::Ended)
     }
 }
 
-struct Argument<'a>(&'a Option<String>);
-
-impl fmt::Display for Argument<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            Some(argument) => write!(f, " ({argument} differs)"),
-            None => Ok(()),
-        }
-    }
+fn each(losses: &[(String, Loss)]) -> String {
+    let told = losses.iter().map(|(broker, loss)| match loss {
+        Loss::NotConnected { cause, .. } => format!("{broker}: {cause}"),
+        loss => format!("{broker}: {loss}"),
+    });
+    told.collect::<Vec<_>>().join("; ")
 }
 
 /// A thing on the broker that has to be there.
@@ -129,20 +112,26 @@ pub enum Part {
     DeadLetterQueue,
 }
 
-impl fmt::Display for Part {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl Part {
+    pub(in crate::rabbitmq) fn name(self) -> &'static str {
+        match self {
             Self::Exchange => "exchange",
             Self::Queue => "queue",
             Self::DeadLetterExchange => "dead-letter exchange",
             Self::DeadLetterQueue => "dead-letter queue",
-        })
+        }
+    }
+}
+
+impl fmt::Display for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
     }
 }
 
 /// How one AMQP call failed.
 #[derive(Debug)]
-pub(in crate::rabbitmq) enum CallError {
+pub(crate) enum CallError {
     Silent {
         operation: &'static str,
         limit: Duration,
@@ -151,7 +140,7 @@ pub(in crate::rabbitmq) enum CallError {
 }
 
 /// lapin gives none of its calls a timeout; every one goes through here.
-pub(in crate::rabbitmq) async fn within<T>(
+pub(crate) async fn within<T>(
     limit: Duration,
     operation: &'static str,
     call: impl Future<Output = lapin::Result<T>>,
@@ -162,54 +151,45 @@ pub(in crate::rabbitmq) async fn within<T>(
     }
 }
 
-pub(in crate::rabbitmq) const ACCESS_REFUSED: u16 = 403;
-pub(in crate::rabbitmq) const NOT_FOUND: u16 = 404;
-const RESOURCE_LOCKED: u16 = 405;
-pub(in crate::rabbitmq) const PRECONDITION_FAILED: u16 = 406;
-
 impl CallError {
-    pub(in crate::rabbitmq) fn reply_code(&self) -> Option<u16> {
+    /// The reply by which the broker refused it. Its text is to be understood, never to be shown.
+    pub(crate) fn reply(&self) -> Option<(u16, &str)> {
         match self {
-            Self::Failed(error) => reply_code(error),
+            Self::Failed(error) => reply(error),
             Self::Silent { .. } => None,
         }
     }
 
-    /// The broker's own text: to be understood, never to be shown.
-    pub(in crate::rabbitmq) fn reply_text(&self) -> Option<&str> {
-        match self {
-            Self::Failed(error) => match error.kind() {
-                ErrorKind::ProtocolError(error) => Some(error.get_message().as_str()),
-                _ => None,
-            },
-            Self::Silent { .. } => None,
-        }
+    pub(crate) fn reply_code(&self) -> Option<u16> {
+        self.reply().map(|(code, _)| code)
     }
 
     /// The loss when the broker refuses something that is done to `part`.
-    pub(in crate::rabbitmq) fn about(self, part: Part, name: &str) -> Loss {
-        let name = name.to_owned();
-        let text = self.reply_text().unwrap_or_default();
+    pub(crate) fn about(self, part: Part, name: &str) -> Loss {
+        let Some((code, text)) = self.reply() else {
+            return self.into();
+        };
         let has = |words: &str| text.contains(words);
-        match self.reply_code() {
-            Some(NOT_FOUND) if is_down(text) => Loss::Down { part, name },
-            Some(NOT_FOUND) => Loss::Missing { part, name },
-            Some(ACCESS_REFUSED) if has("reserved prefix") => Loss::Reserved { part, name },
-            Some(ACCESS_REFUSED) if has("exclusive use") => Loss::Exclusive { part, name },
-            Some(RESOURCE_LOCKED) => Loss::Exclusive { part, name },
-            Some(ACCESS_REFUSED) => Loss::Denied {
+        let name = name.to_owned();
+        match code {
+            NOT_FOUND if is_down(text) => Loss::Down { part, name },
+            NOT_FOUND => Loss::Missing { part, name },
+            ACCESS_REFUSED if has("reserved prefix") => Loss::Reserved { part, name },
+            ACCESS_REFUSED if has("exclusive use") => Loss::Exclusive { part, name },
+            RESOURCE_LOCKED => Loss::Exclusive { part, name },
+            ACCESS_REFUSED => Loss::Denied {
                 part,
                 name,
                 permission: permission(text),
             },
-            Some(code @ PRECONDITION_FAILED) => match Cause::of_reply(code, text) {
-                Some(cause) => Loss::Ended(cause),
-                None => Loss::Precondition {
+            PRECONDITION_FAILED => Cause::of_reply(code, text).map_or_else(
+                || Loss::Precondition {
                     part,
                     name,
                     argument: argument(text),
                 },
-            },
+                Loss::Ended,
+            ),
             _ => self.into(),
         }
     }
@@ -230,16 +210,13 @@ fn is_down(text: &str) -> bool {
 
 /// Which permission a refusal asks for. Newer brokers say it.
 fn permission(text: &str) -> &'static str {
-    let named = ["configure", "write", "read"].into_iter().zip([
-        "the configure permission",
-        "the write permission",
-        "the read permission",
-    ]);
-    let asked = |word: &str| text.contains(&format!("{word} access to"));
-    named
-        .into_iter()
-        .find_map(|(word, permission)| asked(word).then_some(permission))
-        .unwrap_or("a permission")
+    let named = [
+        ("configure access to", "the configure permission"),
+        ("write access to", "the write permission"),
+        ("read access to", "the read permission"),
+    ];
+    let asked = named.into_iter().find(|(words, _)| text.contains(words));
+    asked.map_or("a permission", |(_, permission)| permission)
 }
 
 /// The argument of a queue or exchange that is another than the declared one.
@@ -260,7 +237,7 @@ impl From<CallError> for Loss {
 
 impl From<lapin::Error> for Loss {
     fn from(error: lapin::Error) -> Self {
-        let ErrorKind::ProtocolError(reply) = error.kind() else {
+        let Some((code, text)) = reply(&error) else {
             return match error.kind() {
                 ErrorKind::ChannelsLimitReached => Self::Ended(Cause::ChannelMax),
                 _ => Self::Broken {
@@ -268,19 +245,17 @@ impl From<lapin::Error> for Loss {
                 },
             };
         };
-        let code = reply.get_id();
         let scope = match error.is_amqp_soft_error() {
             true => "channel",
             false => "connection",
         };
-        Cause::of_reply(code, reply.get_message().as_str())
-            .map_or(Self::Closed { scope, code }, Self::Ended)
+        Self::of_reply(scope, code, text)
     }
 }
 
-fn reply_code(error: &lapin::Error) -> Option<u16> {
+fn reply(error: &lapin::Error) -> Option<(u16, &str)> {
     match error.kind() {
-        ErrorKind::ProtocolError(error) => Some(error.get_id()),
+        ErrorKind::ProtocolError(reply) => Some((reply.get_id(), reply.get_message().as_str())),
         _ => None,
     }
 }

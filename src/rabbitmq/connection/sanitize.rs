@@ -21,12 +21,12 @@ const SUBSTITUTE: u8 = b'?';
 const BEFORE_PROPERTIES: usize = 12;
 
 /// The type octets of frames that hold texts.
-pub(in crate::rabbitmq) const METHOD: u8 = 1;
-pub(in crate::rabbitmq) const HEADER: u8 = 2;
-pub(in crate::rabbitmq) const BODY: u8 = 3;
+pub(crate) const METHOD: u8 = 1;
+pub(crate) const HEADER: u8 = 2;
+pub(crate) const BODY: u8 = 3;
 
 /// Sanitizes the payload of one frame of this type. What is no frame as the protocol has it stays as it is.
-pub(in crate::rabbitmq) fn sanitize(kind: u8, payload: &mut [u8]) {
+pub(crate) fn sanitize(kind: u8, payload: &mut [u8]) {
     let mut fields = Fields(payload);
     // A field that is cut short ends it, and lapin will say so.
     let _ = match kind {
@@ -38,7 +38,7 @@ pub(in crate::rabbitmq) fn sanitize(kind: u8, payload: &mut [u8]) {
 
 /// The payload of a header frame without the largest headers, so that it has at most so many bytes. A
 /// broker counts deliveries in a header, and adds it even where the publisher left no room for one.
-pub(in crate::rabbitmq) fn shrink(payload: &[u8], most: usize) -> Option<Vec<u8>> {
+pub(crate) fn shrink(payload: &[u8], most: usize) -> Option<Vec<u8>> {
     let (around, properties) = payload.split_at_checked(BEFORE_PROPERTIES)?;
     let (_, properties) = parse_properties(properties).ok()?;
     let headers = properties.headers().clone()?;
@@ -52,7 +52,7 @@ pub(in crate::rabbitmq) fn shrink(payload: &[u8], most: usize) -> Option<Vec<u8>
 }
 
 /// The largest frame that the broker offers to take and send, if this method is the one that says so.
-pub(in crate::rabbitmq) fn offered_frame_max(method: &[u8]) -> Option<u32> {
+pub(crate) fn offered_frame_max(method: &[u8]) -> Option<u32> {
     // connection.tune: class, method, channels, frame, heartbeat
     let arguments = method.strip_prefix(&[0, 10, 0, 30])?;
     arguments

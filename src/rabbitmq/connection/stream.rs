@@ -4,28 +4,30 @@ use std::{
     io,
     net::{Shutdown, SocketAddr},
     os::fd::{AsFd, AsRawFd},
-    pin::Pin,
     sync::{Arc, Mutex, PoisonError},
-    task::{Context, Poll},
     time::{Duration, Instant},
 };
 
 use async_rs::{Tokio, traits::Reactor, util::RuntimeParts};
-use futures_util::Stream;
 use lapin::{AsyncTcpStream, protocol::connection::parse_start};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio_util::compat::{Compat, TokioAsyncReadCompatExt};
+use tokio::io::{AsyncRead, AsyncWrite, Join, ReadHalf, WriteHalf, join, split};
+use tokio_util::{
+    compat::{Compat, TokioAsyncReadCompatExt},
+    io::InspectReader,
+};
 
-use super::sanitized::{Farewell, Sanitized};
-use crate::rabbitmq::backlog::Backlog;
+use super::backlog::Backlog;
+use super::frames::{Farewell, Sanitized};
 
 /// A socket, or TLS over one.
 pub(super) trait Transport: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Transport for T {}
 
-/// The frames of a broker as lapin reads them.
-type Frames = Sanitized<Compat<Box<dyn Transport>>>;
+type Stream = Box<dyn Transport>;
+
+/// The frames of a broker as lapin reads them, and ours as they are.
+type Frames = Compat<Join<Sanitized<ReadHalf<Stream>>, WriteHalf<Stream>>>;
 
 /// More than a broker says before it has checked the login, in bytes.
 const KEPT: usize = 4096;
@@ -49,11 +51,14 @@ pub(super) enum Spoken {
 impl Heard {
     /// `stream`, with its first bytes kept here.
     pub(super) fn through<S: Transport>(&self, stream: S) -> impl Transport + use<S> {
-        Overheard {
-            stream,
-            heard: self.clone(),
-            full: false,
-        }
+        let heard = self.clone();
+        InspectReader::new(stream, move |bytes| heard.keep(bytes))
+    }
+
+    fn keep(&self, bytes: &[u8]) {
+        let mut kept = self.lock();
+        let room = KEPT.saturating_sub(kept.len());
+        kept.extend(bytes.iter().take(room));
     }
 
     pub(super) fn spoken(&self) -> Spoken {
@@ -84,51 +89,6 @@ impl Heard {
     }
 }
 
-struct Overheard<S> {
-    stream: S,
-    heard: Heard,
-    full: bool,
-}
-
-impl<S: Transport> AsyncRead for Overheard<S> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        target: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let before = target.filled().len();
-        let read = Pin::new(&mut self.stream).poll_read(cx, target);
-        if !self.full {
-            let mut kept = self.heard.lock();
-            let new = target.filled().iter().skip(before);
-            let room = KEPT.saturating_sub(kept.len());
-            kept.extend(new.take(room));
-            let full = kept.len() >= KEPT;
-            drop(kept);
-            self.full = full;
-        }
-        read
-    }
-}
-
-impl<S: Transport> AsyncWrite for Overheard<S> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
-    }
-}
-
 /// A second handle on a socket. The socket is cut when this goes: lapin's thread lives as long as its socket.
 pub(super) struct Socket(std::net::TcpStream);
 
@@ -148,12 +108,13 @@ impl Drop for Socket {
 /// Speaks AMQP over `stream`: says hello, logs in, and opens the vhost.
 pub(super) async fn log_in(
     uri: lapin::uri::AMQPUri,
-    stream: Box<dyn Transport>,
+    stream: Stream,
     parts: (Backlog, Farewell),
     properties: lapin::ConnectionProperties,
 ) -> lapin::Result<lapin::Connection> {
-    let frames = Frames::new(stream.compat(), uri.query.frame_max.unwrap_or(0), parts);
-    let once = Mutex::new(Some(frames));
+    let (incoming, outgoing) = split(stream);
+    let incoming = Sanitized::new(incoming, uri.query.frame_max.unwrap_or(0), parts);
+    let once = Mutex::new(Some(join(incoming, outgoing).compat()));
     let tokio = Tokio::current();
     let runtime: Runtime = RuntimeParts::new(tokio.clone(), Opened(tokio)).into();
     lapin::Connection::connector(
@@ -192,7 +153,10 @@ impl Reactor for Opened {
         self.0.sleep(duration)
     }
 
-    fn interval(&self, period: Duration) -> impl Stream<Item = Instant> + Send + 'static {
+    fn interval(
+        &self,
+        period: Duration,
+    ) -> impl futures_util::Stream<Item = Instant> + Send + 'static {
         self.0.interval(period)
     }
 

@@ -12,7 +12,7 @@ const FRAME_MIN: u32 = 8_192;
 /// lapin makes its buffers before it is connected: with a few MiB more a container has no memory left.
 const FRAME_LIMIT: u32 = 1_048_576;
 /// Channels that the worker has open at the same time on one connection.
-pub(in crate::rabbitmq) const CHANNELS: u16 = 8;
+pub(crate) const CHANNELS: u16 = 8;
 /// The protocol's longest name, in bytes. lapin panics at a longer one.
 const LONGEST_NAME: usize = 255;
 
@@ -83,7 +83,7 @@ pub(super) fn uri(url: &SecretString, heartbeat: u16) -> Result<AMQPUri, UrlProb
 }
 
 /// The heartbeat of connections to this URL, in seconds; none where it is not usable.
-pub(in crate::rabbitmq) fn heartbeat(url: &SecretString, default: u16) -> Option<u16> {
+pub(crate) fn heartbeat(url: &SecretString, default: u16) -> Option<u16> {
     uri(url, default).ok()?.query.heartbeat
 }
 

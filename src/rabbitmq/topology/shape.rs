@@ -5,8 +5,15 @@
 
 use std::collections::BTreeMap;
 
-use lapin::types::{AMQPValue, FieldTable, ShortString};
+use lapin::{
+    options::QueueDeclareOptions,
+    types::{AMQPValue, FieldTable, ShortString},
+};
 
+use crate::rabbitmq::{Options, Part};
+
+const DURABLE: &str = "durable";
+const AUTO_DELETE: &str = "auto_delete";
 const TYPE: &str = "x-queue-type";
 const SINGLE_ACTIVE_CONSUMER: &str = "x-single-active-consumer";
 const DELIVERY_LIMIT: &str = "x-delivery-limit";
@@ -15,25 +22,31 @@ const OVERFLOW: &str = "x-overflow";
 const STREAM_ONLY: &str = "x-max-age";
 
 /// Since RabbitMQ 4 a quorum queue without a delivery limit of its own drops a message that is returned more often.
-const DEFAULT_DELIVERY_LIMIT: u32 = 20;
+pub(super) const DEFAULT_DELIVERY_LIMIT: u32 = 20;
 /// High enough for bad days, but finite: a message that no worker survives must not be redelivered for ever.
 const OUR_DELIVERY_LIMIT: i64 = 1_000;
 /// A limit that no message reaches. -1 is the documented way to have none, and makes RabbitMQ 3.10 drop every
 /// message at its first redelivery.
 const UNREACHED_DELIVERY_LIMIT: i64 = i32::MAX as i64;
 
-/// The settings of a queue that can be declared.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct Shape {
-    pub(super) durable: bool,
-    pub(super) auto_delete: bool,
-    arguments: BTreeMap<ShortString, AMQPValue>,
-}
+/// The settings of a queue that can be declared, by the names that a broker has for them.
+#[derive(Clone)]
+pub(super) struct Shape(BTreeMap<ShortString, AMQPValue>);
 
 impl Shape {
+    /// Of a queue when we make it.
+    pub(super) fn wanted(part: Part, options: &Options) -> Self {
+        match part {
+            Part::Queue | Part::Exchange => Self::of_events(&options.dead_letter_exchange),
+            Part::DeadLetterQueue | Part::DeadLetterExchange => {
+                Self::quorum(UNREACHED_DELIVERY_LIMIT)
+            }
+        }
+    }
+
     /// Of the queue of events. What the broker takes out of it lands in the dead-letter queue, and stays where it is
     /// until that has taken it; such a queue has to refuse what is too much instead of dropping it.
-    pub(super) fn of_events(dead_letter_exchange: &str) -> Self {
+    fn of_events(dead_letter_exchange: &str) -> Self {
         let mut shape = Self::quorum(OUR_DELIVERY_LIMIT);
         shape.set(SINGLE_ACTIVE_CONSUMER, AMQPValue::Boolean(true));
         shape.set(DEAD_LETTER_EXCHANGE, text(dead_letter_exchange));
@@ -42,16 +55,10 @@ impl Shape {
         shape
     }
 
-    pub(super) fn of_dead_letters() -> Self {
-        Self::quorum(UNREACHED_DELIVERY_LIMIT)
-    }
-
     fn quorum(delivery_limit: i64) -> Self {
-        let mut shape = Self {
-            durable: true,
-            auto_delete: false,
-            arguments: BTreeMap::new(),
-        };
+        let mut shape = Self(BTreeMap::new());
+        shape.set(DURABLE, AMQPValue::Boolean(true));
+        shape.set(AUTO_DELETE, AMQPValue::Boolean(false));
         // Always said, as a virtual host may have another default.
         shape.set(TYPE, text("quorum"));
         shape.set(DELIVERY_LIMIT, AMQPValue::LongLongInt(delivery_limit));
@@ -59,11 +66,22 @@ impl Shape {
     }
 
     fn set(&mut self, name: &str, value: AMQPValue) {
-        self.arguments.insert(name.into(), value);
+        self.0.insert(name.into(), value);
+    }
+
+    /// What of it is no argument.
+    pub(super) fn options(&self) -> QueueDeclareOptions {
+        QueueDeclareOptions {
+            durable: self.is_set(DURABLE),
+            auto_delete: self.is_set(AUTO_DELETE),
+            ..QueueDeclareOptions::default()
+        }
     }
 
     pub(super) fn arguments(&self) -> FieldTable {
-        self.arguments.clone().into()
+        let mut arguments = self.0.clone();
+        arguments.retain(|name, _| ![DURABLE, AUTO_DELETE].contains(&name.as_str()));
+        arguments.into()
     }
 
     /// With an argument that is compared with no queue's but a stream's, and refused where the queue would have to
@@ -83,54 +101,41 @@ impl Shape {
 
     fn adopted(&mut self, refusal: &str) -> Option<()> {
         let (name, current) = difference(refusal)?;
-        let unquoted = |text: &str| Some(text.strip_prefix('\'')?.strip_suffix('\'')?.to_owned());
-        match name {
-            "durable" => self.durable = unquoted(current)?.parse().ok()?,
-            "auto_delete" => self.auto_delete = unquoted(current)?.parse().ok()?,
-            _ if current == "none" => drop(self.arguments.remove(name)?),
-            _ => {
-                let value = match current.strip_prefix("the value '") {
-                    Some(typed) => {
-                        let (value, kind) = typed.rsplit_once("' of type '")?;
-                        match kind {
-                            "longstr'" => text(value),
-                            "bool'" => AMQPValue::Boolean(value.parse().ok()?),
-                            _ => AMQPValue::LongLongInt(value.parse().ok()?),
-                        }
-                    }
-                    // Of the type that was sent.
-                    None => match (self.arguments.get(name)?, unquoted(current)?) {
-                        (AMQPValue::LongLongInt(_), value) => {
-                            AMQPValue::LongLongInt(value.parse().ok()?)
-                        }
-                        (AMQPValue::Boolean(_), value) => AMQPValue::Boolean(value.parse().ok()?),
-                        (_, value) => text(&value),
-                    },
-                };
-                self.set(name, value);
-            }
+        if current == "none" {
+            return self.0.remove(name).map(drop);
         }
+        let value = match current.strip_prefix("the value '") {
+            Some(typed) => {
+                let (value, kind) = typed.rsplit_once("' of type '")?;
+                match kind {
+                    "longstr'" => text(value),
+                    "bool'" => AMQPValue::Boolean(value.parse().ok()?),
+                    _ => AMQPValue::LongLongInt(value.parse().ok()?),
+                }
+            }
+            // Of the type that was sent.
+            None => {
+                let value = current.strip_prefix('\'')?.strip_suffix('\'')?;
+                match self.0.get(name)? {
+                    AMQPValue::LongLongInt(_) => AMQPValue::LongLongInt(value.parse().ok()?),
+                    AMQPValue::Boolean(_) => AMQPValue::Boolean(value.parse().ok()?),
+                    _ => text(value),
+                }
+            }
+        };
+        self.set(name, value);
         Some(())
     }
 
     /// Where it is not as `wanted`, for people.
     pub(super) fn differences(&self, wanted: &Self) -> Vec<String> {
-        let mut found = Vec::new();
-        if self.durable != wanted.durable {
-            found.push(format!("durable = {}", self.durable));
-        }
-        if self.auto_delete != wanted.auto_delete {
-            found.push(format!("auto-delete = {}", self.auto_delete));
-        }
-        for name in wanted.arguments.keys() {
-            if !self.arguments.contains_key(name) {
-                found.push(format!("no {name}"));
-            }
-        }
-        let others = self.arguments.iter();
-        let others = others.filter(|(name, value)| wanted.arguments.get(*name) != Some(*value));
-        found.extend(others.map(|(name, value)| format!("{name} = {}", shown(value))));
-        found
+        let missing = wanted.0.keys().filter(|name| !self.0.contains_key(*name));
+        let others = self.0.iter();
+        let others = others.filter(|(name, value)| wanted.0.get(*name) != Some(*value));
+        let missing = missing.map(|name| format!("no {name}"));
+        missing
+            .chain(others.map(|(name, value)| format!("{name} = {}", shown(value))))
+            .collect()
     }
 
     /// Each way in which the queue loses messages that are in it, or that should be.
@@ -141,20 +146,20 @@ impl Shape {
                 "it is a stream: only messages published while a worker consumes are seen".into(),
             );
         }
-        if !self.durable {
+        if !self.is_set(DURABLE) {
             found.push("it is not durable: a restart of the broker empties it".into());
         }
-        if self.auto_delete {
+        if self.is_set(AUTO_DELETE) {
             found.push("it is auto-delete: deleted when nobody consumes".into());
         }
-        let set = |name: &str| Some(format!("{name} = {}", shown(self.arguments.get(name)?)));
+        let set = |name: &str| Some(format!("{name} = {}", shown(self.0.get(name)?)));
         found.extend(set("x-expires").map(|set| format!("{set}: deleted when nobody consumes")));
         if !self.is_text(OVERFLOW, |overflow| overflow.starts_with("reject-publish")) {
             let limits = ["x-max-length", "x-max-length-bytes"];
             let limits = limits.into_iter().filter_map(set);
             found.extend(limits.map(|set| format!("{set} without x-overflow = reject-publish")));
         }
-        if !self.arguments.contains_key(DEAD_LETTER_EXCHANGE) {
+        if !self.0.contains_key(DEAD_LETTER_EXCHANGE) {
             found.extend(
                 set("x-message-ttl").map(|set| format!("{set} without {DEAD_LETTER_EXCHANGE}")),
             );
@@ -163,12 +168,16 @@ impl Shape {
     }
 
     pub(super) fn has_single_active_consumer(&self) -> bool {
-        self.arguments.get(SINGLE_ACTIVE_CONSUMER) == Some(&AMQPValue::Boolean(true))
+        self.is_set(SINGLE_ACTIVE_CONSUMER)
+    }
+
+    fn is_set(&self, name: &str) -> bool {
+        self.0.get(name) == Some(&AMQPValue::Boolean(true))
     }
 
     /// Where the broker puts what it takes out of the queue.
     pub(super) fn dead_letter_exchange(&self) -> Option<String> {
-        self.arguments.get(DEAD_LETTER_EXCHANGE).map(shown)
+        self.0.get(DEAD_LETTER_EXCHANGE).map(shown)
     }
 
     /// How often the broker takes a message back before it drops it. None: as often as it comes.
@@ -176,14 +185,10 @@ impl Shape {
         if !self.is_a("quorum") {
             return None;
         }
-        match self.arguments.get(DELIVERY_LIMIT) {
+        match self.0.get(DELIVERY_LIMIT) {
             Some(AMQPValue::LongLongInt(limit)) => u32::try_from(*limit).ok(),
             _ => Some(DEFAULT_DELIVERY_LIMIT),
         }
-    }
-
-    pub(super) fn unknown_delivery_limit() -> u32 {
-        DEFAULT_DELIVERY_LIMIT
     }
 
     pub(super) fn is_a(&self, kind: &str) -> bool {
@@ -191,7 +196,7 @@ impl Shape {
     }
 
     fn is_text(&self, name: &str, is: impl Fn(&str) -> bool) -> bool {
-        match self.arguments.get(name) {
+        match self.0.get(name) {
             Some(value @ AMQPValue::LongString(_)) => is(&shown(value)),
             _ => false,
         }

@@ -14,11 +14,11 @@ use std::{
 use futures_util::task::AtomicWaker;
 
 /// In bytes.
-pub(super) const MOST: usize = 8 << 20;
+pub(crate) const MOST: usize = 8 << 20;
 
 /// Clones share it. Without a limit until one is set.
 #[derive(Clone, Debug)]
-pub(super) struct Backlog(Arc<State>);
+pub(crate) struct Backlog(Arc<State>);
 
 #[derive(Debug)]
 struct State {
@@ -40,22 +40,22 @@ impl Default for Backlog {
 
 impl Backlog {
     /// Every message that arrives from now on must be [`taken`](Self::taken).
-    pub(super) fn limit(&self) {
+    pub(crate) fn limit(&self) {
         self.0.bytes.store(0, Ordering::SeqCst);
         self.0.limit.store(MOST, Ordering::SeqCst);
     }
 
     /// Nobody takes messages any more, and all else is to be read.
-    pub(super) fn lift(&self) {
+    pub(crate) fn lift(&self) {
         self.0.limit.store(usize::MAX, Ordering::SeqCst);
         self.0.reader.wake();
     }
 
-    pub(super) fn arrived(&self, bytes: usize) {
+    pub(crate) fn arrived(&self, bytes: usize) {
         self.0.bytes.fetch_add(bytes, Ordering::SeqCst);
     }
 
-    pub(super) fn taken(&self, bytes: usize) {
+    pub(crate) fn taken(&self, bytes: usize) {
         let less = |before: usize| Some(before.saturating_sub(bytes));
         let _ = self
             .0
@@ -67,7 +67,7 @@ impl Backlog {
     }
 
     /// Ready when more may be read.
-    pub(super) fn poll_room(&self, cx: &mut Context<'_>) -> Poll<()> {
+    pub(crate) fn poll_room(&self, cx: &mut Context<'_>) -> Poll<()> {
         if !self.is_full() {
             return Poll::Ready(());
         }

@@ -3,14 +3,9 @@
 //! A prefetch holds for consumers that start after it was set. So a change is a cancel, and then another consumer on
 //! the same channel, whose delivery tags go on. What was on its way to the old one is given first.
 
-use std::{
-    future::Future,
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll, ready},
-};
+use std::{future::pending, sync::Arc};
 
-use futures_util::Stream;
+use futures_util::{FutureExt, StreamExt, future::BoxFuture};
 use lapin::{
     Channel, Consumer,
     message::Delivery,
@@ -18,25 +13,24 @@ use lapin::{
     types::{AMQPValue, FieldTable, ShortString},
 };
 
-use super::{Loss, Options, Part, loss::within};
+use crate::rabbitmq::{Loss, Options, Part, connection::loss::within};
 
 /// A day, in milliseconds: a margin only, as deliveries go back at the hold limit. RabbitMQ takes it since 3.11.15, and
 /// 4.3 refuses it for classic queues.
 const CONSUMER_TIMEOUT: AMQPValue = AMQPValue::LongLongInt(24 * 60 * 60 * 1000);
 
-type Change = Pin<Box<dyn Future<Output = Result<Option<Consumer>, Loss>> + Send>>;
+/// What the broker is asked for: to cancel a consumer, or to start the one that comes of it.
+type Change = BoxFuture<'static, Result<Option<Consumer>, Loss>>;
 
 pub(super) struct Consuming {
     channel: Channel,
     options: Arc<Options>,
     quorum: bool,
-    /// Gone when it was cancelled and has given everything.
+    /// Gone when it was cancelled and has given everything, or was lost.
     consumer: Option<Consumer>,
     wanted: u16,
     /// Of the consumer; 0 when it is cancelled, or none was started.
     prefetch: u16,
-    /// What the broker was asked and has not answered.
-    change: Option<Change>,
 }
 
 impl Consuming {
@@ -59,7 +53,6 @@ impl Consuming {
             consumer,
             wanted: prefetch,
             prefetch,
-            change: None,
         })
     }
 
@@ -81,7 +74,7 @@ impl Consuming {
         self.prefetch > 0 && self.prefetch == self.wanted
     }
 
-    /// Asks for a prefetch; 0 is no consumer. Made true by [`poll_change`](Self::poll_change).
+    /// Asks for a prefetch; 0 is no consumer. Made true by the [`next_change`](Self::next_change)s.
     pub(super) fn want(&mut self, prefetch: u16) {
         self.wanted = prefetch;
     }
@@ -91,80 +84,55 @@ impl Consuming {
         self.wanted = self.prefetch;
     }
 
-    /// Brings the consumer to what is wanted. Tells the prefetch of one that is being started.
-    pub(super) fn poll_change(&mut self, cx: &mut Context<'_>) -> Result<Option<u16>, Loss> {
-        let mut started = None;
-        loop {
-            if let Some(change) = &mut self.change {
-                let Poll::Ready(consumer) = change.as_mut().poll(cx) else {
-                    return Ok(started);
-                };
-                self.change = None;
-                self.consumer = consumer?.or(self.consumer.take());
+    /// The next step to what is wanted, when the last one is [done](Self::changed).
+    pub(super) fn next_change(&mut self) -> Option<Change> {
+        if self.wanted == self.prefetch {
+            return None;
+        }
+        let (channel, options) = (self.channel.clone(), Arc::clone(&self.options));
+        match &self.consumer {
+            Some(consumer) if self.prefetch > 0 => {
+                self.prefetch = 0;
+                Some(cancel(channel, options, consumer.tag()).boxed())
             }
-            if self.wanted == self.prefetch {
-                return Ok(started);
-            }
-            match &self.consumer {
-                Some(consumer) if self.prefetch > 0 => {
-                    let cancelled = cancel(self.channel.clone(), consumer.tag(), &self.options);
-                    self.prefetch = 0;
-                    self.change = Some(Box::pin(cancelled));
-                }
-                // It has not given everything.
-                Some(_) => return Ok(started),
-                None => {
-                    self.prefetch = self.wanted;
-                    started = Some(self.prefetch);
-                    let (channel, options) = (self.channel.clone(), Arc::clone(&self.options));
-                    self.change = Some(Box::pin(start(
-                        channel,
-                        options,
-                        self.quorum,
-                        self.prefetch,
-                    )));
-                }
+            // It has not given everything.
+            Some(_) => None,
+            None => {
+                self.prefetch = self.wanted;
+                Some(start(channel, options, self.quorum, self.prefetch).boxed())
             }
         }
     }
 
-    /// The next delivery. Never ready while there is no consumer.
-    pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Delivery, Loss>> {
+    pub(super) fn changed(&mut self, started: Option<Consumer>) {
+        self.consumer = started.or(self.consumer.take());
+    }
+
+    /// The next delivery, or none when a cancelled consumer has given everything. Never ready while there is no
+    /// consumer; its loss is told once.
+    pub(super) async fn next(&mut self) -> Result<Option<Delivery>, Loss> {
         let Some(consumer) = &mut self.consumer else {
-            return Poll::Pending;
+            return pending().await;
         };
-        match ready!(Pin::new(consumer).poll_next(cx)) {
-            Some(arrived) => Poll::Ready(arrived.map_err(Loss::from)),
-            None if self.prefetch == 0 => {
-                self.consumer = None;
-                // The next consumer may have waited for this.
-                cx.waker().wake_by_ref();
-                Poll::Pending
-            }
-            None => Poll::Ready(Err(Loss::Cancelled)),
-        }
-    }
-
-    /// Waits for what the broker was asked.
-    pub(super) async fn end(&mut self) -> Result<(), Loss> {
-        match self.change.take() {
-            Some(change) => change.await.map(drop),
-            None => Ok(()),
-        }
+        let arrived = match consumer.next().await {
+            Some(Ok(arrived)) => return Ok(Some(arrived)),
+            Some(Err(error)) => Err(error.into()),
+            None if self.prefetch == 0 => Ok(None),
+            None => Err(Loss::Cancelled),
+        };
+        self.consumer = None;
+        arrived
     }
 }
 
-fn cancel(
+async fn cancel(
     channel: Channel,
+    options: Arc<Options>,
     tag: ShortString,
-    options: &Options,
-) -> impl Future<Output = Result<Option<Consumer>, Loss>> + use<> {
-    let limit = options.timing.call;
-    async move {
-        let cancel = channel.basic_cancel(tag, BasicCancelOptions::default());
-        within(limit, "basic.cancel", cancel).await?;
-        Ok(None)
-    }
+) -> Result<Option<Consumer>, Loss> {
+    let cancel = channel.basic_cancel(tag, BasicCancelOptions::default());
+    within(options.timing.call, "basic.cancel", cancel).await?;
+    Ok(None)
 }
 
 async fn start(

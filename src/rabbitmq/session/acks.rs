@@ -9,15 +9,14 @@ use std::{
     time::Duration,
 };
 
+use futures_util::future::FusedFuture;
 use lapin::{
     Channel,
     options::{BasicAckOptions, BasicNackOptions},
 };
 
-use super::{
-    DeliveryTag,
-    connection::loss::{CallError, within},
-};
+use super::{Call, call};
+use crate::rabbitmq::{DeliveryTag, Loss, connection::loss::within};
 
 /// What becomes of deliveries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,14 +39,14 @@ impl Settlement {
 
 /// One method frame to be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Frame {
+enum Frame {
     Ack { tag: u64, multiple: bool },
     Nack { tag: u64 },
 }
 
 /// The settlements of one session that are not sent yet, in order.
-#[derive(Debug, Default)]
-pub(super) struct Settlements {
+#[derive(Default)]
+struct Settlements {
     unsent: VecDeque<Frame>,
     /// Every tag up to here is settled.
     floor: u64,
@@ -56,7 +55,7 @@ pub(super) struct Settlements {
 }
 
 impl Settlements {
-    pub(super) fn push(&mut self, settlement: Settlement) {
+    fn push(&mut self, settlement: Settlement) {
         let tag = settlement.tag().tag;
         if tag <= self.floor {
             return;
@@ -71,7 +70,7 @@ impl Settlements {
         }
     }
 
-    pub(super) fn pop(&mut self) -> Option<Frame> {
+    fn pop(&mut self) -> Option<Frame> {
         self.unsent.pop_front()
     }
 
@@ -114,22 +113,59 @@ impl Settlements {
     }
 }
 
+/// The settlements of a session on their way to the broker.
+pub(crate) struct Acks {
+    channel: Channel,
+    limit: Duration,
+    settlements: Settlements,
+    sending: Call<()>,
+}
+
+impl Acks {
+    pub(crate) fn new(channel: Channel, limit: Duration) -> Self {
+        Self {
+            channel,
+            limit,
+            settlements: Settlements::default(),
+            sending: Call::terminated(),
+        }
+    }
+
+    pub(crate) fn push(&mut self, settlement: Settlement) {
+        self.settlements.push(settlement);
+    }
+
+    /// Sends one frame after the other, until everything is written. Cancel-safe.
+    pub(crate) async fn send(&mut self) -> Result<(), Loss> {
+        loop {
+            if !self.sending.is_terminated() {
+                (&mut self.sending).await?;
+            }
+            let Some(frame) = self.settlements.pop() else {
+                return Ok(());
+            };
+            self.sending = call(send(self.channel.clone(), frame, self.limit));
+        }
+    }
+}
+
 /// Resolves when the frame is written. Unlike an acker's, the channel's own methods fail on a
 /// channel that is gone, so an ack that was not sent is never taken for one that was.
-pub(super) async fn send(channel: Channel, frame: Frame, limit: Duration) -> Result<(), CallError> {
+async fn send(channel: Channel, frame: Frame, limit: Duration) -> Result<(), Loss> {
     match frame {
         Frame::Ack { tag, multiple } => {
             let ack = channel.basic_ack(tag, BasicAckOptions { multiple });
-            within(limit, "basic.ack", ack).await
+            within(limit, "basic.ack", ack).await?;
         }
         Frame::Nack { tag } => {
             let options = BasicNackOptions {
                 multiple: false,
                 requeue: true,
             };
-            within(limit, "basic.nack", channel.basic_nack(tag, options)).await
+            within(limit, "basic.nack", channel.basic_nack(tag, options)).await?;
         }
     }
+    Ok(())
 }
 
 #[cfg(test)]

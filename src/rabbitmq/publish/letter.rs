@@ -7,11 +7,10 @@ use lapin::{
 };
 use sha2::{Digest, Sha256};
 
-use super::{
+use super::Outgoing;
+use crate::rabbitmq::{
     Message,
     headers::{fitting, size},
-    lanes::Outgoing,
-    properties::{Fate, Property, copy},
 };
 
 /// A delivery that cannot be done, on its way to the dead-letter exchange.
@@ -54,7 +53,7 @@ pub enum LetterRefusal {
     Unacceptable { code: u16 },
 }
 
-pub(super) const MARK_PREFIX: &str = "tagsweep-";
+pub(crate) const MARK_PREFIX: &str = "tagsweep-";
 
 const PERSISTENT: u8 = 2;
 
@@ -77,7 +76,7 @@ const BESIDE_HEADERS: usize = 4 * 1024;
 
 impl Letter {
     /// `frame_max` is the largest frame that the connection takes, in bytes; 0 is any.
-    pub(super) fn into_outgoing(self, dead_letter_exchange: &str, frame_max: u32) -> Outgoing {
+    pub(crate) fn into_outgoing(self, dead_letter_exchange: &str, frame_max: u32) -> Outgoing {
         let room = match frame_max {
             0 => usize::MAX,
             frame_max => (frame_max as usize).saturating_sub(BESIDE_HEADERS),
@@ -99,25 +98,58 @@ fn letter_properties(
 ) -> BasicProperties {
     let shared = message.properties();
     let headers = letter_headers(shared.headers().as_ref(), marks, room);
-    let mut letter = BasicProperties::default()
-        .with_delivery_mode(PERSISTENT)
-        .with_headers(headers);
+    let mut letter = kept_if_taken(shared, kept(shared, headers));
+    // Of its own, where it shares the others with the message before it.
     if let Some(id) = message.message_id() {
         letter = letter.with_message_id(id.into());
     }
     if let Some(time) = message.timestamp() {
         letter = letter.with_timestamp(time);
     }
-    let of_its_own = [Property::MessageId, Property::Timestamp];
-    let properties = Property::ALL
-        .into_iter()
-        .filter(|property| property.fate() != Fate::NotCopied && !of_its_own.contains(property));
-    copy(properties, shared, letter)
+    letter
+}
+
+/// `to` with these properties of `from`, as far as it has them.
+macro_rules! copy {
+    ($from:expr, $to:expr, $($property:ident $with:ident),+) => {{
+        let mut to: BasicProperties = $to;
+        $(if let Some(value) = $from.$property().clone() {
+            to = to.$with(value);
+        })+
+        to
+    }};
+}
+
+/// What a letter keeps of its message's properties in any case. Left out are the expiration, as a letter waits for a
+/// person, and the user, who is no longer the one that publishes.
+fn kept(from: &BasicProperties, headers: FieldTable) -> BasicProperties {
+    let to = BasicProperties::default()
+        .with_delivery_mode(PERSISTENT)
+        .with_headers(headers);
+    copy!(
+        from,
+        to,
+        content_type with_content_type,
+        content_encoding with_content_encoding,
+        kind with_type,
+        app_id with_app_id
+    )
+}
+
+/// What it keeps unless the broker refuses it: amq.rabbitmq.reply-to from whoever does not consume from it.
+fn kept_if_taken(from: &BasicProperties, to: BasicProperties) -> BasicProperties {
+    copy!(
+        from,
+        to,
+        priority with_priority,
+        correlation_id with_correlation_id,
+        reply_to with_reply_to
+    )
 }
 
 impl Outgoing {
     /// The letter without what the broker may have refused; none when there is nothing to leave out.
-    pub(super) fn with_less(self, why: LetterRefusal, dead_letter_queue: &str) -> Option<Self> {
+    pub(crate) fn with_less(self, why: LetterRefusal, dead_letter_queue: &str) -> Option<Self> {
         match why {
             // It goes to the queue itself.
             LetterRefusal::Denied | LetterRefusal::ExchangeGone => {
@@ -137,15 +169,13 @@ impl Outgoing {
     /// the body.
     fn plainer(self) -> Option<Self> {
         let properties = &self.properties;
-        let refusable = Property::ALL.into_iter().filter(|property| {
-            property.fate() == Fate::KeptIfTaken
-                && property
-                    .copy(properties, &BasicProperties::default())
-                    .is_some()
-        });
-        let mut dropped: Vec<String> = refusable
-            .map(|property| property.name().to_owned())
-            .collect();
+        let refusable = [
+            (properties.priority().is_some(), "priority"),
+            (properties.correlation_id().is_some(), "correlation-id"),
+            (properties.reply_to().is_some(), "reply-to"),
+        ];
+        let refusable = refusable.into_iter().filter(|(is_set, _)| *is_set);
+        let mut dropped: Vec<_> = refusable.map(|(_, name)| name.to_owned()).collect();
         let mut headers = properties.headers().clone().unwrap_or_default();
         if dropped.is_empty() {
             let all = std::mem::take(&mut headers);
@@ -161,13 +191,12 @@ impl Outgoing {
             return self.without_body();
         }
         note_dropped(&mut headers, dropped, DROPPED_ROOM);
-        let bare = BasicProperties::default()
-            .with_delivery_mode(PERSISTENT)
-            .with_headers(headers);
-        let kept = Property::ALL
-            .into_iter()
-            .filter(|property| property.fate() == Fate::Kept);
-        let properties = copy(kept, properties, bare);
+        let properties = copy!(
+            properties,
+            kept(properties, headers),
+            message_id with_message_id,
+            timestamp with_timestamp
+        );
         Some(Self { properties, ..self })
     }
 

@@ -1,15 +1,10 @@
 //! Publishing events, each confirmed, many in flight.
 
-use std::future::poll_fn;
-
 use bytes::Bytes;
 use lapin::{BasicProperties, types::ShortString};
 
-use super::{
-    LetterRefusal, Loss, Options,
-    connection::Link,
-    lanes::{Lanes, Outgoing},
-};
+use super::{Lanes, LetterRefusal, Outgoing};
+use crate::rabbitmq::{Loss, Options, connection::Link};
 
 /// Events between publish and confirm at the same time.
 const LANES: usize = 64;
@@ -41,7 +36,6 @@ pub struct Publisher {
     link: Link,
     lanes: Lanes,
     exchange: ShortString,
-    options: Options,
     published: u64,
     confirmed: u64,
 }
@@ -49,15 +43,12 @@ pub struct Publisher {
 impl Publisher {
     /// Connects to the first URL that answers.
     pub async fn connect(options: Options) -> Result<Self, Loss> {
-        let (link, _events) = Link::open_any(&options, "tagsweep publish").await?;
-        let timing = options.timing;
-        let lanes = LANES.min(link.channel_max().into());
-        let opened = Lanes::open(&link, lanes, timing.call, timing.confirm).await;
+        let link = Link::open_any(&options, "tagsweep publish").await?;
+        let opened = Lanes::open(&link, LANES.min(link.channel_max().into())).await;
         Ok(Self {
-            lanes: opened.map_err(|error| Loss::from(error).explained(&link.farewell()))?,
+            lanes: opened.map_err(|error| Loss::from(error).explained(&link.farewell))?,
             link,
             exchange: options.exchange.as_str().into(),
-            options,
             published: 0,
             confirmed: 0,
         })
@@ -98,15 +89,12 @@ impl Publisher {
     }
 
     async fn settle_one(&mut self) -> Result<(), PublishError> {
-        let limit = self.options.timing.confirm;
-        let next = poll_fn(|cx| self.lanes.poll(cx));
-        let (number, outcome) =
-            tokio::time::timeout(limit, next)
-                .await
-                .map_err(|_| Loss::Silent {
-                    operation: "a publish",
-                    limit,
-                })??;
+        let limit = self.link.timing.confirm;
+        let next = tokio::time::timeout(limit, self.lanes.next()).await;
+        let (number, outcome) = next.map_err(|_| Loss::Silent {
+            operation: "a publish",
+            limit,
+        })??;
         outcome.map_err(|refused| PublishError::Refused {
             number,
             refusal: refused.why,

@@ -5,15 +5,18 @@
     reason = "every position is kept within the bytes that are there, next to where they are used"
 )]
 
-use std::io;
-use std::pin::Pin;
-use std::sync::{Arc, OnceLock};
-use std::task::{Context, Poll, ready};
+use std::{
+    io,
+    pin::Pin,
+    sync::{Arc, OnceLock},
+    task::{Context, Poll, ready},
+};
 
-use futures_util::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, ReadBuf};
+use tokio_util::io::poll_read_buf;
 
+use super::backlog::Backlog;
 use super::sanitize::{BODY, HEADER, METHOD, offered_frame_max, sanitize, shrink};
-use crate::rabbitmq::backlog::Backlog;
 
 /// Frame type, channel, and the size of the payload; the payload is followed by one more byte.
 const HEAD: usize = 7;
@@ -24,7 +27,7 @@ const LARGEST: usize = 16 << 20;
 /// The code and text with which a broker closes a connection. lapin tells them to one of those who wait, and
 /// the others only that something is closed.
 #[derive(Clone, Default)]
-pub(in crate::rabbitmq) struct Farewell(Arc<OnceLock<(u16, String)>>);
+pub(crate) struct Farewell(Arc<OnceLock<(u16, String)>>);
 
 impl Farewell {
     fn note(&self, method: &[u8]) {
@@ -40,17 +43,15 @@ impl Farewell {
         }
     }
 
-    pub(in crate::rabbitmq) fn reply(&self) -> Option<(u16, &str)> {
+    pub(crate) fn reply(&self) -> Option<(u16, &str)> {
         let (code, text) = self.0.get()?;
         Some((*code, text))
     }
 }
 
 /// `S` with its incoming frames sanitized.
-pub(in crate::rabbitmq) struct Sanitized<S> {
+pub(crate) struct Sanitized<S> {
     stream: S,
-    /// Where the next bytes are read to.
-    chunk: Box<[u8]>,
     incoming: Incoming,
 }
 
@@ -75,23 +76,18 @@ struct Incoming {
 
 impl<S> Sanitized<S> {
     /// `frame_max` is what lapin asks for; the broker may offer less. 0 is any.
-    pub(in crate::rabbitmq) fn new(
+    pub(crate) fn new(
         stream: S,
         frame_max: u32,
         (backlog, farewell): (Backlog, Farewell),
     ) -> Sanitized<S> {
-        let frame_max = frame_max as usize;
         let incoming = Incoming {
-            frame_max,
+            frame_max: frame_max as usize,
             backlog,
             farewell,
             ..Incoming::default()
         };
-        Sanitized {
-            stream,
-            chunk: vec![0; CHUNK].into(),
-            incoming,
-        }
+        Sanitized { stream, incoming }
     }
 }
 
@@ -178,62 +174,37 @@ impl Incoming {
             }
         }
     }
-
-    fn give(&mut self, target: &mut [u8]) -> usize {
-        let count = self.ready.min(target.len());
-        target[..count].copy_from_slice(&self.bytes[..count]);
-        self.bytes.drain(..count);
-        self.ready -= count;
-        count
-    }
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Sanitized<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-        target: &mut [u8],
-    ) -> Poll<io::Result<usize>> {
-        let Sanitized {
-            stream,
-            chunk,
-            incoming,
-        } = &mut *self;
+        target: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let Sanitized { stream, incoming } = &mut *self;
         while incoming.ready == 0 && !incoming.ended {
             ready!(incoming.backlog.poll_room(cx));
-            let count = ready!(Pin::new(&mut *stream).poll_read(cx, chunk))?;
-            incoming.bytes.extend_from_slice(&chunk[..count]);
-            incoming.ended = count == 0;
+            incoming.bytes.reserve(CHUNK);
+            let read = poll_read_buf(Pin::new(&mut *stream), cx, &mut incoming.bytes);
+            incoming.ended = ready!(read)? == 0;
             incoming.advance();
         }
-        Poll::Ready(Ok(incoming.give(target)))
-    }
-}
-
-impl<S: AsyncWrite + Unpin> AsyncWrite for Sanitized<S> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_close(cx)
+        let count = incoming.ready.min(target.remaining());
+        target.put_slice(&incoming.bytes[..count]);
+        incoming.bytes.drain(..count);
+        incoming.ready -= count;
+        Poll::Ready(Ok(()))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use futures_util::{FutureExt, io::AsyncReadExt};
+    use futures_util::FutureExt;
+    use tokio::io::AsyncReadExt;
 
     use super::*;
-    use crate::rabbitmq::backlog::MOST;
+    use crate::rabbitmq::connection::backlog::MOST;
 
     /// Gives its bytes a few at a time.
     struct Trickle<'a>(&'a [u8], usize);
@@ -242,13 +213,13 @@ mod tests {
         fn poll_read(
             mut self: Pin<&mut Self>,
             _: &mut Context<'_>,
-            target: &mut [u8],
-        ) -> Poll<io::Result<usize>> {
-            let count = self.1.min(self.0.len()).min(target.len());
+            target: &mut ReadBuf<'_>,
+        ) -> Poll<io::Result<()>> {
+            let count = self.1.min(self.0.len()).min(target.remaining());
             let (given, rest) = self.0.split_at(count);
-            target[..count].copy_from_slice(given);
+            target.put_slice(given);
             self.0 = rest;
-            Poll::Ready(Ok(count))
+            Poll::Ready(Ok(()))
         }
     }
 

@@ -1,21 +1,16 @@
 //! The supervisor: one session after the other, for ever.
 
-use std::{
-    future::Future,
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll, ready},
-    time::Duration,
-};
+use std::{future::pending, pin::Pin, sync::Arc, time::Duration};
 
+use futures_util::{FutureExt, future::BoxFuture};
 use tokio::{
     task::JoinSet,
-    time::{Instant, Sleep, sleep},
+    time::{Sleep, sleep},
 };
 
-use super::{
-    Cause, Delivery, Event, Letter, Loss, Options, Settlement, Warning, connection::Losses,
-    options::Timing, session::Session,
+use super::{Session, Settlement};
+use crate::rabbitmq::{
+    Cause, Delivery, Event, Letter, Loss, Options, Timing, Warning, connection::first_of,
 };
 
 /// The broker as the worker's loop sees it: [`next`](Self::next) and commands that never wait.
@@ -39,21 +34,13 @@ pub struct Broker {
     farewells: JoinSet<()>,
 }
 
-type Opening = Pin<Box<dyn Future<Output = Result<Opened, Loss>> + Send>>;
-
-struct Opened {
-    session: Session,
-    position: usize,
-    warnings: Vec<Warning>,
-}
+/// The position of a URL, a session on it, and what the operator is to know.
+type Opened = (usize, (Session, Vec<Warning>));
 
 enum Phase {
     Waiting(Pin<Box<Sleep>>),
-    Opening(Opening),
-    Open {
-        session: Box<Session>,
-        since: Instant,
-    },
+    Opening(BoxFuture<'static, Result<Opened, Loss>>),
+    Open(Box<Session>),
     /// Drained and lost: there is nothing to reconnect for.
     Over,
 }
@@ -81,7 +68,35 @@ impl Broker {
 
     /// The next event. Cancel-safe.
     pub async fn next(&mut self) -> Event {
-        std::future::poll_fn(|cx| self.poll(cx)).await
+        loop {
+            match &mut self.phase {
+                Phase::Over => pending().await,
+                Phase::Waiting(pause) => {
+                    pause.await;
+                    self.renew_access();
+                    self.phase = Phase::Opening(self.open().boxed());
+                }
+                Phase::Opening(opening) => {
+                    return match opening.await {
+                        Ok(opened) => self.begin(opened),
+                        Err(reason) => Event::NotOpened {
+                            reason,
+                            retry_in: self.wait(),
+                        },
+                    };
+                }
+                Phase::Open(session) => {
+                    if self.careful && session.since.elapsed() >= self.options.timing.steady_after {
+                        self.careful = false;
+                        session.consume(self.prefetch);
+                    }
+                    return match session.next().await {
+                        Ok(event) => event,
+                        Err(reason) => self.lose(reason),
+                    };
+                }
+            }
+        }
     }
 
     /// A delivery that has arrived already, to take many in one turn of the loop.
@@ -92,15 +107,14 @@ impl Broker {
     /// Queues a settlement. One of an older session is dropped: its tag names another delivery
     /// now, and its delivery is the broker's again.
     pub fn settle(&mut self, settlement: Settlement) {
-        let number = settlement.tag().session;
-        if let Some(session) = self.session().filter(|it| it.number() == number) {
-            session.settle(settlement);
+        if let Some(session) = self.numbered(settlement.tag().session) {
+            session.acks.push(settlement);
         }
     }
 
     /// Queues a letter. One of an older session is dropped, as its delivery will come again.
     pub fn publish_letter(&mut self, letter: Letter) {
-        if let Some(session) = self.session().filter(|it| it.number() == letter.session) {
+        if let Some(session) = self.numbered(letter.session) {
             session.publish_letter(letter);
         }
     }
@@ -120,7 +134,7 @@ impl Broker {
     /// whose the queue is.
     pub fn consumes_as_asked(&mut self) -> bool {
         self.session()
-            .is_some_and(|session| session.consumes_as_asked())
+            .is_some_and(|session| session.consuming.is_as_asked())
     }
 
     /// Gives back all that is in hand, and consumes again with a lower `prefetch`, in a new session: the protocol
@@ -147,7 +161,7 @@ impl Broker {
     pub async fn close(mut self) -> Result<(), Loss> {
         let phase = std::mem::replace(&mut self.phase, Phase::Over);
         let closed = match phase {
-            Phase::Open { session, .. } => session.close().await,
+            Phase::Open(session) => session.close().await,
             Phase::Waiting(_) | Phase::Opening(_) | Phase::Over => Ok(()),
         };
         // Each is bounded by the close limit.
@@ -159,47 +173,15 @@ impl Broker {
         self.prefetch.min(if self.careful { 1 } else { u16::MAX })
     }
 
-    fn session(&mut self) -> Option<&mut Session> {
-        match &mut self.phase {
-            Phase::Open { session, .. } => Some(session),
-            _ => None,
-        }
+    /// The session with this number, unless it is over.
+    fn numbered(&mut self, number: u32) -> Option<&mut Session> {
+        self.session().filter(|session| session.number == number)
     }
 
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
-        loop {
-            match &mut self.phase {
-                Phase::Over => return Poll::Pending,
-                Phase::Waiting(pause) => {
-                    ready!(pause.as_mut().poll(cx));
-                    self.renew_access();
-                    self.phase = Phase::Opening(Box::pin(open_any(
-                        self.sessions + 1,
-                        Arc::clone(&self.options),
-                        self.position,
-                        self.prefetch_now(),
-                    )));
-                }
-                Phase::Opening(opening) => {
-                    return Poll::Ready(match ready!(opening.as_mut().poll(cx)) {
-                        Ok(opened) => self.begin(opened),
-                        Err(reason) => Event::NotOpened {
-                            reason,
-                            retry_in: self.wait(),
-                        },
-                    });
-                }
-                Phase::Open { session, since } => {
-                    if self.careful && since.elapsed() >= self.options.timing.steady_after {
-                        self.careful = false;
-                        session.consume(self.prefetch);
-                    }
-                    return Poll::Ready(match ready!(session.poll(cx)) {
-                        Ok(event) => event,
-                        Err(reason) => self.lose(reason),
-                    });
-                }
-            }
+    fn session(&mut self) -> Option<&mut Session> {
+        match &mut self.phase {
+            Phase::Open(session) => Some(session),
+            _ => None,
         }
     }
 
@@ -215,21 +197,22 @@ impl Broker {
         }
     }
 
-    fn begin(&mut self, opened: Opened) -> Event {
-        let Opened {
-            mut session,
-            position,
-            warnings,
-        } = opened;
+    fn open(&self) -> impl Future<Output = Result<Opened, Loss>> + use<> {
+        let (number, prefetch) = (self.sessions + 1, self.prefetch_now());
+        let (options, position) = (Arc::clone(&self.options), self.position);
+        async move {
+            let open = |at| Session::open(number, Arc::clone(&options), at, prefetch);
+            first_of(&options, position, open).await
+        }
+    }
+
+    fn begin(&mut self, (position, (mut session, warnings)): Opened) -> Event {
         // It may have changed while the session was being opened.
         session.consume(self.prefetch_now());
-        self.sessions = session.number();
+        self.sessions = session.number;
         self.position = position;
-        let share = session.share();
-        self.phase = Phase::Open {
-            session: Box::new(session),
-            since: Instant::now(),
-        };
+        let share = session.share;
+        self.phase = Phase::Open(Box::new(session));
         Event::Opened {
             session: self.sessions,
             share,
@@ -238,8 +221,8 @@ impl Broker {
     }
 
     fn lose(&mut self, reason: Loss) -> Event {
-        if let Phase::Open { session, since } = std::mem::replace(&mut self.phase, Phase::Over) {
-            if since.elapsed() >= self.options.timing.steady_after {
+        if let Phase::Open(session) = std::mem::replace(&mut self.phase, Phase::Over) {
+            if session.since.elapsed() >= self.options.timing.steady_after {
                 self.backoff.reset();
             }
             while self.farewells.try_join_next().is_some() {}
@@ -258,30 +241,6 @@ impl Broker {
         self.phase = Phase::Waiting(Box::pin(sleep(pause)));
         pause
     }
-}
-
-/// Tries each URL once, from `first` on.
-async fn open_any(
-    number: u32,
-    options: Arc<Options>,
-    first: usize,
-    prefetch: u16,
-) -> Result<Opened, Loss> {
-    let mut losses = Losses::default();
-    for attempt in 0..options.urls.len() {
-        let position = (first + attempt) % options.urls.len();
-        match Session::open(number, Arc::clone(&options), position, prefetch).await {
-            Ok((session, warnings)) => {
-                return Ok(Opened {
-                    session,
-                    position,
-                    warnings,
-                });
-            }
-            Err(loss) => losses.push(&options, position, loss),
-        }
-    }
-    Err(losses.into())
 }
 
 /// Endless exponential backoff with full jitter, so that replicas do not come back in step.

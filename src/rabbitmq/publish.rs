@@ -1,0 +1,9 @@
+//! Confirmed publishing: dead letters of a session, and events of `tagsweep publish`.
+
+mod confirm;
+mod letter;
+mod publisher;
+
+pub(crate) use confirm::{Lanes, Outcome, Outgoing, Refused};
+pub use letter::{Letter, LetterRefusal, Mark};
+pub use publisher::{PublishError, Publisher, Publishing};
