@@ -1,19 +1,23 @@
 //! The command line: one file a subcommand. Here they are named, and their ends become exit codes.
 
 mod check;
+mod completions;
 mod config;
 mod explain;
 mod globals;
 mod health;
+mod man;
 mod output;
 mod publish;
 mod run;
 
+use std::ffi::OsString;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{ColorChoice, CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use crate::config::Problems;
+use crate::config::{Origin, Problems};
 use globals::Globals;
 
 /// Something failed.
@@ -21,14 +25,19 @@ const FAILED: u8 = 1;
 /// The configuration is refused (EX_CONFIG of sysexits.h).
 const CONFIGURATION_REFUSED: u8 = 78;
 
-/// Clears all tags of deleted or reset Tencent Cloud Chat users: events from RabbitMQ in,
-/// im_remove_all_tags calls out, nothing lost.
+/// Clear all tags of deleted Tencent Cloud Chat users, driven by RabbitMQ events
 #[derive(Parser)]
 #[command(
+    name = "tagsweep",
     version = concat!(env!("CARGO_PKG_VERSION"), " (", env!("TAGSWEEP_COMMIT"), ")"),
     max_term_width = 100,
-    after_help = "Example:\n  tagsweep --config /etc/tagsweep/config.toml run\n\n\
-                  Exit codes: 0 done, 1 failed, 2 wrong usage, 78 configuration refused."
+    after_help = "Examples:\n  tagsweep config --default > config.toml    write a commented configuration file\n  \
+                  tagsweep --config config.toml check        test it\n  \
+                  tagsweep --config config.toml run          run the worker\n\n\
+                  Configuration: built-in defaults, then files, then environment variables such as\n\
+                  TAGSWEEP__WINDOW__MAX_WAIT=1s, then --set. Without --config, the first of\n\
+                  /etc/tagsweep/config.toml and ~/.config/tagsweep/config.toml that exists is read.\n\n\
+                  Exit codes: 0 done, 1 failed, 2 wrong usage, 78 invalid configuration."
 )]
 struct Arguments {
     #[command(subcommand)]
@@ -48,23 +57,31 @@ struct With<A: clap::Args> {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Run the worker.
+    /// Run the worker
     Run(With<run::Arguments>),
-    /// Validate the configuration and test RabbitMQ and the API.
+    /// Validate the configuration and test RabbitMQ and the API
     Check(With<check::Arguments>),
-    /// Asks the running worker at admin.listen whether it is live.
-    Health(With<health::Arguments>),
-    /// Publishes one event per user.
+    /// Publish one event per user
     Publish(With<publish::Arguments>),
-    /// Explain an API error code.
-    Explain(explain::Arguments),
-    /// Prints the effective configuration, its JSON Schema, or the commented default file.
+    /// Ask the running worker whether it is healthy
+    Health(With<health::Arguments>),
+    /// Explain an API error code
+    Explain(With<explain::Arguments>),
+    /// Show the effective configuration, its JSON Schema or the commented defaults
     Config(With<config::Arguments>),
+    /// Print completions for a shell
+    Completions(With<completions::Arguments>),
+    /// Print the manual page, or write one page per command
+    Man(With<man::Arguments>),
 }
 
 /// Why a command did not do what it was asked for.
 enum Failure {
-    Configuration(Problems),
+    Configuration {
+        problems: Problems,
+        /// Where a configuration file was looked for, if none was named or found.
+        looked_for: Vec<PathBuf>,
+    },
     Other(anyhow::Error),
     /// Everything was said already; the exit code is left.
     Said(u8),
@@ -78,16 +95,22 @@ impl<E: Into<anyhow::Error>> From<E> for Failure {
 
 /// Runs the program.
 pub fn main() -> ExitCode {
-    let Arguments { command, globals } = Arguments::parse();
+    let color = color_of(std::env::args_os());
+    output::set_color(color);
+    let matches = program().color(color).get_matches();
+    let Arguments { command, globals } =
+        Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     // Two TLS stacks are linked in, of which each would otherwise look for a provider by itself.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let end = match command {
         Command::Run(own) => run::run(&globals.and(own.globals), &own.arguments),
         Command::Check(own) => check::run(&globals.and(own.globals), &own.arguments),
-        Command::Health(own) => health::run(&globals.and(own.globals), &own.arguments),
         Command::Publish(own) => publish::run(&globals.and(own.globals), own.arguments),
-        Command::Explain(arguments) => explain::run(&arguments),
+        Command::Health(own) => health::run(&globals.and(own.globals), &own.arguments),
+        Command::Explain(own) => explain::run(&own.arguments),
         Command::Config(own) => config::run(&globals.and(own.globals), &own.arguments),
+        Command::Completions(own) => completions::run(&own.arguments),
+        Command::Man(own) => man::run(&own.arguments),
     };
     match end {
         Ok(()) => ExitCode::SUCCESS,
@@ -96,15 +119,38 @@ pub fn main() -> ExitCode {
             output::complain(&in_one_line(&error));
             ExitCode::from(FAILED)
         }
-        Err(Failure::Configuration(problems)) => {
-            output::complain(&refusal(&problems));
+        Err(Failure::Configuration {
+            problems,
+            looked_for,
+        }) => {
+            output::complain(&refusal(&problems, &looked_for));
             ExitCode::from(CONFIGURATION_REFUSED)
         }
     }
 }
 
-/// One line a problem, below a line that says how many there are.
-fn refusal(Problems(problems): &Problems) -> String {
+fn program() -> clap::Command {
+    Arguments::command()
+}
+
+/// What `--color` says, before the arguments are parsed: help and errors about arguments are printed while they are.
+fn color_of(arguments: impl Iterator<Item = OsString>) -> ColorChoice {
+    let mut color = ColorChoice::default();
+    let mut arguments = arguments.filter_map(|argument| argument.into_string().ok());
+    while let Some(argument) = arguments.next() {
+        let value = match argument.strip_prefix("--color") {
+            Some("") => arguments.next(),
+            Some(value) => value.strip_prefix('=').map(str::to_owned),
+            None => None,
+        };
+        color = value.and_then(|value| value.parse().ok()).unwrap_or(color);
+    }
+    color
+}
+
+/// One line a problem, below a line that says how many there are. Who misses something may have expected a file to be
+/// read.
+fn refusal(Problems(problems): &Problems, looked_for: &[PathBuf]) -> String {
     let count = match problems.len() {
         1 => "1 error".to_owned(),
         count => format!("{count} errors"),
@@ -112,6 +158,19 @@ fn refusal(Problems(problems): &Problems) -> String {
     let mut text = format!("invalid configuration ({count}):");
     for problem in problems {
         text += &format!("\n  {problem}");
+    }
+    let missing = problems
+        .iter()
+        .any(|problem| problem.origin == Origin::Default);
+    if missing && !looked_for.is_empty() {
+        let paths: Vec<_> = looked_for
+            .iter()
+            .map(|path| path.display().to_string())
+            .collect();
+        text += &format!(
+            "\nno --config is given, and there is no {}",
+            paths.join(" and no ")
+        );
     }
     text
 }
@@ -145,23 +204,39 @@ fn block_on<T>(future: impl Future<Output = Result<T, Failure>>) -> Result<T, Fa
 mod tests {
     use std::collections::BTreeSet;
 
-    use clap::CommandFactory;
-
+    use super::*;
     #[test]
     fn the_command_line_is_well_formed() {
-        super::Arguments::command().debug_assert();
+        program().debug_assert();
+    }
+
+    #[test]
+    fn the_last_color_that_is_asked_for_counts_wherever_it_stands() {
+        for (arguments, expected) in [
+            ("tagsweep --color always check", ColorChoice::Always),
+            (
+                "tagsweep --color=always check --color never",
+                ColorChoice::Never,
+            ),
+            ("tagsweep check --color", ColorChoice::Auto),
+            ("tagsweep check", ColorChoice::Auto),
+        ] {
+            let arguments = arguments.split(' ').map(OsString::from);
+            assert_eq!(color_of(arguments), expected);
+        }
     }
 
     /// Arguments are there for every user of the machine to read.
     #[test]
     fn no_option_takes_a_secret() {
-        let program = super::Arguments::command();
+        let program = program();
         let commands = program.get_subcommands().chain([&program]);
         let options = commands.flat_map(clap::Command::get_opts);
         let names: BTreeSet<&str> = options.filter_map(|option| option.get_long()).collect();
         assert_eq!(
             Vec::from_iter(names),
             [
+                "color",
                 "config",
                 "declare",
                 "default",
@@ -171,9 +246,12 @@ mod tests {
                 "json",
                 "list",
                 "offline",
+                "quiet",
                 "ready",
                 "reason",
-                "schema"
+                "schema",
+                "set",
+                "verbose",
             ]
         );
     }

@@ -1,21 +1,21 @@
 //! The configuration: its sections, where they come from, and what is refused.
 //!
-//! Values come from [`DEFAULT_FILE`], then from TOML files, then from the environment; the later one
-//! wins. Everything that can be known without a connection is checked here, and every problem is told
+//! Values come from [`DEFAULT_FILE`], then from TOML files, then from the environment, then from `--set`; the later
+//! one wins. Everything that can be known without a connection is checked here, and every problem is told
 //! in one go. This module knows nothing of the broker or the API beyond names, limits and the form of URLs, and it opens
 //! no connection; of the file system it reads what keys point to.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use schemars::JsonSchema;
-use schemars::generate::SchemaSettings;
-use schemars::transform::RecursiveTransform;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 mod amqp_url;
 mod environment;
+mod file;
 mod im;
 mod in_units;
 mod keys;
@@ -23,19 +23,25 @@ mod load;
 mod pem;
 mod problem;
 mod rabbitmq;
+mod remedy;
 mod rules;
+mod schema;
 mod secret;
 mod sections;
+mod sources;
 mod traces;
+mod typed;
 mod warnings;
 
 pub use amqp_url::{AmqpUrl, AmqpUrls};
 pub use im::{Credentials, Im, MissingAccount};
 pub use pem::{PemError, read_pem};
-pub use problem::{Problem, Problems};
+pub use problem::{Origin, Place, Problem, Problems};
 pub use rabbitmq::{RabbitMq, UrlsError};
+pub use schema::schema;
 pub use secret::{Secret, SecretError, SecretText};
 pub use sections::{Admin, EventFormat, Events, Log, LogFormat, Retry, Shutdown, Window};
+pub use sources::Sources;
 pub use traces::{Traces, TracesError};
 
 /// The commented default file: the only place where defaults are written.
@@ -44,7 +50,7 @@ pub const DEFAULT_FILE: &str = include_str!("../config/default.toml");
 /// The whole configuration, loaded and checked.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[schemars(title = "tagsweep")]
+#[schemars(title = "tagsweep", description = "Configuration file of tagsweep.")]
 pub struct Settings {
     pub im: Im,
     pub window: Window,
@@ -56,30 +62,20 @@ pub struct Settings {
     pub log: Log,
 }
 
-/// Loads the defaults, then `files` in their order, then the variables `TAGSWEEP__SECTION__KEY` of
-/// `environment`, and checks the outcome.
-///
-/// `S` is [`Settings`], or a struct with some of its sections for fields: a command that reads only these runs
-/// although the others are wrong or incomplete. What cannot be read or is misspelt is refused anywhere.
+/// Loads `files` and `environment`; see [`Sources::load`].
 ///
 /// # Errors
-/// All that is wrong, in one go: unknown keys, and in the sections of `S` wrong values and combinations that cannot
-/// work.
+/// As [`Sources::load`].
 pub fn load<S: DeserializeOwned + JsonSchema>(
     files: &[PathBuf],
     environment: impl IntoIterator<Item = (String, String)>,
 ) -> Result<S, Problems> {
-    load::load(files, environment)
-}
-
-/// [`load()`] with the environment of this process.
-///
-/// # Errors
-/// As [`load()`]; also when a variable of ours is not UTF-8.
-pub fn load_from_process<S: DeserializeOwned + JsonSchema>(
-    files: &[PathBuf],
-) -> Result<S, Problems> {
-    load(files, environment::of_process()?)
+    let sources = Sources {
+        files: files.to_vec(),
+        environment: BTreeMap::from_iter(environment).into_iter().collect(),
+        ..Sources::default()
+    };
+    sources.load()
 }
 
 /// Where traces are sent, by the standard variables of OpenTelemetry; nothing where they are off.
@@ -88,33 +84,6 @@ pub fn load_from_process<S: DeserializeOwned + JsonSchema>(
 /// When the variables ask for what cannot be done.
 pub fn traces_from_process() -> Result<Option<Traces>, TracesError> {
     traces::from(|name| std::env::var(name).ok())
-}
-
-/// The JSON Schema of a configuration file. No key is required in it, because a file may hold a part only.
-pub fn schema() -> Value {
-    schema_of::<Settings>()
-}
-
-fn schema_of<S: JsonSchema>() -> Value {
-    let settings = SchemaSettings::draft2020_12().with(|settings| {
-        settings.inline_subschemas = true;
-        settings
-            .transforms
-            .push(Box::new(RecursiveTransform(only_what_a_file_may_hold)));
-    });
-    settings.into_generator().into_root_schema_for::<S>().into()
-}
-
-/// TOML has no null, and a part of a configuration is one too.
-fn only_what_a_file_may_hold(schema: &mut schemars::Schema) {
-    schema.remove("required");
-    if let Some(types) = schema.get_mut("type").and_then(Value::as_array_mut) {
-        types.retain(|kind| kind != "null");
-        if let [only] = types.as_slice() {
-            let only = only.clone();
-            schema.insert("type".into(), only);
-        }
-    }
 }
 
 impl Settings {

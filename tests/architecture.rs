@@ -53,7 +53,7 @@ const PARTS: [(&str, &[&str]); 12] = [
 ];
 
 /// What only some parts may use, whoever else would like to.
-const RESERVED: [(&str, &[&str]); 14] = [
+const RESERVED: [(&str, &[&str]); 16] = [
     ("lapin", &["rabbitmq"]),
     ("reqwest", &["im", "traces"]),
     ("opentelemetry", &["traces"]),
@@ -68,6 +68,8 @@ const RESERVED: [(&str, &[&str]); 14] = [
     ("tokio::fs", &[]),
     ("anyhow", &["cli"]),
     ("clap", &["cli"]),
+    ("clap_complete", &["cli"]),
+    ("clap_mangen", &["cli"]),
 ];
 
 /// Parts that use no library but for plain data: pure decisions, the same for the same inputs.

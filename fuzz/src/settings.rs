@@ -25,12 +25,7 @@ pub fn settings(input: &[u8]) {
         return;
     };
     assert!(!problems.0.is_empty(), "refused without a reason");
-    assert!(
-        problems
-            .0
-            .iter()
-            .all(|problem| !problem.key.is_empty() && !problem.text.is_empty())
-    );
+    assert!(problems.0.iter().all(|problem| !problem.text.is_empty()));
     let shown = problems.to_string();
     // What is told is no more than what was given, a few words for each line, and the defaults.
     assert!(shown.len() < 10_000 + 500 * text.len(), "it grew");
@@ -54,8 +49,8 @@ fn load(
     tagsweep::config::load(&[written.path().to_owned()], variables)
 }
 
-/// How many marks stand where nothing may be shown: in a secret, or behind any `=` of a file that
-/// cannot be read, since nobody knows what that is.
+/// How many marks stand where nothing may be shown: in a secret, or in a file that cannot be read behind any name but
+/// that of a key that is no secret.
 fn hidden_in_file(file: &str) -> usize {
     match toml::from_str::<Value>(file) {
         Ok(tree) => SECRETS
@@ -64,10 +59,21 @@ fn hidden_in_file(file: &str) -> usize {
             .sum(),
         Err(_) => file
             .lines()
-            .filter_map(|line| line.split_once('='))
-            .map(|(_, value)| marks(value))
+            .filter(|line| !is_public(line))
+            .map(marks)
             .sum(),
     }
+}
+
+/// Whether a line sets a key that may be shown.
+fn is_public(line: &str) -> bool {
+    let name = line.split(['=', ':', ' ']).next().unwrap_or_default();
+    let name = name.rsplit('.').next().unwrap_or_default().trim();
+    let schema = tagsweep::config::schema();
+    let sections = schema["properties"].as_object().into_iter().flatten();
+    let named = sections.filter_map(|(_, section)| section["properties"].get(name));
+    let mut named = named.peekable();
+    named.peek().is_some() && named.all(|key| key["writeOnly"] != true) && !line.contains("://")
 }
 
 fn hidden_in_environment(environment: &str) -> usize {

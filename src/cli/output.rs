@@ -2,17 +2,21 @@
 
 use std::fmt::Display;
 use std::io::{ErrorKind, IsTerminal, Write, stderr, stdout};
-use std::sync::mpsc;
+use std::sync::{OnceLock, mpsc};
 use std::thread;
 use std::time::Duration;
 
 use anyhow::Context;
+use clap::ColorChoice;
 use console::Term;
 
 use super::Failure;
 
 /// Longer than any reader takes that reads.
 const STUCK: Duration = Duration::from_secs(1);
+
+/// Output is one for the whole process, and so is what it may look like.
+static COLOR: OnceLock<ColorChoice> = OnceLock::new();
 
 /// Prints a result and a line end. A reader that has gone away, as `head` does, is no error.
 ///
@@ -41,6 +45,11 @@ pub(super) fn complain(text: &str) {
     let _ = written.recv_timeout(STUCK);
 }
 
+/// Keeps what `--color` says.
+pub(super) fn set_color(choice: ColorChoice) {
+    let _ = COLOR.set(choice);
+}
+
 /// The text for a terminal of any width: lines that follow the first begin at `column`, as that does. What is read by
 /// a program stays on one line.
 pub(super) fn hanging(text: &str, column: usize) -> String {
@@ -66,6 +75,11 @@ pub(super) fn counted(count: usize, what: &str) -> String {
 
 /// Whether colours may be written to this stream.
 pub(super) fn takes_colour(stream: &impl IsTerminal) -> bool {
+    match COLOR.get() {
+        Some(ColorChoice::Always) => return true,
+        Some(ColorChoice::Never) => return false,
+        Some(ColorChoice::Auto) | None => {}
+    }
     let set = |name| std::env::var_os(name).filter(|value| !value.is_empty());
     stream.is_terminal()
         && set("NO_COLOR").is_none()

@@ -10,11 +10,10 @@ use crate::traces::Traces;
 use crate::{config, shell, telemetry, worker};
 
 #[derive(clap::Args)]
-#[command(
-    after_help = "Example:\n  TAGSWEEP__IM__SDK_APP_ID=1400000000 TAGSWEEP__IM__SECRET_KEY_FILE=/run/secrets/im-key tagsweep run\n\n\
-                  The first SIGTERM or SIGINT drains: what the worker holds is finished. The second one, or the end\n\
-                  of shutdown.grace_period, stops it where it is, with exit code 1; nothing is lost by that."
-)]
+#[command(after_help = "Examples:\n  tagsweep run\n  \
+                  TAGSWEEP__IM__SDK_APP_ID=1400000000 TAGSWEEP__IM__SECRET_KEY_FILE=/run/secrets/im-key tagsweep run\n\n\
+                  On SIGTERM or SIGINT the worker finishes what it holds and exits with 0. On a second signal, or\n\
+                  after shutdown.grace_period, it stops at once and exits with 1; RabbitMQ redelivers the rest.")]
 pub(super) struct Arguments {}
 
 pub(super) fn run(globals: &Globals, _: &Arguments) -> Result<(), Failure> {

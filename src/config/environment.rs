@@ -1,11 +1,10 @@
 //! Settings from the environment: which variables are ours, and what their texts mean.
 
-use std::collections::BTreeMap;
-
 use serde_json::Value;
 
-use super::keys::{Key, Kind};
-use super::problem::{Problem, Problems};
+use super::keys::{Key, Keys, Kind};
+use super::problem::{Origin, Problem, Problems};
+use super::remedy::written;
 
 const PREFIX: &str = "TAGSWEEP_";
 const SEPARATOR: &str = "__";
@@ -16,8 +15,11 @@ pub(super) enum Meaning {
     Key(String),
     /// Not ours.
     Foreign,
-    /// It looks like ours and is none. Says so.
-    Unknown(String),
+    /// It looks like ours and is none. The text says so; the key that was probably meant.
+    Unknown {
+        nearest: Option<String>,
+        text: String,
+    },
 }
 
 /// The variables of this process that begin like ours. The others may hold secrets of other programs, and
@@ -34,14 +36,14 @@ pub(super) fn of_process() -> Result<Vec<(String, String)>, Problems> {
         }
         match value.into_string() {
             Ok(value) => environment.push((name, value)),
-            Err(_) => problems.push(Problem {
-                key: name,
-                value: None,
-                origin: None,
-                text: "the variable is not UTF-8; write the value in a file".into(),
-            }),
+            Err(_) => problems.push(Problem::of_source(
+                name,
+                "the variable is not UTF-8; write the value in a file",
+            )),
         }
     }
+    // In a stable order, as problems are told in it.
+    environment.sort();
     if problems.is_empty() {
         Ok(environment)
     } else {
@@ -55,7 +57,7 @@ pub(super) fn variable(key: &str) -> String {
     format!("{PREFIX}_{key}")
 }
 
-pub(super) fn meaning(name: &str, known: &BTreeMap<String, Key>) -> Meaning {
+pub(super) fn meaning(name: &str, known: &Keys) -> Meaning {
     let upper = name.to_uppercase();
     let Some(rest) = upper.strip_prefix(PREFIX) else {
         return Meaning::Foreign;
@@ -63,13 +65,17 @@ pub(super) fn meaning(name: &str, known: &BTreeMap<String, Key>) -> Meaning {
     match rest.strip_prefix('_') {
         Some(key) => Meaning::Key(key.to_lowercase().replace(SEPARATOR, ".")),
         None if is_of_kubernetes(rest) => Meaning::Foreign,
-        None => Meaning::Unknown(match nearest(&upper, known) {
-            Some(nearest) => format!("no such variable; did you mean {nearest}?"),
-            None => format!(
-                "no such variable; settings are {}, and no other variable may begin with {PREFIX}",
-                variable("section.key")
-            ),
-        }),
+        None => {
+            let nearest = nearest(&upper, known);
+            let text = match &nearest {
+                Some(key) => format!("no such variable; did you mean {}?", variable(key)),
+                None => format!(
+                    "no such variable; settings are {}, and no other variable may begin with {PREFIX}",
+                    variable("section.key")
+                ),
+            };
+            Meaning::Unknown { nearest, text }
+        }
     }
 }
 
@@ -78,25 +84,22 @@ fn is_of_kubernetes(rest: &str) -> bool {
     rest.ends_with("SERVICE_HOST") || rest.split('_').any(|word| word == "PORT")
 }
 
-fn nearest(name: &str, known: &BTreeMap<String, Key>) -> Option<String> {
+fn nearest(name: &str, known: &Keys) -> Option<String> {
     let plain = |name: &str| name.replace(SEPARATOR, "_");
     let wrong = plain(name);
-    let distance = |variable: &String| strsim::levenshtein(&wrong, &plain(variable));
-    let nearest = known
-        .keys()
-        .map(|key| variable(key))
-        .min_by_key(|variable| distance(variable))?;
-    (distance(&nearest) <= nearest.len() / 6).then_some(nearest)
+    let distance = |key: &String| strsim::levenshtein(&wrong, &plain(&variable(key)));
+    let nearest = known.keys().min_by_key(|key| distance(key))?;
+    (distance(nearest) <= variable(nearest).len() / 6).then(|| nearest.clone())
 }
 
-/// A text as what its key wants, as far as it can be read as that.
-pub(super) fn value(name: &str, key: &Key, text: String) -> Result<Value, String> {
+/// A text of the environment or of `--set` as what its key wants, as far as it can be read as that.
+pub(super) fn value(name: &str, key: &Key, origin: &Origin, text: String) -> Result<Value, String> {
     if !key.secret
         && let Some(right) = without_notation(&text)
     {
         return Err(format!(
-            "quotes, semicolons and JSON are not for variables; write {}={right} (or the value as it is in a file)",
-            variable(name)
+            "must be without quotes, semicolons and JSON; write {}",
+            written(name, origin, &right.into())
         ));
     }
     let items = |items: Vec<&str>| {
@@ -114,7 +117,7 @@ pub(super) fn value(name: &str, key: &Key, text: String) -> Result<Value, String
             .map_or(Value::String(text), Value::from),
         Kind::List => items(text.split(',').collect()),
         Kind::TextOrList => items(urls(&text)),
-        Kind::Duration | Kind::Text => Value::String(text),
+        Kind::Duration | Kind::Address | Kind::Choice(_) | Kind::Text => Value::String(text),
     })
 }
 
@@ -206,7 +209,7 @@ mod tests {
             ),
             ("TAGSWEEP_COLOUR", "settings are TAGSWEEP__SECTION__KEY"),
         ] {
-            let Meaning::Unknown(text) = meaning(name, &known) else {
+            let Meaning::Unknown { text, .. } = meaning(name, &known) else {
                 panic!("{name}");
             };
             assert!(text.contains(expected), "{name}: {text}");

@@ -13,56 +13,57 @@ use super::secret::{Secret, SecretText};
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Im {
-    /// Regional domain of the app. https; http only for a host on this machine.
+    /// Domain of the region that the app was created in. http:// only for a host on this machine.
     pub base_url: String,
-    /// Path of the interface. The Push plugin's sibling takes the same body.
+    /// Path of the API. /v4/timpush/clear_all_tags of the Push plugin takes the same requests.
     pub path: String,
-    /// Number of the app (SDKAppID). Required; 0 stands for "not set".
+    /// Number of the app (SDKAppID) in the console. Required.
+    // 0 is not set.
+    #[serde(default)]
     #[schemars(range(min = 1, max = u32::MAX))]
     pub sdk_app_id: u32,
     /// Account that calls the API (`identifier`): an App admin.
     pub admin: String,
-    /// Key of the app, which signs UserSigs. One of secret_key, secret_key_file, user_sig and
+    /// Secret key of the app, which signs UserSigs. Exactly one of secret_key, secret_key_file, user_sig and
     /// user_sig_file is required.
     pub secret_key: Option<SecretText>,
-    /// File that holds the key of the app.
+    /// File that holds the secret key of the app.
     pub secret_key_file: Option<PathBuf>,
     /// Ready-made UserSig instead of the key. It cannot be renewed.
     pub user_sig: Option<SecretText>,
     /// File that holds a ready-made UserSig.
     pub user_sig_file: Option<PathBuf>,
-    /// How long a UserSig is valid that the worker signs; it is renewed at 80 % of that. 1m to 438000h.
+    /// How long a UserSig that the worker signs is valid; it is renewed at 80 % of that time. 1m to 438000h.
     #[serde(with = "InUnits")]
     pub user_sig_lifetime: Duration,
-    /// Calls a second, retries included, over all replicas of one queue: the app's quota.
+    /// Quota: calls per second, retries included, of all replicas together.
     #[schemars(range(min = 1, max = 10_000))]
     pub calls_per_second: u32,
-    /// Calls at the same time.
+    /// Calls in flight at the same time.
     #[schemars(range(min = 1, max = 1000))]
     pub max_in_flight: usize,
-    /// Longest time until a connection stands. Part of request_timeout.
+    /// Connect timeout, TLS handshake included. At most request_timeout.
     #[serde(with = "InUnits")]
     pub connect_timeout: Duration,
-    /// Longest time that one call takes in all. The API's own timeout is 3s: stay above it.
+    /// Timeout of a whole call. The API itself gives up after 3s.
     #[serde(with = "InUnits")]
     pub request_timeout: Duration,
-    /// PEM file with one more root certificate to trust.
+    /// CA certificate (PEM) to trust in addition to the system's.
     pub ca_file: Option<PathBuf>,
-    /// HTTP or HTTPS proxy for calls to the API, perhaps with a login. Proxy variables of the environment are
-    /// not followed.
+    /// HTTP or HTTPS proxy for calls to the API, if needed with a login. HTTPS_PROXY and similar variables are ignored.
     pub proxy_url: Option<SecretText>,
-    /// User ID that belongs to nobody. A call for it shows whether the API takes calls at all.
+    /// User ID that belongs to nobody. A call for it shows whether the API refuses everybody.
     pub control_user: String,
-    /// What happens to a user whom the API does not know.
+    /// What to do with a user that the API does not know.
     pub missing_account: MissingAccount,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum MissingAccount {
-    /// Counts as done: there is nothing left to erase.
+    /// Nothing is left to clear.
     Done,
-    /// Goes to the dead-letter queue as `unknown-account`.
+    /// Dead-lettered as unknown-account.
     DeadLetter,
 }
 

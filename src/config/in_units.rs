@@ -33,20 +33,19 @@ impl InUnits {
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(
         deserializer: D,
     ) -> Result<Duration, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        match parse(&text) {
-            Some(duration) if duration <= LONGEST => Ok(duration),
-            Some(_) => Err(de::Error::custom(format!(
-                "must not be above {} (100 years)",
-                print(LONGEST)
-            ))),
-            None if text.parse::<f64>().is_ok() => Err(de::Error::custom(format!(
-                "is a duration without a unit; write it with one, such as {text}s"
-            ))),
-            None => Err(de::Error::custom(
-                "is not a duration; write it with units, such as 500ms, 10s, 5m, 1h or 1m30s",
-            )),
+        read(&String::deserialize(deserializer)?).map_err(de::Error::custom)
+    }
+}
+
+/// Reads a duration, or says what is wrong with it.
+pub(super) fn read(text: &str) -> Result<Duration, String> {
+    match parse(text) {
+        Some(duration) if duration <= LONGEST => Ok(duration),
+        Some(_) => Err(format!("must not be above {} (100 years)", print(LONGEST))),
+        None if text.trim().parse::<f64>().is_ok() => {
+            Err("is a duration and needs a unit (ms, s, m or h)".into())
         }
+        None => Err("is not a duration with units (ms, s, m, h), such as 1m30s".into()),
     }
 }
 

@@ -5,29 +5,38 @@ use std::collections::{BTreeMap, BTreeSet};
 use schemars::JsonSchema;
 use serde_json::Value;
 
-use super::{in_units, schema, schema_of};
+use super::{in_units, schema, sections};
+
+/// All keys by their dotted names.
+pub(super) type Keys = BTreeMap<String, Key>;
 
 /// What is known of one key.
 pub(super) struct Key {
     pub kind: Kind,
     /// Its value must not be shown.
     pub secret: bool,
+    pub default: Option<Value>,
 }
 
 /// What a value must look like, as far as its section's type does not say better.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
-    Integer { min: u64, max: u64 },
+    Integer {
+        min: u64,
+        max: u64,
+    },
     Boolean,
     Duration,
+    /// IP address and port, or nothing.
+    Address,
+    Choice(Vec<String>),
     Text,
     List,
     TextOrList,
 }
 
-/// All keys by their dotted names.
-pub(super) fn known() -> BTreeMap<String, Key> {
-    let schema = schema();
+pub(super) fn known() -> Keys {
+    let schema = schema::schema();
     let mut keys = BTreeMap::new();
     for (section, key, shape) in each_key(&schema) {
         keys.insert(
@@ -35,6 +44,7 @@ pub(super) fn known() -> BTreeMap<String, Key> {
             Key {
                 kind: kind(shape),
                 secret: shape["writeOnly"] == true,
+                default: shape.get("default").cloned(),
             },
         );
     }
@@ -42,10 +52,16 @@ pub(super) fn known() -> BTreeMap<String, Key> {
 }
 
 /// The sections that `S` has.
-pub(super) fn sections<S: JsonSchema>() -> BTreeSet<String> {
-    let schema = schema_of::<S>();
+pub(super) fn sections_in<S: JsonSchema>() -> BTreeSet<String> {
+    let schema = schema::of::<S>();
     let names = properties(&schema).map(|(section, _)| section.to_owned());
     names.collect()
+}
+
+/// The sections of all keys.
+pub(super) fn sections_of(known: &Keys) -> BTreeSet<&str> {
+    let names = known.keys().filter_map(|name| name.split_once('.'));
+    names.map(|(section, _)| section).collect()
 }
 
 /// Walks over the keys of a schema of two levels: section, key, the key's own schema.
@@ -83,6 +99,11 @@ fn kind(shape: &Value) -> Kind {
         Kind::List
     } else if shape["pattern"] == in_units::PATTERN {
         Kind::Duration
+    } else if shape["pattern"] == sections::ADDRESS {
+        Kind::Address
+    } else if let Some(choices) = shape["enum"].as_array() {
+        let choices = choices.iter().filter_map(Value::as_str);
+        Kind::Choice(choices.map(str::to_owned).collect())
     } else {
         Kind::Text
     }
@@ -109,7 +130,7 @@ pub(super) fn nearest<'a>(unknown: &str, known: impl Iterator<Item = &'a str>) -
         .map(|(_, name)| name)
 }
 
-fn last_part(name: &str) -> &str {
+pub(super) fn last_part(name: &str) -> &str {
     name.rsplit_once('.').map_or(name, |(_, last)| last)
 }
 
@@ -150,7 +171,10 @@ mod tests {
             ("rabbitmq.declare", Kind::Boolean),
             ("window.max_wait", Kind::Duration),
             ("im.secret_key", Kind::Text),
-            ("im.missing_account", Kind::Text),
+            (
+                "im.missing_account",
+                Kind::Choice(vec!["done".to_owned(), "dead-letter".to_owned()]),
+            ),
             ("events.types", Kind::List),
             ("rabbitmq.url", Kind::TextOrList),
         ] {

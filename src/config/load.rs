@@ -1,30 +1,22 @@
-//! Loading: layers of values become [`Settings`], or a list of everything that is wrong.
+//! Loading: values of all sources become [`Settings`], or a list of everything that is wrong.
 //!
 //! Each value is tried alone on top of the defaults, so that one wrong value hides no other.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::Path;
 
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use zeroize::Zeroizing;
 
 use super::environment::Meaning;
-use super::keys::{self, Key, Kind};
-use super::problem::{Problem, Problems};
-use super::{DEFAULT_FILE, Settings, environment, rules, secret};
-
-/// The values of one source: section names or dotted keys, in a stable order.
-type Layer = BTreeMap<String, Value>;
-
-/// Where a value came from.
-#[derive(Clone, Debug, PartialEq)]
-enum Origin {
-    Default,
-    File(PathBuf),
-    Environment,
-}
+use super::file;
+use super::keys::{self, Key, Keys};
+use super::problem::{Origin, Problem, Problems};
+use super::remedy::advice;
+use super::rules::{self, Remedy};
+use super::typed::typed;
+use super::{Settings, Sources, environment, secret};
 
 #[derive(Clone)]
 struct Setting {
@@ -33,111 +25,110 @@ struct Setting {
 }
 
 struct Loading {
-    known: BTreeMap<String, Key>,
+    known: Keys,
     /// The sections that are asked for.
     needed: BTreeSet<String>,
     defaults: BTreeMap<String, Setting>,
     settings: BTreeMap<String, Setting>,
     problems: Vec<Problem>,
+    /// Keys and sections of which it is not known what they were meant to be: refused, or probably misspelt.
+    unclear: Vec<String>,
     /// Whether every source could be read. If not, rules would complain of what only seems to be missing.
     complete: bool,
 }
 
-pub(super) fn load<S: DeserializeOwned + JsonSchema>(
-    files: &[PathBuf],
-    environment: impl IntoIterator<Item = (String, String)>,
-) -> Result<S, Problems> {
-    let mut loading = Loading::of_defaults(keys::sections::<S>());
-    for file in files {
+pub(super) fn load<S: DeserializeOwned + JsonSchema>(sources: &Sources) -> Result<S, Problems> {
+    let mut loading = Loading::of_defaults(keys::sections_in::<S>());
+    for file in &sources.files {
         loading.add_file(file);
     }
-    loading.add_environment(environment);
+    for (name, value) in &sources.environment {
+        loading.add_variable(name, value);
+    }
+    for (key, value) in &sources.arguments {
+        loading.add_argument(key, value);
+    }
     loading.finish()
 }
 
 impl Loading {
-    #[expect(
-        clippy::expect_used,
-        reason = "the default file is compiled in, and every load parses it"
-    )]
     fn of_defaults(needed: BTreeSet<String>) -> Loading {
-        let mut loading = Loading {
-            known: keys::known(),
+        let known = keys::known();
+        let default = |(name, key): (&String, &Key)| {
+            let value = key.default.clone()?;
+            let origin = Origin::Default;
+            Some((name.clone(), Setting { value, origin }))
+        };
+        let defaults: BTreeMap<_, _> = known.iter().filter_map(default).collect();
+        Loading {
+            settings: defaults.clone(),
+            defaults,
+            known,
             needed,
-            defaults: BTreeMap::new(),
-            settings: BTreeMap::new(),
             problems: Vec::new(),
+            unclear: Vec::new(),
             complete: true,
-        };
-        let layer = toml(DEFAULT_FILE).expect("a test parses the default file");
-        for (section, keys) in layer {
-            for (key, value) in keys.as_object().into_iter().flatten() {
-                let setting = Setting {
-                    value: value.clone(),
-                    origin: Origin::Default,
-                };
-                loading.defaults.insert(format!("{section}.{key}"), setting);
-            }
         }
-        loading.settings = loading.defaults.clone();
-        loading
     }
 
-    fn add_file(&mut self, path: &PathBuf) {
-        let layer = std::fs::read_to_string(path)
-            .map(Zeroizing::new)
-            .map_err(|error| format!("cannot be read ({error}); check the path given to --config"))
-            .and_then(|text| toml(&text));
-        let layer = match layer {
-            Ok(layer) => layer,
-            Err(text) => {
+    fn add_file(&mut self, path: &Path) {
+        let entries = match file::read(path, &self.known) {
+            Ok(entries) => entries,
+            Err(problem) => {
                 self.complete = false;
-                return self.problems.push(Problem {
-                    key: path.display().to_string(),
-                    value: None,
-                    origin: None,
-                    text,
-                });
+                return self.problems.push(problem);
             }
         };
-        let origin = Origin::File(path.clone());
-        for (section, value) in layer {
-            let is_known = sections(&self.known).contains(section.as_str());
-            match value {
-                Value::Object(keys) if is_known => {
-                    for (key, value) in keys {
-                        self.set(&format!("{section}.{key}"), value, &origin);
-                    }
+        for entry in entries {
+            let origin = Origin::File(entry.place);
+            let section = entry.section;
+            let is_known = keys::sections_of(&self.known).contains(section.as_str());
+            let text = format!("is one section; write [{section}] and its keys below that");
+            match (entry.key, &entry.value) {
+                (Some(key), _) => self.set(&format!("{section}.{key}"), entry.value, origin),
+                (None, value) if !is_known && holds_keys(value) => {
+                    self.unknown_section(&section, &origin);
                 }
-                Value::Object(_) => self.unknown_section(&section, &origin),
-                _ if is_known => {
-                    let text = format!("is a section; write [{section}] and its keys below that");
-                    self.refuse(&section, None, &origin, text);
+                (None, Value::Array(_)) if is_known => {
+                    self.refuse(&format!("[[{section}]]"), None, &origin, text);
                 }
-                _ => self.unknown_key(&section, &origin),
+                (None, _) if is_known => self.refuse(&section, None, &origin, text),
+                (None, _) => self.key_without_section(&section, &origin),
             }
         }
     }
 
-    fn add_environment(&mut self, environment: impl IntoIterator<Item = (String, String)>) {
-        // In a stable order, as problems are told in it.
-        for (name, value) in environment.into_iter().collect::<BTreeMap<_, _>>() {
-            match environment::meaning(&name, &self.known) {
-                Meaning::Key(key) => self.set(&key, Value::String(value), &Origin::Environment),
-                Meaning::Foreign => {}
-                Meaning::Unknown(text) => self.problems.push(Problem {
-                    key: name,
-                    value: None,
-                    origin: None,
-                    text,
-                }),
+    fn add_variable(&mut self, name: &str, value: &str) {
+        match environment::meaning(name, &self.known) {
+            Meaning::Key(key) => self.set(&key, value.into(), Origin::Variable(name.to_owned())),
+            Meaning::Foreign => {}
+            Meaning::Unknown { nearest, text } => {
+                self.unclear.extend(nearest);
+                self.problems.push(Problem::of_source(name, text));
             }
         }
     }
 
-    fn set(&mut self, key: &str, value: Value, origin: &Origin) {
+    /// Arguments are there for every user of the machine to read.
+    fn add_argument(&mut self, key: &str, value: &str) {
+        if !self.known.get(key).is_some_and(|known| known.secret) {
+            return self.set(key, value.into(), Origin::Argument);
+        }
+        let variable = environment::variable(key);
+        let file = format!("{key}_file");
+        let instead = match self.known.contains_key(&file) {
+            true => format!("{variable} or {file}"),
+            false => variable,
+        };
+        let text = format!(
+            "holds a secret, and every user of this machine can read arguments; use {instead}"
+        );
+        self.refuse(key, None, &Origin::Argument, text);
+    }
+
+    fn set(&mut self, key: &str, value: Value, origin: Origin) {
         let Some(known) = self.known.get(key) else {
-            return self.unknown_key(key, origin);
+            return self.unknown_key(key, &origin);
         };
         if !self.is_needed(key) {
             return;
@@ -151,20 +142,13 @@ impl Loading {
             return;
         }
         let shown = shown(known, &value);
-        let is_default = |default: &Setting| default.value == value;
-        let tried = if self.defaults.get(key).is_some_and(is_default) {
-            // The default file is a configuration file too, with a 0 in it that stands for "not set".
-            Ok(value)
-        } else {
-            typed(key, known, value, origin).and_then(|value| self.try_alone(key, value))
-        };
-        match tried {
+        let typed = typed(key, known, value, &origin);
+        match typed.and_then(|value| self.try_alone(key, value)) {
             Ok(value) => {
-                let origin = origin.clone();
                 self.settings
                     .insert(key.to_owned(), Setting { value, origin });
             }
-            Err(text) => self.refuse(key, Some(shown), origin, text),
+            Err(text) => self.refuse(key, Some(shown), &origin, text),
         }
     }
 
@@ -185,8 +169,9 @@ impl Loading {
 
     fn unknown_key(&mut self, key: &str, origin: &Origin) {
         let nearest = keys::nearest(key, self.known.keys().map(String::as_str));
+        self.unclear.extend(nearest.map(str::to_owned));
         let text = match (nearest, origin) {
-            (Some(nearest), Origin::Environment) => {
+            (Some(nearest), Origin::Variable(_)) => {
                 format!(
                     "no such key; did you mean {}?",
                     environment::variable(nearest)
@@ -199,12 +184,36 @@ impl Loading {
         self.refuse(key, None, origin, text);
     }
 
+    /// A key that stands above all sections of a file.
+    fn key_without_section(&mut self, key: &str, origin: &Origin) {
+        let names = self.known.keys();
+        let names: Vec<String> = names
+            .filter(|name| keys::last_part(name) == key)
+            .cloned()
+            .collect();
+        if names.is_empty() {
+            return self.unknown_key(key, origin);
+        }
+        let sections = names.iter().filter_map(|name| name.split_once('.'));
+        let sections: Vec<String> = sections
+            .map(|(section, _)| format!("[{section}]"))
+            .collect();
+        let text = format!(
+            "stands above all sections; write it below {}",
+            sections.join(" or ")
+        );
+        self.unclear.extend(names);
+        self.refuse(key, None, origin, text);
+    }
+
     fn unknown_section(&mut self, section: &str, origin: &Origin) {
-        let sections = sections(&self.known);
-        let text = match keys::nearest(section, sections.iter().copied()) {
+        let sections = keys::sections_of(&self.known);
+        let nearest = keys::nearest(section, sections.iter().copied());
+        self.unclear.extend(nearest.map(str::to_owned));
+        let text = match nearest {
             Some(nearest) => format!("no such section; did you mean [{nearest}]?"),
             None => {
-                let all: Vec<&str> = sections.into_iter().collect();
+                let all: Vec<String> = sections.iter().map(|name| format!("[{name}]")).collect();
                 format!("no such section; there are {}", all.join(", "))
             }
         };
@@ -214,12 +223,20 @@ impl Loading {
     fn refuse(&mut self, key: &str, value: Option<String>, origin: &Origin, text: String) {
         // A name may be empty; a line that begins with nothing would say nothing.
         let named = if key.is_empty() { "\"\"" } else { key };
+        self.unclear.push(key.trim_matches(['[', ']']).to_owned());
         self.problems.push(Problem {
             key: named.to_owned(),
             value,
-            origin: origin.shown(key),
+            origin: origin.clone(),
             text,
         });
+    }
+
+    fn is_unclear(&self, key: &str) -> bool {
+        let section = key.split_once('.').map_or(key, |(section, _)| section);
+        self.unclear
+            .iter()
+            .any(|name| name == key || name == section)
     }
 
     #[expect(
@@ -246,46 +263,39 @@ impl Loading {
         }
     }
 
-    /// A rule that looks at a refused value, or at a section that is not needed, sees a default instead; what it
-    /// finds then is not told.
+    /// A rule that looks at a value that is refused, misspelt or in a section that is not needed, sees a default instead;
+    /// what it finds then is not told.
     fn apply_rules(&mut self, settings: &Settings) {
-        let refused: BTreeSet<String> = self.problems.iter().map(|p| p.key.clone()).collect();
         for finding in rules::check(settings, &self.needed) {
-            let unseen = |key: &&str| refused.contains(*key) || !self.is_needed(key);
+            let unseen = |key: &&str| self.is_unclear(key) || !self.is_needed(key);
             if finding.keys.iter().any(unseen) {
                 continue;
             }
             let key = finding.keys.first().copied().unwrap_or_default();
             let setting = self.settings.get(key);
             let known = self.known.get(key);
+            let origin = setting.map_or(Origin::Default, |setting| setting.origin.clone());
+            let right = match finding.remedy {
+                Remedy::InText => None,
+                Remedy::Default => known.and_then(|known| known.default.clone()),
+                Remedy::Value(value) => Some(value),
+            };
             self.problems.push(Problem {
                 key: key.to_owned(),
                 value: known
                     .zip(setting)
                     .map(|(known, setting)| shown(known, &setting.value)),
-                origin: setting.and_then(|setting| setting.origin.shown(key)),
-                text: finding.text,
+                text: finding.text + &advice(key, &origin, right),
+                origin,
             });
         }
     }
 }
 
-impl Origin {
-    fn shown(&self, key: &str) -> Option<String> {
-        match self {
-            Origin::Default => None,
-            Origin::File(path) => Some(format!("in {}", path.display())),
-            Origin::Environment => Some(format!("from {}", environment::variable(key))),
-        }
-    }
-}
-
-fn sections(known: &BTreeMap<String, Key>) -> BTreeSet<&str> {
-    known
-        .keys()
-        .filter_map(|key| key.split_once('.'))
-        .map(|(section, _)| section)
-        .collect()
+/// Whether it is a table or a list of tables.
+fn holds_keys(value: &Value) -> bool {
+    let first = value.as_array().and_then(|items| items.first());
+    first.unwrap_or(value).is_object()
 }
 
 fn tree(settings: &BTreeMap<String, Setting>) -> Value {
@@ -306,61 +316,12 @@ fn place(tree: &mut Value, key: &str, value: Value) {
     tree[section][key] = value;
 }
 
-fn toml(text: &str) -> Result<Layer, String> {
-    toml::from_str(text).map_err(|error| {
-        // The parser quotes the line that it cannot read, and that line may hold a secret.
-        let text = error.to_string();
-        let lines = text.lines().enumerate();
-        let kept: Vec<&str> = lines
-            .filter(|(index, line)| *index == 0 || !line.contains('|'))
-            .map(|(_, line)| line.trim())
-            .collect();
-        kept.join(": ")
-    })
-}
-
 /// A value as a problem shows it. A URL with something before an `@` may hold a password, whatever
 /// key it was written to.
 fn shown(key: &Key, value: &Value) -> String {
     let text = value.to_string();
-    if key.secret || (text.contains("://") && text.contains('@')) {
+    if key.secret || secret::may_hold_one(&text) {
         return "[redacted]".into();
     }
     text
-}
-
-/// Brings a value into the form that its key has, or says what that form is. The environment has
-/// only texts, so they are read as what the key wants; a file has types, and they must fit.
-fn typed(name: &str, key: &Key, value: Value, origin: &Origin) -> Result<Value, String> {
-    let kind = key.kind;
-    let value = match value {
-        Value::String(text) if *origin == Origin::Environment => {
-            environment::value(name, key, text)?
-        }
-        value => value,
-    };
-    let fits = match kind {
-        Kind::Integer { min, max } => value.as_u64().is_some_and(|n| (min..=max).contains(&n)),
-        Kind::Boolean => value.is_boolean(),
-        Kind::Duration | Kind::Text => value.is_string(),
-        Kind::List => is_list(&value),
-        Kind::TextOrList => value.is_string() || is_list(&value),
-    };
-    match kind {
-        _ if fits => Ok(value),
-        // A bare number is the usual slip; the duration's own parser has the words for it.
-        Kind::Duration if value.is_number() => Ok(Value::String(value.to_string())),
-        Kind::Integer { min, max } => Err(format!("must be a whole number from {min} to {max}")),
-        Kind::Boolean => Err("must be true or false".into()),
-        Kind::Duration => Err("must be a duration in quotes, such as \"10s\"".into()),
-        Kind::Text => Err("must be a text in quotes".into()),
-        Kind::List => Err("must be a list of texts, such as [\"a\", \"b\"]".into()),
-        Kind::TextOrList => Err("must be a text in quotes, or a list of them".into()),
-    }
-}
-
-fn is_list(value: &Value) -> bool {
-    value
-        .as_array()
-        .is_some_and(|items| items.iter().all(Value::is_string))
 }

@@ -15,42 +15,41 @@ use super::secret::{Secret, SecretError};
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RabbitMq {
-    /// One URL, or several that are tried in turn.
+    /// One URL, or a list of URLs to try in turn.
     pub url: Option<AmqpUrls>,
-    /// File that holds the URLs, one a line. It takes the place of the built-in url.
+    /// File with the URLs, one per line, instead of url.
     pub url_file: Option<PathBuf>,
-    /// PEM file with the CA certificates to trust instead of the system's. For amqps URLs.
+    /// CA certificates (PEM) for amqps:// URLs. They replace the system's: no others are trusted.
     pub ca_file: Option<PathBuf>,
-    /// PEM file with the client certificate. For amqps URLs, together with key_file.
+    /// Client certificate (PEM) for amqps:// URLs. Together with key_file.
     pub cert_file: Option<PathBuf>,
-    /// PEM file with the key of the client certificate.
+    /// Key of the client certificate (PEM). Together with cert_file.
     pub key_file: Option<PathBuf>,
-    /// Topic exchange that the events come from.
+    /// Topic exchange that events are published to.
     pub exchange: String,
     /// Routing keys that bind the queue to the exchange.
     pub routing_keys: Vec<String>,
-    /// Durable quorum queue with a single active consumer.
+    /// Queue to consume: a durable quorum queue with a single active consumer.
     pub queue: String,
-    /// Exchange that dead letters are published to.
+    /// Fanout exchange for events that cannot be processed.
     pub dead_letter_exchange: String,
-    /// Durable quorum queue that dead letters end in.
+    /// Durable quorum queue for events that cannot be processed.
     pub dead_letter_queue: String,
-    /// true: declare exchanges, queues and bindings; false: only check that they are there.
+    /// true: create missing exchanges, queues and bindings at startup. false: only check that they exist.
     pub declare: bool,
-    /// Use a queue that can lose messages all the same.
+    /// Use a queue that can lose messages.
     pub accept_lossy_queue: bool,
-    /// Delivery limit of the queue. Close to it, an event is dead-lettered instead of returned once more. Unset: what
-    /// the queue was declared with, 20 where that is not known.
+    /// Delivery limit of the queue: how often RabbitMQ redelivers an event before it drops it. Before that, the event
+    /// is dead-lettered. Unset: the limit that the queue was declared with, or 20 if that is unknown.
     #[schemars(range(min = 1, max = 2_147_483_647))]
     pub delivery_limit: Option<u32>,
-    /// Deliveries that the broker sends ahead, each in memory until it is settled. Unset:
-    /// window.max_ids x (im.max_in_flight + 2).
+    /// Unacknowledged deliveries at a time, held in memory. Unset: window.max_ids x (im.max_in_flight + 2).
     #[schemars(range(min = 1, max = 65_535))]
     pub prefetch: Option<u16>,
-    /// Consumer timeout that the broker is set to.
+    /// Consumer timeout that RabbitMQ is configured with.
     #[serde(with = "InUnits")]
     pub consumer_timeout: Duration,
-    /// Longest time that a delivery is held without being settled. Below consumer_timeout.
+    /// Longest time to hold a delivery without acknowledging it. Below consumer_timeout.
     #[serde(with = "InUnits")]
     pub hold_limit: Duration,
 }

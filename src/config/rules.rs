@@ -7,6 +7,8 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
+use serde_json::Value;
+
 use super::{Events, Log, Settings, Window};
 
 mod im;
@@ -16,16 +18,40 @@ mod timing;
 /// What a rule found.
 #[derive(Debug)]
 pub(super) struct Finding {
-    /// The keys that it looked at; the first is the one to mend.
+    /// The keys that it looked at; the first is the one to change.
     pub keys: Vec<&'static str>,
-    /// What is wrong, and the remedy.
+    /// What is wrong.
     pub text: String,
+    pub remedy: Remedy,
+}
+
+/// What to write instead.
+#[derive(Debug)]
+pub(super) enum Remedy {
+    /// The text says it.
+    InText,
+    /// The key's default.
+    Default,
+    Value(Value),
+}
+
+impl Finding {
+    fn or(self, value: impl Into<Value>) -> Finding {
+        let remedy = Remedy::Value(value.into());
+        Finding { remedy, ..self }
+    }
+
+    fn or_default(self) -> Finding {
+        let remedy = Remedy::Default;
+        Finding { remedy, ..self }
+    }
 }
 
 fn finding<const N: usize>(keys: [&'static str; N], text: impl Into<String>) -> Finding {
     Finding {
         keys: keys.to_vec(),
         text: text.into(),
+        remedy: Remedy::InText,
     }
 }
 
@@ -59,8 +85,9 @@ fn event_types_are_given(events: &Events) -> Option<Finding> {
     useless.then(|| {
         finding(
             ["events.types"],
-            "must name at least one event type, and no empty one; otherwise nothing is ever done",
+            "must name at least one event type, and no empty one",
         )
+        .or_default()
     })
 }
 
@@ -71,7 +98,7 @@ fn admin_token(settings: &Settings) -> Vec<Finding> {
         found.push(both_forms("admin.token", "admin.token_file"));
     }
     if let Some(Err(error)) = admin.token().map(|token| token.load()) {
-        found.push(finding(["admin.token_file"], secret_mend(&error)));
+        found.push(finding(["admin.token_file"], unreadable_secret(&error)));
     }
     found
 }
@@ -96,13 +123,14 @@ fn log_level(log: &Log) -> Option<Finding> {
             ["log.level"],
             "must be off, error, warn, info, debug or trace, or a list with targets such as warn,tagsweep::shutdown=info",
         )
+        .or_default()
     })
 }
 
 fn above_zero(key: &'static str, duration: Duration) -> Option<Finding> {
     duration
         .is_zero()
-        .then(|| finding([key], "must be above zero; write at least 1ms"))
+        .then(|| finding([key], "must be above zero").or_default())
 }
 
 fn both_forms(text: &'static str, file: &'static str) -> Finding {
@@ -112,7 +140,7 @@ fn both_forms(text: &'static str, file: &'static str) -> Finding {
     )
 }
 
-fn secret_mend(error: &super::SecretError) -> String {
+fn unreadable_secret(error: &super::SecretError) -> String {
     format!("{error}; check the path, its permissions and its contents")
 }
 

@@ -78,6 +78,11 @@ pub(super) fn without_line_ends(secret: &str) -> &str {
     secret.trim_end_matches(['\r', '\n'])
 }
 
+/// Whether a text may be a URL with a password.
+pub(super) fn may_hold_one(text: &str) -> bool {
+    text.contains("://") && text.contains('@')
+}
+
 /// The text of a file of at most `longest` bytes, in a buffer that never moves and is wiped.
 pub(super) fn read(path: &Path, longest: usize) -> io::Result<Zeroizing<String>> {
     let mut text = Zeroizing::new(String::with_capacity(longest + 1));

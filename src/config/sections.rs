@@ -15,11 +15,10 @@ use super::secret::{Secret, SecretText};
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Window {
-    /// User IDs in one call at most.
+    /// Most user IDs in one call.
     #[schemars(range(min = 1, max = 100))]
     pub max_ids: usize,
-    /// Longest time that a user ID waits for others. In a quiet queue it does not wait at all: a window that is
-    /// not full may start when max_wait has passed since the last one that was not full.
+    /// Longest time that a user ID waits for others to share its call. When events are rare, it does not wait.
     #[serde(with = "InUnits")]
     pub max_wait: Duration,
 }
@@ -28,16 +27,16 @@ pub struct Window {
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Events {
-    /// How a delivered body is read.
+    /// Format of messages.
     pub format: EventFormat,
-    /// Event types that are acted on; others are acknowledged and counted.
+    /// Event types to act on. Events of other types are acknowledged and counted.
     pub types: Vec<String>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum EventFormat {
-    /// CloudEvents where the message says so, else plain.
+    /// CloudEvents if the message says so, otherwise plain.
     Auto,
     /// The plain form: a JSON object with type and user_id.
     Plain,
@@ -45,30 +44,17 @@ pub enum EventFormat {
     CloudEvents,
 }
 
-impl<'de> Deserialize<'de> for EventFormat {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        match String::deserialize(deserializer)?.as_str() {
-            "auto" => Ok(EventFormat::Auto),
-            "plain" => Ok(EventFormat::Plain),
-            "cloudevents" => Ok(EventFormat::CloudEvents),
-            _ => Err(de::Error::custom(
-                "must be auto, plain or cloudevents; presets and mappings are not in this version",
-            )),
-        }
-    }
-}
-
 /// Retries of one window after transient failures.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Retry {
-    /// Fewest refusals of a user alone, while other calls succeed, before it is dead-lettered as retries-exhausted.
+    /// Fewest refusals of a single user, while calls for others succeed, before the user is dead-lettered.
     #[schemars(range(min = 1, max = 1000))]
     pub max_attempts: u32,
-    /// Pause before the first new try.
+    /// Wait before the first retry.
     #[serde(with = "InUnits")]
     pub backoff_min: Duration,
-    /// Longest pause between two tries.
+    /// Longest wait between two retries.
     #[serde(with = "InUnits")]
     pub backoff_max: Duration,
 }
@@ -77,15 +63,14 @@ pub struct Retry {
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Admin {
-    /// IP address and port, such as 0.0.0.0:9464. Empty = off.
+    /// IP address and port to serve /livez, /readyz and /metrics on, such as 0.0.0.0:9464. Empty: off.
     #[serde(with = "Listen")]
     pub listen: Option<SocketAddr>,
-    /// How long events may be held without progress (a finished call, an acknowledgement) outside of a pause
-    /// before /livez fails.
-    /// Above im.request_timeout and retry.backoff_max.
+    /// /livez fails if events are held for this long without progress, although the worker is not paused. Above
+    /// im.request_timeout and retry.backoff_max.
     #[serde(with = "InUnits")]
     pub stall_limit: Duration,
-    /// Needed for anything that changes state.
+    /// Token for requests that change state. Without one, they are refused.
     pub token: Option<SecretText>,
     /// File that holds the token.
     pub token_file: Option<PathBuf>,
@@ -102,7 +87,7 @@ impl Admin {
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Shutdown {
-    /// Time to finish, from the first signal on. Above im.request_timeout.
+    /// Time to finish after the first SIGTERM or SIGINT. Above im.request_timeout.
     #[serde(with = "InUnits")]
     pub grace_period: Duration,
 }
@@ -111,9 +96,9 @@ pub struct Shutdown {
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Log {
-    /// Form of a log line.
+    /// Format of log lines.
     pub format: LogFormat,
-    /// off, error, warn, info, debug or trace, or a list with targets: warn,tagsweep::shutdown=info.
+    /// off, error, warn, info, debug or trace. Also per module: warn,tagsweep::shutdown=info.
     pub level: String,
 }
 
@@ -122,11 +107,14 @@ pub struct Log {
 pub enum LogFormat {
     /// Text on a terminal, JSON lines otherwise.
     Auto,
-    /// Lines for people.
+    /// Readable text.
     Text,
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
 }
+
+/// What the schema says of an address: nothing, or something and a port.
+pub(super) const ADDRESS: &str = "^(.+:[0-9]{1,5})?$";
 
 /// The serde form of `admin.listen`, where the empty text means off.
 struct Listen;
@@ -149,11 +137,7 @@ impl Listen {
         if text.is_empty() {
             return Ok(None);
         }
-        text.parse().map(Some).map_err(|_| {
-            de::Error::custom(
-                "must be an IP address with a port, such as 127.0.0.1:9464 or [::]:9464, or empty for off",
-            )
-        })
+        text.parse().map(Some).map_err(de::Error::custom)
     }
 }
 
@@ -163,6 +147,6 @@ impl JsonSchema for Listen {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "string" })
+        json_schema!({ "type": "string", "pattern": ADDRESS })
     }
 }

@@ -1,11 +1,11 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use secrecy::ExposeSecret;
-
 use super::*;
 
 mod refused;
+mod texts;
+mod wrong_files;
 
 /// The least that makes the defaults complete.
 const REQUIRED: [(&str, &str); 2] = [
@@ -146,106 +146,6 @@ fn a_later_file_overrides_an_earlier_one_and_the_environment_overrides_both() {
 }
 
 #[test]
-fn a_text_of_the_environment_is_read_as_what_its_key_wants() {
-    let settings = from_environment(&[
-        ("TAGSWEEP__IM__SECRET_KEY", "0012300"),
-        ("TAGSWEEP__IM__ADMIN", "0042"),
-        ("TAGSWEEP__IM__CA_FILE", ""),
-        ("TAGSWEEP__ADMIN__LISTEN", ""),
-        ("TAGSWEEP__ADMIN__TOKEN", "true"),
-        ("TAGSWEEP__EVENTS__TYPES", "a, b"),
-        ("TAGSWEEP__RABBITMQ__ROUTING_KEYS", "a.b"),
-        ("TAGSWEEP__RABBITMQ__URL", "amqp://one,amqp://two"),
-        ("TAGSWEEP__RABBITMQ__DECLARE", "false"),
-        ("TAGSWEEP__WINDOW__MAX_WAIT", "1s500ms"),
-        ("TAGSWEEP__IM__MISSING_ACCOUNT", "dead-letter"),
-        ("TAGSWEEP_PORT", "tcp://10.0.0.1:80"),
-        ("PATH", "/bin"),
-    ])
-    .unwrap();
-    let Some(Credentials::SecretKey(key)) = settings.im.credentials() else {
-        panic!("the key was given")
-    };
-    assert_eq!(key.load().unwrap().expose_secret(), "0012300");
-    let token = settings.admin.token().unwrap().load().unwrap();
-    assert_eq!(token.expose_secret(), "true");
-    assert_eq!(settings.im.admin, "0042");
-    assert_eq!(settings.im.ca_file, None);
-    assert_eq!(settings.admin.listen, None);
-    assert_eq!(settings.events.types, ["a", "b"]);
-    assert_eq!(settings.rabbitmq.routing_keys, ["a.b"]);
-    assert_eq!(settings.rabbitmq.urls().unwrap().len(), 2);
-    assert!(!settings.rabbitmq.declare);
-    assert_eq!(settings.window.max_wait, Duration::from_millis(1500));
-    assert_eq!(settings.im.missing_account, MissingAccount::DeadLetter);
-}
-
-#[test]
-fn a_secret_of_the_environment_is_taken_as_it_is_but_for_line_ends() {
-    let settings = from_environment(&[
-        ("TAGSWEEP__IM__SECRET_KEY", "[\"a\";'b'],{c}\r\n"),
-        (
-            "TAGSWEEP__RABBITMQ__URL",
-            "amqp://u:a,b;'c'@one, amqp://u:p,q@two\n",
-        ),
-    ])
-    .unwrap();
-    let Some(Credentials::SecretKey(key)) = settings.im.credentials() else {
-        panic!("the key was given")
-    };
-    assert_eq!(key.load().unwrap().expose_secret(), "[\"a\";'b'],{c}");
-    let urls = settings.rabbitmq.urls().unwrap();
-    let urls: Vec<_> = urls.iter().map(AmqpUrl::expose_secret).collect();
-    assert_eq!(urls, ["amqp://u:a,b%3B'c'@one", "amqp://u:p,q@two"]);
-}
-
-#[test]
-fn a_variable_in_another_notation_is_refused_with_the_right_one() {
-    for (key, value, expected) in [
-        (
-            "EVENTS__TYPES",
-            r#"["user.deleted", "user.reset"]"#,
-            "write TAGSWEEP__EVENTS__TYPES=user.deleted,user.reset",
-        ),
-        (
-            "RABBITMQ__ROUTING_KEYS",
-            "a;b",
-            "write TAGSWEEP__RABBITMQ__ROUTING_KEYS=a,b",
-        ),
-        (
-            "RABBITMQ__QUEUE",
-            "\"q\"",
-            "write TAGSWEEP__RABBITMQ__QUEUE=q",
-        ),
-        (
-            "IM__SDK_APP_ID",
-            "'1400000000'",
-            "write TAGSWEEP__IM__SDK_APP_ID=1400000000",
-        ),
-        (
-            "WINDOW__MAX_WAIT",
-            "\"10s\"",
-            "write TAGSWEEP__WINDOW__MAX_WAIT=10s",
-        ),
-    ] {
-        let variable = format!("TAGSWEEP__{key}");
-        let problems = from_environment(&[(&variable, value)]).unwrap_err();
-        let text = problems.to_string();
-        assert!(text.contains(expected), "{text}");
-        assert_eq!(problems.0.len(), 1, "{text}");
-    }
-}
-
-#[test]
-fn a_variable_that_only_looks_like_a_setting_is_refused_without_its_value() {
-    let problems = from_environment(&[("TAGSWEEP_IM_SECRET_KEY", "s3cret")]).unwrap_err();
-    let text = problems.to_string();
-    let expected =
-        "TAGSWEEP_IM_SECRET_KEY: no such variable; did you mean TAGSWEEP__IM__SECRET_KEY?";
-    assert_eq!(text, expected);
-}
-
-#[test]
 fn all_problems_are_told_at_once_each_with_its_value_and_where_it_stands() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("prod.toml");
@@ -261,12 +161,12 @@ fn all_problems_are_told_at_once_each_with_its_value_and_where_it_stands() {
     let problems = load::<Settings>(std::slice::from_ref(&file), variables).unwrap_err();
     let file = file.display();
     let expected = [
-        format!("im.colour (in {file}): no such key; `tagsweep config --default` shows them all"),
-        format!("im.max_in_flight = 0 (in {file}): must be a whole number from 1 to 1000"),
+        format!("{file}:1:4: im.max_in_flight = 0: must be a whole number from 1 to 1000; write max_in_flight = 1"),
+        format!("{file}:2:4: im.colour: no such key; `tagsweep config --default` shows them all"),
         "im.secret.key (from TAGSWEEP__IM__SECRET__KEY): no such key; did you mean TAGSWEEP__IM__SECRET_KEY?".into(),
-        "window.max_wait = \"10\" (from TAGSWEEP__WINDOW__MAX_WAIT): is a duration without a unit; write it with one, such as 10s".into(),
-        format!("rabbitmq.hold_limit = \"45m\" (in {file}): must be below rabbitmq.consumer_timeout (30m); lower it or raise that"),
-        format!("log.level = \"loud\" (in {file}): must be off, error, warn, info, debug or trace, or a list with targets such as warn,tagsweep::shutdown=info"),
+        "window.max_wait = \"10\" (from TAGSWEEP__WINDOW__MAX_WAIT): is a duration and needs a unit (ms, s, m or h); write TAGSWEEP__WINDOW__MAX_WAIT=10s".into(),
+        format!("{file}:3:10: rabbitmq.hold_limit = \"45m\": must be below rabbitmq.consumer_timeout (30m); write hold_limit = \"27m\""),
+        format!("{file}:4:5: log.level = \"loud\": must be off, error, warn, info, debug or trace, or a list with targets such as warn,tagsweep::shutdown=info; write level = \"info\""),
     ];
     assert_eq!(problems.to_string(), expected.join("\n"));
 }
@@ -282,8 +182,32 @@ fn a_key_without_a_name_is_shown_as_one() {
     assert!(
         problems_of("\"\" = 1")[0]
             .to_string()
-            .starts_with("\"\" (in ")
+            .contains(".toml:1:1: \"\": no such key")
     );
+}
+
+#[test]
+fn what_is_misspelt_is_not_missed_too() {
+    for toml in [
+        "[imm]\nsdk_app_id = 1\nsecret_key = 'k'",
+        "[im]\nsdk_appid = 1\nsecret_key = 'k'",
+        "sdk_app_id = 1\n[im]\nsecret_key = 'k'",
+        "[im]\nsdk_app_id = 1\nsecret_kye = 'k'",
+        "[[im]]\nsdk_app_id = 1\nsecret_key = 'k'",
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("config.toml");
+        std::fs::write(&file, toml).unwrap();
+        let problems = load::<Settings>(&[file], []).unwrap_err();
+        assert_eq!(problems.0.len(), 1, "{problems}");
+    }
+    let variables = [
+        ("TAGSWEEP_IM_SDK_APP_ID", "1"),
+        ("TAGSWEEP__IM__SECRET_KEY", "k"),
+    ];
+    let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let problems = load::<Settings>(&[], variables).unwrap_err();
+    assert_eq!(problems.0.len(), 1, "{problems}");
 }
 
 #[test]
@@ -300,30 +224,6 @@ fn a_refused_value_is_not_blamed_on_its_partner() {
 fn a_file_that_cannot_be_read_is_the_only_problem_it_makes() {
     let problems = load::<Settings>(&["/none/tagsweep.toml".into()], []).unwrap_err();
     assert_eq!(problems.0.len(), 1, "{problems}");
-    assert!(
-        problems
-            .to_string()
-            .starts_with("/none/tagsweep.toml: cannot be read")
-    );
-}
-
-#[test]
-fn a_line_that_is_not_toml_is_named_by_its_number_and_never_quoted() {
-    for toml in [
-        "[im]\nsecret_key = s3cret",
-        "[im]\nsecret_key = \"s3cret",
-        "[im]\nsecret_key = 's3cret' s3cret",
-        "[im]\nsecret_key s3cret",
-        "[im]\nsecret_key = 0s3cret",
-        "[im]\nsecret_key = \"\\s3cret\"",
-        "[im]\nsecret_key = \"\"\"s3cret",
-    ] {
-        let problems = from_files(&[toml]).unwrap_err();
-        assert_eq!(problems.0.len(), 1, "{problems}");
-        let text = problems.to_string();
-        assert!(text.contains("at line 2, column "), "{text}");
-        assert!(!format!("{text}{problems:?}").contains("s3cret"), "{text}");
-    }
 }
 
 #[test]
@@ -471,7 +371,7 @@ fn the_schema_describes_every_key_of_a_file_and_allows_no_other() {
             "{section}.{key} has no description"
         );
         assert!(
-            shape["type"].is_string() || shape["type"].is_array() || shape["oneOf"].is_array(),
+            shape["type"].is_string() || shape["type"].is_array(),
             "{key}: {shape}"
         );
         assert_eq!(schema["properties"][section]["additionalProperties"], false);

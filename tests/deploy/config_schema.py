@@ -19,7 +19,7 @@ def expected() -> dict:
     for section in schema["properties"].values():
         keys = section["properties"]
         section["properties"] = {name: key for name, key in keys.items() if not key.get("writeOnly")}
-    for of_the_file in ("$schema", "title"):
+    for of_the_file in ("$schema", "$id", "title"):
         del schema[of_the_file]
     return schema
 

@@ -138,7 +138,17 @@ async fn health_takes_nobody_but_a_worker_for_one() {
 
 #[tokio::test]
 async fn every_command_has_help_with_an_example() {
-    for command in ["", "run", "check", "publish", "explain", "config"] {
+    for command in [
+        "",
+        "run",
+        "check",
+        "publish",
+        "health",
+        "explain",
+        "config",
+        "completions",
+        "man",
+    ] {
         let ended = Program::new(command).argument("--help").run().await;
         assert_eq!(ended.code, Some(0), "{command}");
         assert!(ended.stdout.contains("Example"), "{command}: {ended:?}");
@@ -210,6 +220,8 @@ async fn on_a_terminal(arguments: &str, no_color: &str) -> String {
         .arg(format!("{} {arguments}", env!("CARGO_BIN_EXE_tagsweep")))
         .arg("/dev/null")
         .env("TERM", "xterm")
+        .env("CONFIGURATION_DIRECTORY", "/none")
+        .env("XDG_CONFIG_HOME", "/none")
         .env("NO_COLOR", no_color)
         .env("TAGSWEEP__IM__SDK_APP_ID", "1")
         .env("TAGSWEEP__IM__SECRET_KEY", SECRET_KEY)

@@ -151,6 +151,19 @@ async fn a_secret_on_the_command_line_is_refused() {
             assert_eq!(ended.code, Some(2), "{command} {argument}: {ended:?}");
         }
     }
+    for key in [
+        "im.secret_key",
+        "im.user_sig",
+        "im.proxy_url",
+        "rabbitmq.url",
+        "admin.token",
+    ] {
+        let argument = format!("--set={key}=5ec2e7");
+        let ended = sound("run").argument(argument).run().await;
+        assert_eq!(ended.code, Some(78), "{key}: {ended:?}");
+        let said = "every user of this machine can read arguments";
+        assert!(ended.stderr.contains(said), "{key}: {ended:?}");
+    }
 }
 
 #[tokio::test]

@@ -85,6 +85,8 @@ impl Program {
         command
             .args(&self.arguments)
             .env_clear()
+            // No test reads what this machine has in /etc.
+            .env("CONFIGURATION_DIRECTORY", "/none")
             .envs(&self.settings)
             .stdin(Stdio::piped())
             .kill_on_drop(true);

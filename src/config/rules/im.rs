@@ -5,7 +5,7 @@ use std::time::Duration;
 use secrecy::ExposeSecret;
 use url::{Host, Url};
 
-use super::{Finding, above_zero, both_forms, finding, pem_file, secret_mend};
+use super::{Finding, above_zero, both_forms, finding, pem_file, unreadable_secret};
 use crate::config::{Credentials, Im, in_units};
 use crate::event::UserId;
 
@@ -24,7 +24,7 @@ pub(super) fn check(im: &Im) -> Vec<Finding> {
     found.extend(user_id(
         "im.control_user",
         &im.control_user,
-        "a user ID that belongs to nobody, such as tagsweep-control",
+        "a user ID that belongs to nobody",
     ));
     found.extend(one_kind_of_credentials(im));
     found.extend(credentials_can_be_read(im));
@@ -41,7 +41,7 @@ fn app_is_named(im: &Im) -> Option<Finding> {
     (im.sdk_app_id == 0).then(|| {
         finding(
             ["im.sdk_app_id"],
-            "is required; set it to the app's number (SDKAppID) in the console",
+            "is required: the app's number (SDKAppID) in the console, such as 1400000000",
         )
     })
 }
@@ -54,6 +54,7 @@ fn user_id(key: &'static str, id: &str, what: &str) -> Option<Finding> {
             [key],
             format!("must be 1 to 32 bytes of printable ASCII: {what}"),
         )
+        .or_default()
     })
 }
 
@@ -75,7 +76,7 @@ fn one_kind_of_credentials(im: &Im) -> Option<Finding> {
     match (set.next(), set.next()) {
         (None, _) => Some(finding(
             CREDENTIALS,
-            "is not set; set it, im.secret_key_file, im.user_sig or im.user_sig_file",
+            "is required; set it, or im.secret_key_file, im.user_sig or im.user_sig_file",
         )),
         (Some((first, _)), Some((second, _))) => Some(both_forms(first, second)),
         (Some(_), None) => None,
@@ -88,7 +89,7 @@ fn credentials_can_be_read(im: &Im) -> Option<Finding> {
         Credentials::UserSig(secret) => ("im.user_sig_file", secret),
     };
     let error = secret.load().err()?;
-    Some(finding([key], secret_mend(&error)))
+    Some(finding([key], unreadable_secret(&error)))
 }
 
 fn user_sig_lifetime(im: &Im) -> Option<Finding> {
@@ -97,31 +98,44 @@ fn user_sig_lifetime(im: &Im) -> Option<Finding> {
         finding(
             ["im.user_sig_lifetime"],
             format!(
-                "must be from {} to {} (50 years); 24h is a good value",
+                "must be from {} to {} (50 years)",
                 in_units::print(USER_SIG_LIFETIME_MIN),
                 in_units::print(USER_SIG_LIFETIME_MAX)
             ),
         )
+        .or_default()
     })
 }
 
 fn base_url(im: &Im) -> Option<Finding> {
-    let wrong = match Url::parse(&im.base_url) {
-        Err(error) => format!("is not a URL ({error}); write https://console.tim.qq.com"),
-        Ok(url) if !matches!(url.scheme(), "https" | "http") => "must start with https://".into(),
-        Ok(url) if !url.username().is_empty() || url.password().is_some() => {
-            "must hold no user and no password; the API takes a UserSig".into()
-        }
-        Ok(url) if url.query().is_some() || url.fragment().is_some() => {
-            "must end before the query; the worker writes it".into()
-        }
-        Ok(url) if url.scheme() == "http" && !is_loopback(&url) => {
-            "would send the UserSig in the clear; write https://, http is for a host on this machine"
-                .into()
-        }
-        Ok(_) => return None,
+    let found = |text: &str| Some(finding(["im.base_url"], text));
+    let Ok(mut url) = Url::parse(&im.base_url) else {
+        let right = format!("https://{}", im.base_url);
+        let is_url = Url::parse(&right).is_ok();
+        return found("is not a URL").map(|found| match is_url {
+            true => found.or(right),
+            false => found.or_default(),
+        });
     };
-    Some(finding(["im.base_url"], wrong))
+    if !matches!(url.scheme(), "https" | "http") {
+        return found("must start with https://").map(Finding::or_default);
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return found(
+            "must hold no user and no password: the API takes a UserSig; write https:// and the host",
+        );
+    }
+    if url.query().is_some() || url.fragment().is_some() {
+        url.set_query(None);
+        url.set_fragment(None);
+        return found("must end before the query").map(|found| found.or(url.as_str()));
+    }
+    if url.scheme() == "http" && !is_loopback(&url) {
+        let right = im.base_url.replacen("http", "https", 1);
+        let text = "would send the UserSig in the clear: http is for a host on this machine";
+        return found(text).map(|found| found.or(right));
+    }
+    None
 }
 
 /// The text never holds the URL: it may hold a password.
@@ -129,16 +143,15 @@ fn proxy_url(im: &Im) -> Option<Finding> {
     let proxy = im.proxy_url.as_ref()?;
     let api_in_clear = im.base_url.starts_with("http://");
     let wrong = match Url::parse(proxy.secret().expose_secret()) {
-        Err(error) => format!("is not a URL ({error}); write http://HOST:PORT"),
+        Err(_) => "is not a URL; write http://HOST:PORT",
         Ok(url) if !matches!(url.scheme(), "https" | "http") => {
-            "must start with http:// or https://".into()
+            "must start with http:// or https://"
         }
         Ok(url) if !matches!(url.path(), "" | "/") || url.query().is_some() => {
-            "must end after host and port".into()
+            "must end after host and port"
         }
         Ok(url) if api_in_clear && !is_loopback(&url) => {
             "would get the UserSig in the clear; with an im.base_url of http:// the proxy must be on this machine"
-                .into()
         }
         Ok(_) => return None,
     };
@@ -156,10 +169,5 @@ fn is_loopback(url: &Url) -> bool {
 
 fn path(im: &Im) -> Option<Finding> {
     let fits = im.path.starts_with('/') && !im.path.contains(['?', '#']);
-    (!fits).then(|| {
-        finding(
-            ["im.path"],
-            "must start with / and hold no query, as /v4/all_member_push/im_remove_all_tags does",
-        )
-    })
+    (!fits).then(|| finding(["im.path"], "must start with / and hold no query").or_default())
 }

@@ -46,7 +46,7 @@ fn urls_can_be_had(rabbitmq: &RabbitMq) -> Option<Finding> {
         None => "rabbitmq.url",
     };
     let text = match rabbitmq.urls().err()? {
-        UrlsError::File(error) => super::secret_mend(&error),
+        UrlsError::File(error) => super::unreadable_secret(&error),
         UrlsError::Invalid(text) => text,
         UrlsError::NoUrl => "must hold at least one amqp:// or amqps:// URL".into(),
     };
@@ -84,7 +84,7 @@ fn certificate_and_key(rabbitmq: &RabbitMq) -> Option<Finding> {
 }
 
 fn name(key: &'static str, name: &str) -> Option<Finding> {
-    (!is_name(name)).then(|| finding([key], format!("must be 1 to {MAX_NAME} bytes")))
+    (!is_name(name)).then(|| finding([key], format!("must be 1 to {MAX_NAME} bytes")).or_default())
 }
 
 fn is_name(name: &str) -> bool {
@@ -98,6 +98,7 @@ fn routing_keys(rabbitmq: &RabbitMq) -> Option<Finding> {
             ["rabbitmq.routing_keys"],
             format!("must hold at least one routing key, each of 1 to {MAX_NAME} bytes"),
         )
+        .or_default()
     })
 }
 
@@ -107,6 +108,7 @@ fn queues_differ(rabbitmq: &RabbitMq) -> Option<Finding> {
             ["rabbitmq.dead_letter_queue", "rabbitmq.queue"],
             "must differ from rabbitmq.queue, or dead letters come back as events",
         )
+        .or(format!("{}.dead-letters", rabbitmq.queue))
     })
 }
 
@@ -116,6 +118,7 @@ fn exchanges_differ(rabbitmq: &RabbitMq) -> Option<Finding> {
             ["rabbitmq.dead_letter_exchange", "rabbitmq.exchange"],
             "must differ from rabbitmq.exchange, or dead letters come back as events",
         )
+        .or(format!("{}.dead-letters", rabbitmq.exchange))
     })
 }
 
@@ -126,10 +129,9 @@ fn prefetch_fills_the_windows(settings: &Settings) -> Option<Finding> {
     (prefetch < least).then(|| {
         finding(
             ["rabbitmq.prefetch", "window.max_ids", "im.max_in_flight"],
-            format!(
-                "must be at least {least}, window.max_ids x (im.max_in_flight + 1); raise it, lower im.max_in_flight, or leave it out"
-            ),
+            format!("must be at least {least}, window.max_ids x (im.max_in_flight + 1)"),
         )
+        .or(least)
     })
 }
 
@@ -140,9 +142,8 @@ fn derived_prefetch_fits_the_wire(settings: &Settings) -> Option<Finding> {
         let most = usize::from(u16::MAX) / settings.window.max_ids - 2;
         finding(
             ["im.max_in_flight", "window.max_ids"],
-            format!(
-                "makes a prefetch of {derived}, and the broker takes 65535 at most; set it to {most} or less"
-            ),
+            format!("makes a prefetch of {derived}, and the broker takes 65535 at most"),
         )
+        .or(most)
     })
 }

@@ -46,26 +46,34 @@ pub(super) fn check(settings: &Settings) -> Vec<Finding> {
     found
 }
 
-fn at_most(mended: Timed, limit: Timed) -> Option<Finding> {
-    (mended.1 > limit.1).then(|| coupled(mended, limit, "must not be above", "lower"))
+fn at_most(found: Timed, limit: Timed) -> Option<Finding> {
+    (found.1 > limit.1).then(|| coupled(found, limit, "must not be above", limit.1))
 }
 
-fn below(mended: Timed, limit: Timed) -> Option<Finding> {
-    (mended.1 >= limit.1).then(|| coupled(mended, limit, "must be below", "lower"))
+fn below(found: Timed, limit: Timed) -> Option<Finding> {
+    (found.1 >= limit.1).then(|| coupled(found, limit, "must be below", limit.1 * 9 / 10))
 }
 
-fn above(mended: Timed, limit: Timed) -> Option<Finding> {
-    (mended.1 <= limit.1).then(|| coupled(mended, limit, "must be above", "raise"))
+fn above(found: Timed, limit: Timed) -> Option<Finding> {
+    (found.1 <= limit.1).then(|| coupled(found, limit, "must be above", limit.1 * 3 / 2))
 }
 
-fn coupled(mended: Timed, limit: Timed, must: &str, mend: &str) -> Finding {
-    let other = if mend == "raise" { "lower" } else { "raise" };
+/// `right` is a value that is on the right side of the limit.
+fn coupled(found: Timed, limit: Timed, must: &str, right: Duration) -> Finding {
+    let printed = in_units::print(limit.1);
     finding(
-        [mended.0, limit.0],
-        format!(
-            "{must} {} ({}); {mend} it or {other} that",
-            limit.0,
-            in_units::print(limit.1)
-        ),
+        [found.0, limit.0],
+        format!("{must} {} ({printed})", limit.0),
     )
+    .or(in_units::print(in_whole_units(right)))
+}
+
+/// A number that one likes to read: whole seconds, from a minute on whole minutes.
+fn in_whole_units(duration: Duration) -> Duration {
+    let seconds = duration.as_secs();
+    match seconds {
+        0 => Duration::from_millis(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)),
+        1..60 => Duration::from_secs(seconds),
+        _ => Duration::from_secs(seconds - seconds % 60),
+    }
 }

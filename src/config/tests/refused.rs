@@ -6,14 +6,14 @@ use super::problems_of;
 const REFUSED: &str = r#"
 # Unknown names.
 im.max_inflight = 1  ->  im.max_inflight: did you mean im.max_in_flight?
-max_wait = '1s'  ->  max_wait: did you mean window.max_wait?
+max_wait = '1s'  ->  max_wait: write it below [window]
 im.colour = 'red'  ->  im.colour: tagsweep config --default
 [imm]; admin = 'a'  ->  [imm]: did you mean [im]?
-[nonsense]  ->  [nonsense]: there are admin, events, im, log
+[nonsense]  ->  [nonsense]: there are [admin], [events], [im], [log]
 im = 5  ->  im: write [im]
 # Types and ranges.
 im.max_in_flight = 0  ->  im.max_in_flight: from 1 to 1000
-im.max_in_flight = '16'  ->  im.max_in_flight: whole number
+im.max_in_flight = '16'  ->  im.max_in_flight: without quotes; write max_in_flight = 16
 im.sdk_app_id = 4294967296  ->  im.sdk_app_id: from 1 to 4294967295
 im.calls_per_second = 10001  ->  im.calls_per_second: from 1 to 10000
 window.max_ids = 101  ->  window.max_ids: from 1 to 100
@@ -26,17 +26,17 @@ rabbitmq.declare = 1  ->  rabbitmq.declare: true or false
 rabbitmq.queue = 7  ->  rabbitmq.queue: text in quotes
 rabbitmq.url = [1]  ->  rabbitmq.url: or a list
 events.types = 'user.deleted'  ->  events.types: list of texts
-im.admin.name = 'a'  ->  im.admin: text in quotes
-window.max_wait = 10  ->  window.max_wait: such as 10s
-window.max_wait = '10'  ->  window.max_wait: such as 10s
-window.max_wait = 'soon'  ->  window.max_wait: such as 500ms
+im.admin.name = 'a'  ->  im.admin: no keys of its own
+window.max_wait = 10  ->  window.max_wait: write max_wait = "10s"
+window.max_wait = '10'  ->  window.max_wait: write max_wait = "10s"
+window.max_wait = 'soon'  ->  window.max_wait: such as 1m30s; write max_wait = "500ms"
 window.max_wait = '876001h'  ->  window.max_wait: not be above 876000h
 rabbitmq.hold_limit = '9223372036854775807s'  ->  rabbitmq.hold_limit: 100 years
 window.max_wait = true  ->  window.max_wait: duration in quotes
-im.missing_account = 'ignore'  ->  im.missing_account: `done` or `dead-letter`
-events.format = 'auth0'  ->  events.format: presets and mappings are not in this version
-log.format = 'xml'  ->  log.format: `text`
-admin.listen = ':9464'  ->  admin.listen: 127.0.0.1:9464
+im.missing_account = 'ignore'  ->  im.missing_account: "done" or "dead-letter"
+events.format = 'auth0'  ->  events.format: "auto", "plain" or "cloudevents"
+log.format = 'xml'  ->  log.format: "text"
+admin.listen = ':9464'  ->  admin.listen: write listen = "0.0.0.0:9464"
 rabbitmq.url = 'http://host'  ->  rabbitmq.url: amqp:// or amqps://
 rabbitmq.url = ['amqp://a', 'amqp://']  ->  rabbitmq.url: URL 2 names no host
 # im
@@ -48,7 +48,7 @@ im.secret_key_file = '/none'  ->  im.secret_key: remove one
 im.user_sig = 'x'  ->  im.secret_key: im.user_sig; remove one
 im.user_sig_lifetime = '59s'  ->  im.user_sig_lifetime: from 1m
 im.user_sig_lifetime = '438001h'  ->  im.user_sig_lifetime: 50 years
-im.base_url = 'console.tim.qq.com'  ->  im.base_url: write https://
+im.base_url = 'console.tim.qq.com'  ->  im.base_url: write base_url = "https://console.tim.qq.com"
 im.base_url = 'ftp://host'  ->  im.base_url: start with https://
 im.base_url = 'http://console.tim.qq.com'  ->  im.base_url: in the clear
 im.base_url = 'https://host?a=b'  ->  im.base_url: before the query
@@ -85,7 +85,7 @@ rabbitmq.routing_keys = []  ->  rabbitmq.routing_keys: at least one
 rabbitmq.dead_letter_queue = 'tagsweep.events'  ->  rabbitmq.dead_letter_queue: come back as events
 rabbitmq.dead_letter_exchange = 'account.events'  ->  rabbitmq.dead_letter_exchange: come back as events
 rabbitmq.prefetch = 1699  ->  rabbitmq.prefetch: at least 1700
-im.max_in_flight = 654  ->  im.max_in_flight: set it to 653 or less
+im.max_in_flight = 654  ->  im.max_in_flight: write max_in_flight = 653
 rabbitmq.hold_limit = '30m'  ->  rabbitmq.hold_limit: rabbitmq.consumer_timeout (30m)
 rabbitmq.hold_limit = '10s'; retry.backoff_max = '5s'  ->  rabbitmq.hold_limit: above im.request_timeout
 # admin, shutdown, log

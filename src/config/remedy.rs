@@ -1,0 +1,107 @@
+//! The corrected value, written out as it would stand where the wrong one came from.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use jiff::SignedDuration;
+use serde_json::Value;
+
+use super::environment;
+use super::in_units;
+use super::keys::{self, Key, Kind};
+use super::problem::Origin;
+use super::secret;
+
+const QUOTES: [char; 8] = ['"', '\'', '`', '“', '”', '‘', '’', ' '];
+
+/// What was probably meant by a text that its key does not take; never for a secret.
+pub(super) fn meant(key: &Key, text: &str) -> Option<Value> {
+    let plain = text.trim_matches([';', ',']).trim_matches(QUOTES);
+    if key.secret || plain.is_empty() {
+        return None;
+    }
+    match &key.kind {
+        Kind::Integer { min, max } => {
+            let digits = plain.replace(['_', ',', ' ', '\''], "");
+            // A float holds every bound. What is beyond a bound becomes that bound, unless the number is a name.
+            let number = digits.parse::<f64>().ok()? as u64;
+            let right = number.clamp(*min, *max);
+            (right == number || key.default.is_some()).then(|| right.into())
+        }
+        Kind::Boolean => match plain.to_lowercase().as_str() {
+            "true" | "yes" | "on" | "1" => Some(true.into()),
+            "false" | "no" | "off" | "0" => Some(false.into()),
+            _ => None,
+        },
+        Kind::Duration => duration(plain).map(Value::from),
+        Kind::Address => Some(address(plain).to_string().into()),
+        Kind::Choice(choices) => {
+            let lower = plain.to_lowercase().replace('_', "-");
+            let distance = |choice: &&String| strsim::levenshtein(choice, &lower);
+            let nearest = choices.iter().min_by_key(distance)?;
+            (distance(&nearest) <= 2).then(|| nearest.as_str().into())
+        }
+        Kind::Text => Some(plain.into()),
+        Kind::List | Kind::TextOrList => {
+            let items = plain.trim_matches(['[', ']']).split([',', '"', '\'']);
+            let items: Value = items
+                .map(str::trim)
+                .filter(|item| !item.is_empty())
+                .collect();
+            Some(items).filter(|items| *items != Value::Array(Vec::new()))
+        }
+    }
+}
+
+fn duration(text: &str) -> Option<String> {
+    if !text.is_empty() && text.chars().all(|digit| digit.is_ascii_digit()) {
+        return Some(format!("{text}s"));
+    }
+    let duration = text.to_lowercase().parse::<SignedDuration>().ok()?;
+    let right = in_units::print(duration.try_into().ok()?);
+    in_units::read(&right).is_ok().then_some(right)
+}
+
+/// The address that was probably meant: a port alone, a name, or all interfaces.
+fn address(text: &str) -> SocketAddr {
+    const PORT: u16 = 9464;
+    let (host, port) = text.rsplit_once(':').unwrap_or(("localhost", text));
+    let host = match host {
+        "" | "*" => Ipv4Addr::UNSPECIFIED.into(),
+        host => host.parse().unwrap_or(IpAddr::from(Ipv4Addr::LOCALHOST)),
+    };
+    SocketAddr::new(host, port.parse().unwrap_or(PORT))
+}
+
+/// What to write, as the end of a sentence; nothing where nothing can be told.
+pub(super) fn advice(name: &str, origin: &Origin, right: Option<Value>) -> String {
+    let right = right.map(|right| written(name, origin, &right));
+    let right = right.filter(|right| !secret::may_hold_one(right));
+    right.map_or_else(String::new, |right| format!("; write {right}"))
+}
+
+/// `max_ids = 100` in a file, `TAGSWEEP__WINDOW__MAX_IDS=100` in the environment, `--set window.max_ids=100`.
+pub(super) fn written(name: &str, origin: &Origin, value: &Value) -> String {
+    let key = keys::last_part(name);
+    match origin {
+        Origin::Default | Origin::File(_) => format!("{key} = {}", in_toml(value)),
+        Origin::Variable(_) => format!("{}={}", environment::variable(name), plain(value)),
+        Origin::Argument => format!("--set {name}={}", plain(value)),
+    }
+}
+
+/// Without nested tables and nulls, a JSON value is a TOML value; lists get a space behind their commas.
+fn in_toml(value: &Value) -> String {
+    let items = |items: &Vec<Value>| items.iter().map(Value::to_string).collect::<Vec<_>>();
+    match value {
+        Value::Array(list) => format!("[{}]", items(list).join(", ")),
+        value => value.to_string(),
+    }
+}
+
+fn plain(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Array(list) => list.iter().map(plain).collect::<Vec<_>>().join(","),
+        value => value.to_string(),
+    }
+}
