@@ -19,7 +19,8 @@ const REASONS: [Reason; 5] = [
     Reason::UnknownAccount,
     Reason::RetriesExhausted,
 ];
-const MARKS: [&str; 11] = [
+const MARKS: [&str; 12] = [
+    "tagsweep-letter-id",
     "tagsweep-reason",
     "tagsweep-detail",
     "tagsweep-attempts",
