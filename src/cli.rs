@@ -65,7 +65,7 @@ enum Command {
     Publish(With<publish::Arguments>),
     /// Ask the running worker whether it is healthy
     Health(With<health::Arguments>),
-    /// Explain an API error code
+    /// Explain an API error code, or another name that tagsweep uses
     Explain(With<explain::Arguments>),
     /// Show the effective configuration, its JSON Schema or the commented defaults
     Config(With<config::Arguments>),
