@@ -164,6 +164,11 @@ impl Client {
         self.0.signer.reread();
     }
 
+    /// Why the secret cannot be read, while calls still use what was made from it before.
+    pub fn secret_trouble(&self) -> Option<SecretError> {
+        self.0.signer.trouble()
+    }
+
     /// How far our clock is ahead of the API's, to a second, as the last answer showed it.
     pub fn clock_skew(&self) -> Option<SignedDuration> {
         match self.0.skew.load(Ordering::Relaxed) {

@@ -100,6 +100,7 @@ impl Shell {
                     self.answered(call);
                 }
                 self.watch.clock_skew(self.client.clock_skew());
+                self.watch.secret(self.client.secret_trouble());
             }
             () = until(deadline) => {}
         }

@@ -81,6 +81,8 @@ struct Held {
     read: u64,
     fresh: Range<u64>,
     expires: u64,
+    /// Why the secret could not be read last.
+    trouble: Option<SecretError>,
 }
 
 impl Held {
@@ -115,12 +117,16 @@ impl Signer {
             Ok(secret) => {
                 let same = |old: &&mut Held| old.fingerprint == fingerprint(&secret);
                 match held.as_mut().filter(same) {
-                    Some(old) if old.fresh.contains(&now) => old.read = now,
+                    Some(old) if old.fresh.contains(&now) => {
+                        old.read = now;
+                        old.trouble = None;
+                    }
                     _ => *held = Some(self.make(&secret, now)),
                 }
             }
             Err(error) => {
-                held.as_ref().filter(|old| now < old.expires).ok_or(error)?;
+                let valid = held.as_mut().filter(|old| now < old.expires);
+                valid.ok_or(error)?.trouble = Some(error);
             }
         }
         held.as_ref()
@@ -140,6 +146,11 @@ impl Signer {
         }
     }
 
+    /// Why the secret cannot be read, though the UserSig that was made with it is still valid.
+    pub(super) fn trouble(&self) -> Option<SecretError> {
+        self.held().as_ref()?.trouble
+    }
+
     fn make(&self, secret: &SecretString, now: u64) -> Held {
         let fingerprint = fingerprint(secret);
         match &self.credential {
@@ -151,6 +162,7 @@ impl Signer {
                     read: now,
                     fresh: now..now.saturating_add(lifetime - lifetime / 5),
                     expires: now.saturating_add(lifetime),
+                    trouble: None,
                 }
             }
             Credential::UserSig { .. } => Held {
@@ -159,6 +171,7 @@ impl Signer {
                 read: now,
                 fresh: 0..u64::MAX,
                 expires: u64::MAX,
+                trouble: None,
             },
         }
     }

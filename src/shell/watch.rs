@@ -17,6 +17,7 @@ use jiff::SignedDuration;
 use crate::config::Settings;
 use crate::engine::{Delivery, Letter, Notice, Settlement, Status, Tally, Trigger};
 use crate::event::{NotForUs, UserId};
+use crate::im::SecretError;
 use crate::rabbitmq::{self, Message};
 use crate::shell::calls::Call;
 use crate::shell::{InHand, SetupError, View};
@@ -102,6 +103,10 @@ impl Watch {
 
     pub(super) fn clock_skew(&mut self, skew: Option<SignedDuration>) {
         self.report.clock_skew(skew);
+    }
+
+    pub(super) fn secret(&mut self, trouble: Option<SecretError>) {
+        self.report.secret(trouble);
     }
 
     pub(super) fn notice(&mut self, now: Instant, notice: Notice) {

@@ -10,7 +10,7 @@ use crate::engine::{
     Class, Ending, Letter, Notice, Status, Tally, Trigger, class, error_code, http_status,
 };
 use crate::event::UserId;
-use crate::im::{HttpAnswer, Reply, SKEW_LIMIT};
+use crate::im::{HttpAnswer, Reply, SKEW_LIMIT, SecretError};
 use crate::shell::calls::Call;
 
 /// Users named in one line at most.
@@ -90,6 +90,8 @@ pub(super) struct Report {
     /// A call has cleared somebody.
     succeeded: bool,
     skewed: bool,
+    /// Why the secret could not be read.
+    secret: Option<SecretError>,
     /// A control call was refused since the API last recovered.
     control_refused: bool,
     /// The last summary.
@@ -272,6 +274,13 @@ impl Report {
             self.held_up = Some(now);
         }
         news
+    }
+
+    pub(super) fn secret(&mut self, trouble: Option<SecretError>) {
+        let before = std::mem::replace(&mut self.secret, trouble);
+        if let Some(reason) = trouble.filter(|_| before != trouble) {
+            tracing::warn!(%reason, "the API's secret cannot be read: the last UserSig is used until it expires");
+        }
     }
 
     pub(super) fn clock_skew(&mut self, skew: Option<SignedDuration>) {
