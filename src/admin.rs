@@ -41,7 +41,7 @@ impl Admin {
     /// Answers for as long as it is polled.
     pub async fn serve(self, inquirer: Inquirer) {
         if let Ok(address) = self.address() {
-            tracing::info!(%address, "answering /livez, /readyz and /metrics");
+            tracing::info!(%address, "serving /livez, /readyz and /metrics");
         }
         let routes = Router::new()
             .route("/livez", get(livez))

@@ -67,10 +67,10 @@ pub enum BuildError {
     #[error("the extra trust root holds no readable PEM certificate")]
     TrustRoot,
     #[error(
-        "TLS for the API cannot be set up: no trusted CA certificates found (SSL_CERT_FILE, SSL_CERT_DIR and the system's folders such as /etc/ssl/certs): install the package ca-certificates, or set im.ca_file"
+        "cannot set up TLS for the API: no trusted CA certificates found (SSL_CERT_FILE, SSL_CERT_DIR and the system's folders such as /etc/ssl/certs): install the package ca-certificates, or set im.ca_file"
     )]
     Tls(#[source] reqwest::Error),
-    #[error("im.proxy_url is no URL of a proxy")]
+    #[error("im.proxy_url is not a proxy URL")]
     Proxy,
 }
 

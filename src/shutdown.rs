@@ -48,9 +48,9 @@ impl Shutdown {
             tracing::info!(signal, grace_period = ?grace_period, "shutdown requested, draining");
             steps.drain.cancel();
             tokio::select! {
-                signal = signals.next() => tracing::warn!(signal, "asked again, stopping now"),
+                signal = signals.next() => tracing::warn!(signal, "second signal, stopping now"),
                 () = tokio::time::sleep(grace_period) => {
-                    tracing::warn!(grace_period = ?grace_period, "the grace period is over, stopping now");
+                    tracing::warn!(grace_period = ?grace_period, "grace period expired, stopping now");
                 }
             }
             steps.stop.cancel();

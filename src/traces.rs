@@ -84,7 +84,7 @@ impl Traces {
         let _ = end.await;
         let lost = tally.lost();
         if lost > 0 {
-            tracing::warn!(spans = lost, "spans did not reach the receiver of traces");
+            tracing::warn!(spans = lost, "spans lost at shutdown");
         }
     }
 }

@@ -38,13 +38,11 @@ const GOODBYE: Duration = Duration::from_secs(1);
 /// Why the worker ended other than in good order.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    #[error("the worker could not be set up: {0}")]
+    #[error("cannot set up the worker: {0}")]
     Setup(#[from] SetupError),
-    #[error("stopped before everything in hand was settled; the broker delivers the rest again")]
+    #[error("stopped before all events were acknowledged; the broker redelivers the rest")]
     Stopped,
-    #[error(
-        "the last acknowledgements may not have arrived, the broker delivers those events again: {0}"
-    )]
+    #[error("the last acknowledgements may be lost, the broker redelivers those events: {0}")]
     Close(rabbitmq::Loss),
 }
 

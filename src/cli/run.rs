@@ -22,7 +22,7 @@ pub(super) fn run(globals: &Globals, _: &Arguments) -> Result<(), Failure> {
     let end = super::block_on(work(&settings));
     match end {
         Err(Failure::Other(error)) if logging.takes_errors() => {
-            tracing::error!(reason = super::in_one_line(&error), "ended with an error");
+            tracing::error!(reason = super::in_one_line(&error), "exiting with an error");
             Err(Failure::Said(super::FAILED))
         }
         end => end,
@@ -52,7 +52,7 @@ fn traces() -> Option<Traces> {
         .map_err(anyhow::Error::from)
         .and_then(|traces| Ok(traces.as_ref().map(Traces::start).transpose()?));
     started.unwrap_or_else(|error| {
-        tracing::warn!(reason = %error, "no traces are sent");
+        tracing::warn!(reason = %error, "traces disabled");
         None
     })
 }

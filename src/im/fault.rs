@@ -14,9 +14,9 @@ pub enum Fault {
     /// Nothing was sent.
     #[error("cannot create a UserSig: {0}")]
     Secret(SecretError),
-    #[error("the API's host name could not be resolved")]
+    #[error("cannot resolve the API's host name")]
     Dns,
-    #[error("the API could not be connected to")]
+    #[error("cannot connect to the API")]
     Connect,
     #[error("TLS handshake with the API failed: {0}")]
     Tls(TlsFault),
@@ -24,7 +24,7 @@ pub enum Fault {
     Timeout,
     #[error("the connection broke before the answer was complete")]
     Interrupted,
-    #[error("the proxy im.proxy_url made no connection to the API")]
+    #[error("the proxy of im.proxy_url cannot connect to the API")]
     Proxy,
     #[error("the answer is larger than 256 KiB")]
     TooLarge,
@@ -37,15 +37,15 @@ pub enum Fault {
 pub enum TlsFault {
     #[error("certificate signed by an unknown authority")]
     UnknownIssuer,
-    #[error("its certificate has expired")]
+    #[error("certificate expired")]
     Expired,
-    #[error("its certificate is not valid yet")]
+    #[error("certificate not valid yet")]
     NotYetValid,
-    #[error("its certificate is for another host name")]
+    #[error("certificate is for another host name")]
     OtherName,
-    #[error("its certificate is not valid")]
+    #[error("certificate not valid")]
     BadCertificate,
-    #[error("the handshake failed")]
+    #[error("protocol error")]
     Handshake,
 }
 

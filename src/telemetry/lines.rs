@@ -120,7 +120,7 @@ impl Write for &Lines {
         if self.put(line) {
             let lines = UNTOLD.swap(0, Ordering::Relaxed);
             if lines > 0 {
-                tracing::warn!(lines, "log lines were dropped: nobody read them in time");
+                tracing::warn!(lines, "log lines dropped: their reader is too slow");
             }
         }
         Ok(line.len())

@@ -24,11 +24,11 @@ pub(super) struct Receiver {
 /// Why spans were not taken. The texts are fixed: a library's may hold the URL, and with it a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 enum Trouble {
-    #[error("its answer has HTTP status {0}")]
+    #[error("HTTP status {0}")]
     Status(u16),
-    #[error("it could not be connected to")]
+    #[error("cannot connect")]
     Connect,
-    #[error("it did not answer in time")]
+    #[error("timed out")]
     Timeout,
     #[error("the connection broke, or the answer could not be read")]
     Interrupted,
@@ -66,9 +66,9 @@ impl Receiver {
         let failed = self.failing.swap(trouble.is_some(), Ordering::Relaxed);
         match trouble {
             Some(trouble) if !failed => {
-                tracing::warn!(%trouble, "the receiver of traces takes none; what the queue cannot hold is lost");
+                tracing::warn!(reason = %trouble, "cannot export spans; those that the queue cannot hold are lost");
             }
-            None if failed => tracing::info!("the receiver of traces takes them again"),
+            None if failed => tracing::info!("span export recovered"),
             _ => {}
         }
     }

@@ -12,7 +12,7 @@ use testkit::rabbitmq::{Node, Vhost, shared};
 
 use crate::stage::*;
 
-const LETTER_REFUSED: &str = "a dead letter was not taken";
+const LETTER_REFUSED: &str = "dead letter rejected by the broker";
 
 #[tokio::test]
 async fn what_a_crashed_worker_held_is_done_by_the_next() {
@@ -190,7 +190,7 @@ async fn while_the_broker_takes_no_messages_letters_wait_and_users_are_cleared()
 
     node.raise_memory_alarm().await.expect("an alarm");
     let worker = stage.worker().await;
-    stage.says("the broker takes no messages for now", 1).await;
+    stage.says("publishing blocked by a broker alarm", 1).await;
     stage.cleared(500).await;
     assert!(
         stage.ready(DEAD_LETTERS).await < 20,

@@ -335,7 +335,7 @@ async fn a_worker_that_holds_events_and_settles_none_is_not_live() {
     stage.publish([malformed()]).await;
     let why = watcher.says("/livez", 503).await;
     assert!(
-        why.starts_with("not live: events are in hand and nothing was acknowledged for "),
+        why.starts_with("not live: events are held and none was acknowledged for "),
         "{why}"
     );
     assert_eq!(watcher.metrics().await.value("tagsweep_live"), 0.0);
@@ -399,7 +399,7 @@ async fn a_standby_is_ready_and_takes_over() {
         (text == "ready: consuming\n").then_some(())
     })
     .await;
-    let takeover = stage.last_line("first delivery after standing by, working");
+    let takeover = stage.last_line("first delivery, leaving standby");
     assert!(takeover["standby_seconds"].is_number(), "{takeover}");
     // Each of both says once that it has cleared somebody.
     assert_eq!(stage.said("first users cleared"), 2);

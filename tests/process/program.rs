@@ -188,9 +188,9 @@ impl Running {
 
     /// Where it listens at `admin.listen`, if that is port 0 and it logs JSON.
     pub async fn admin_address(&self) -> String {
-        self.says("answering /livez").await;
+        self.says("serving /livez").await;
         let log = self.log();
-        let listens = log.lines().find(|line| line.contains("answering /livez"));
+        let listens = log.lines().find(|line| line.contains("serving /livez"));
         let line: serde_json::Value = serde_json::from_str(listens.expect("said")).expect("JSON");
         line["address"].as_str().expect("an address").to_owned()
     }

@@ -49,7 +49,7 @@ async fn a_second_signal_stops_at_once_and_the_broker_delivers_again() {
     // Far below the grace period of 25 s, after which it would stop by itself.
     let (code, log) = within(Duration::from_secs(20), worker.ended()).await;
     assert_eq!(code, Some(1), "{log}");
-    assert!(log.contains("asked again"), "{log}");
+    assert!(log.contains("second signal"), "{log}");
     stage.waits_in_the_queue(5).await;
 
     stage.simulator.remove_fault(hang);
@@ -100,7 +100,7 @@ async fn the_end_of_the_grace_period_stops_the_worker_with_1() {
     worker.signal("TERM").await;
     let (code, log) = worker.ended().await;
     assert_eq!(code, Some(1), "{log}");
-    assert!(log.contains("the grace period is over"), "{log}");
+    assert!(log.contains("grace period expired"), "{log}");
     let cleared = stage.simulator.stats().users_cleared;
     assert!(cleared < 18);
     stage.waits_in_the_queue(18 - cleared).await;
@@ -203,10 +203,7 @@ async fn a_broker_that_comes_late_is_waited_for() {
     let url = stage.vhost.url_through(proxy.address().port());
     let worker = stage.program("run").set("rabbitmq.url", url).start();
     testkit::eventually(PATIENCE, "it tries more than once", async || {
-        let tries = worker
-            .log()
-            .matches("no broker session, trying again")
-            .count();
+        let tries = worker.log().matches("no broker session, retrying").count();
         (tries > 1).then_some(())
     })
     .await;
@@ -217,7 +214,7 @@ async fn a_broker_that_comes_late_is_waited_for() {
     worker.signal("TERM").await;
     let (code, log) = worker.ended().await;
     assert_eq!(code, Some(0));
-    let tried = line(&log, "no broker session, trying again");
+    let tried = line(&log, "no broker session, retrying");
     assert_eq!(tried["attempts"], 1);
     let opened = line(&log, "broker session open, consuming");
     assert!(opened["attempts"].as_u64() > Some(2), "{opened}");
@@ -359,7 +356,7 @@ async fn an_error_that_ends_the_worker_is_a_line_of_the_log_where_that_is_json()
         let ended = program.clone().set(key, value).run().await;
         assert_eq!(ended.code, Some(1), "{ended:?}");
         if is_json {
-            let error = line(&ended.stderr, "ended with an error");
+            let error = line(&ended.stderr, "exiting with an error");
             assert_eq!(error["level"], "ERROR");
             assert!(error["reason"].as_str().unwrap().starts_with(why));
         } else {
@@ -492,7 +489,7 @@ async fn no_secret_and_no_user_is_in_the_log_at_trace_level_whatever_goes_wrong(
         ])
         .await;
     stage.cleared(98).await;
-    worker.says("a dead letter was not taken").await;
+    worker.says("dead letter rejected by the broker").await;
     // The next session declares the queue again.
     assert!(stage.vhost.close_connections(&user(3)).await.unwrap() > 0);
     let stage = Stage {
@@ -534,7 +531,7 @@ async fn no_secret_and_no_user_is_in_the_log_at_trace_level_whatever_goes_wrong(
     for said in [
         "call failed",
         "call refused",
-        "contradicts",
+        "inconsistent answer",
         "dead-lettering",
         "slowing down",
     ] {

@@ -43,7 +43,7 @@ pub enum Cause {
         "the port answers in HTTP, not in AMQP: use the AMQP port (5672, with TLS 5671; 15672 is the management UI)"
     )]
     Http,
-    #[error("what listens on the port does not speak AMQP: check host and port in rabbitmq.url")]
+    #[error("the server on the port does not speak AMQP: check host and port in rabbitmq.url")]
     NotAmqp,
     #[error(
         "the broker does not speak AMQP 0-9-1: tagsweep needs RabbitMQ with its AMQP 0-9-1 listener"
@@ -58,7 +58,7 @@ pub enum Cause {
     )]
     ClosedAfterHandshake,
     #[error(
-        "the connection was accepted and then nothing was said for {limit:?}: check that the port is a plain AMQP port (HTTP ports do this), and that the broker is not overloaded"
+        "the connection was accepted, but nothing was received for {limit:?}: check that the port is a plain AMQP port (HTTP ports do this), and that the broker is not overloaded"
     )]
     Mute { limit: Duration },
     #[error("the connection was closed during the login: see the broker's log for the reason")]
@@ -103,7 +103,7 @@ pub enum Cause {
 
     // Logging in.
     #[error(
-        "the broker refused user or password: check them in rabbitmq.url (the user guest may log in from the broker's own machine only, unless loopback_users says otherwise)"
+        "the broker refused user or password: check them in rabbitmq.url (by default, the user guest may log in only from the broker's own machine)"
     )]
     Credentials,
     #[error(

@@ -67,7 +67,7 @@ pub enum Loss {
     )]
     Cancelled,
     #[error(
-        "the messages in hand are too large for rabbitmq.prefetch: given back once, consuming again with a prefetch of {prefetch}"
+        "the unacknowledged messages are too large for rabbitmq.prefetch: returned once, consuming with a prefetch of {prefetch}"
     )]
     TooLarge { prefetch: u16 },
     /// A reply that is about no exchange or queue.

@@ -37,14 +37,14 @@ pub enum Mark {
 /// Why the broker has no copy of a letter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LetterRefusal {
-    #[error("no queue is bound to the exchange for it")]
+    #[error("no queue is bound to the exchange for its routing key")]
     Returned,
     #[error("the queue rejected it: it is full, or the broker could not store it")]
     Nacked,
-    #[error("the exchange published to does not exist any more")]
+    #[error("the target exchange no longer exists")]
     ExchangeGone,
     #[error(
-        "the broker's user lacks permissions on the exchange published to, or for this routing key: grant it to write there"
+        "the broker's user lacks permissions on the target exchange, or for this routing key: grant it the write permission"
     )]
     Denied,
     #[error("it is larger than the broker's max_message_size")]

@@ -5,7 +5,9 @@ use crate::rabbitmq::Part;
 /// Something on the broker is not as tagsweep would have made it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Warning {
-    #[error("{part} {name:?} has other settings than tagsweep's and is used as it is: {how}")]
+    #[error(
+        "{part} {name:?} has other settings than tagsweep declares and is used as it is: {how}"
+    )]
     Differs {
         part: Part,
         name: String,
@@ -26,7 +28,7 @@ pub enum Warning {
     )]
     Drops { name: String, exchange: String },
     #[error(
-        "queue {name:?} is not known to have a single active consumer: each replica takes its share of the API quota by counting consumers, which is only right again some seconds after a replica comes or goes"
+        "queue {name:?} is not known to have a single active consumer: each replica counts consumers to find its share of the API quota, and is wrong for some seconds after a replica starts or stops"
     )]
     SharedByCount { name: String },
     #[error(

@@ -65,8 +65,8 @@ pub enum Stall {
 impl fmt::Display for Stall {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (what, since) = match self {
-            Stall::Settling(since) => ("events are in hand and nothing was acknowledged", since),
-            Stall::Receiving(since) => ("the queue holds messages and none arrived", since),
+            Stall::Settling(since) => ("events are held and none was acknowledged", since),
+            Stall::Receiving(since) => ("the queue has messages and none was delivered", since),
             Stall::Connecting(since) => ("there was no broker session", since),
         };
         write!(f, "{what} for {} s", since.as_secs())

@@ -64,7 +64,7 @@ pub(super) fn unusable_secret(key: &str, path: &Path, reason: &str) {
         key,
         path = %path.display(),
         reason,
-        "a file cannot be used, keeping what was read from it before"
+        "cannot use a file, keeping what was last read from it"
     );
 }
 
@@ -119,7 +119,7 @@ impl Report {
                 if *strangers > 0 {
                     tracing::warn!(
                         strangers,
-                        "the answer names users that were not in the call"
+                        "the API's answer names users that were not in the call"
                     );
                 }
             }
@@ -146,7 +146,12 @@ impl Report {
                 }
             }
             Reply::Unclear => {
-                tracing::warn!(ids, trigger, milliseconds, "the answer contradicts itself");
+                tracing::warn!(
+                    ids,
+                    trigger,
+                    milliseconds,
+                    "inconsistent answer from the API"
+                );
             }
             Reply::Http(HttpAnswer {
                 status,
@@ -230,7 +235,7 @@ impl Report {
                 tracing::warn!(
                     code,
                     meaning = meaning(code),
-                    "the API refuses im.control_user while it takes other users, so only real users show whether it works: name another im.control_user"
+                    "the API refuses im.control_user but accepts other users: set another im.control_user"
                 );
             }
         }
@@ -247,7 +252,7 @@ impl Report {
             let calls = (status.tally.calls - before.calls) as f64;
             tracing::warn!(
                 calls_per_second = rounded(calls / (now - since).as_secs_f64()),
-                "calls wait for an answer, not for the quota: raise im.max_in_flight"
+                "throughput limited by im.max_in_flight, not by the quota: raise it"
             );
         }
         let events = |ending| status.tally.events(ending) - before.events(ending);
@@ -279,7 +284,7 @@ impl Report {
     pub(super) fn secret(&mut self, trouble: Option<SecretError>) {
         let before = std::mem::replace(&mut self.secret, trouble);
         if let Some(reason) = trouble.filter(|_| before != trouble) {
-            tracing::warn!(%reason, "the API's secret cannot be read: the last UserSig is used until it expires");
+            tracing::warn!(%reason, "cannot read the API secret, using the current UserSig until it expires");
         }
     }
 
@@ -290,7 +295,7 @@ impl Report {
             let seconds = skew.as_secs();
             tracing::warn!(
                 seconds,
-                "this machine's clock and the API's differ; UserSigs may be refused"
+                "clock skew between this machine and the API: UserSigs may be refused"
             );
         }
         self.skewed = skewed;

@@ -47,20 +47,18 @@ impl Sessions {
             } => {
                 self.outage.get_or_insert_with(|| Outage::new(now));
                 let retry_seconds = retry_in.map(|wait| rounded(wait.as_secs_f64()));
-                tracing::warn!(session, %reason, retry_seconds, "broker session lost, what it held is delivered again");
+                tracing::warn!(session, %reason, retry_seconds, "broker session lost, unacknowledged events are redelivered");
             }
             Event::LetterRefused(_, reason) => {
-                tracing::error!(%reason, "a dead letter was not taken: its event is kept, trying again");
+                tracing::error!(%reason, "dead letter rejected by the broker: keeping its event, retrying");
             }
             Event::LetterReduced(reason) => {
-                tracing::warn!(%reason, "the broker refused a dead letter as it is: sending it without what was refused");
+                tracing::warn!(%reason, "the broker refused a part of a dead letter: retrying without that part");
             }
             Event::Blocked => {
-                tracing::warn!(
-                    "the broker takes no messages for now (an alarm): dead letters wait"
-                );
+                tracing::warn!("publishing blocked by a broker alarm: dead letters wait");
             }
-            Event::Unblocked => tracing::info!("the broker takes messages again"),
+            Event::Unblocked => tracing::info!("broker alarm cleared, publishing again"),
             Event::Delivered(_)
             | Event::InTouch(_)
             | Event::Counted(_)
@@ -102,7 +100,7 @@ impl Sessions {
                 attempts = outage.attempts,
                 disconnected_seconds = rounded((now - outage.since).as_secs_f64()),
                 retry_seconds = rounded(retry_in.as_secs_f64()),
-                "no broker session, trying again"
+                "no broker session, retrying"
             );
         }
     }
@@ -143,7 +141,7 @@ impl Outage {
 pub(super) fn took_over(stood_by: Duration) {
     tracing::info!(
         standby_seconds = rounded(stood_by.as_secs_f64()),
-        "first delivery after standing by, working"
+        "first delivery, leaving standby"
     );
 }
 
