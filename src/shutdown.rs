@@ -1,5 +1,4 @@
-//! How the worker is asked to stop: once to finish what it has, twice to stop where it is. And how it is
-//! told to read its secrets again.
+//! Signals: the first SIGTERM or SIGINT drains the worker, a second one stops it at once; SIGHUP reloads secrets.
 //!
 //! The only module that knows signals. A test, or another shell, uses the tokens instead.
 
@@ -11,20 +10,20 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-/// The two steps of an end, and what is no end. Clones share them.
+/// The requests that signals make. Clones share them.
 #[derive(Clone, Debug, Default)]
 pub struct Shutdown {
-    /// Take nothing new, finish what is in hand.
+    /// Take no new events, finish those that are held.
     pub drain: CancellationToken,
-    /// Stop where you are; the broker delivers the rest again.
+    /// Stop at once; the broker redelivers the rest.
     pub stop: CancellationToken,
-    /// No end at all: read the secrets again.
+    /// Reload the secrets.
     pub reread: Arc<Notify>,
 }
 
 impl Shutdown {
-    /// Follows SIGTERM and SIGINT: the first drains; the second, or the end of `grace_period`, stops.
-    /// SIGHUP has the secrets read again; on a terminal it means that the terminal was closed, and drains too.
+    /// Follows SIGTERM and SIGINT: the first drains; the second, or the end of `grace_period`, stops. SIGHUP
+    /// reloads the secrets; on a terminal it means that the terminal was closed, and drains too.
     ///
     /// # Errors
     /// When the signals cannot be listened to.
@@ -59,7 +58,7 @@ impl Shutdown {
     }
 }
 
-/// The names of the signals that ask this process to end.
+/// The signals that ask this process to end.
 pub struct Signals {
     terminate: Signal,
     interrupt: Signal,
@@ -67,7 +66,7 @@ pub struct Signals {
 }
 
 impl Signals {
-    /// From now on SIGTERM and SIGINT do not end the process by themselves.
+    /// Installs the handlers: SIGTERM and SIGINT no longer end the process by themselves.
     ///
     /// # Errors
     /// When they cannot be listened to.

@@ -1,4 +1,4 @@
-//! Logs: text on a terminal, JSON lines elsewhere, on standard error. Writing them never holds up the worker.
+//! Logs on standard error: text on a terminal, JSON lines elsewhere. Writing them never blocks the worker.
 
 mod json;
 mod lines;
@@ -15,7 +15,7 @@ use json::Json;
 use lines::Lines;
 pub use lines::dropped_lines;
 
-/// The log. When it is dropped, the last lines are written, if that takes no longer than a moment.
+/// The log. When it is dropped, the last lines are written, if that is possible within a moment.
 #[must_use]
 pub struct Logging {
     lines: Option<Lines>,
@@ -23,7 +23,7 @@ pub struct Logging {
 }
 
 impl Logging {
-    /// Whether an error is to be a line of the log, as whoever reads it expects nothing but JSON.
+    /// Whether an error must be a log line, because the reader expects only JSON.
     pub fn takes_errors(&self) -> bool {
         self.is_json && self.lines.is_some() && tracing::enabled!(tracing::Level::ERROR)
     }
@@ -39,7 +39,7 @@ impl Drop for Logging {
 
 /// Sends all logs to standard error from now on; text has colours if `colour` says so.
 ///
-/// Standard output stays free for what a command prints. A panic is a line of the log, too.
+/// Standard output stays free for the output of commands. A panic is logged too.
 pub fn start(log: &Log, colour: bool) -> Logging {
     let is_json = match log.format {
         LogFormat::Text => false,
@@ -71,8 +71,8 @@ pub fn start(log: &Log, colour: bool) -> Logging {
     logging
 }
 
-/// Whatever `log.level` says, libraries are not heard: in their lines, even in warnings and errors, are
-/// frames, messages, URLs and the broker's own words, with user IDs and passwords in them.
+/// Lines of libraries are dropped at any `log.level`: even warnings and errors contain frames, messages, URLs and
+/// the broker's text, with user IDs and passwords.
 fn is_ours(line: &Metadata<'_>) -> bool {
     line.target() == "tagsweep" || line.target().starts_with("tagsweep::")
 }

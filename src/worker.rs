@@ -1,7 +1,7 @@
 //! The worker: a queue of RabbitMQ on one side, the API on the other, the engine between them.
 //!
-//! One loop over a closed set of events. The [shell](crate::shell) has the engine and the calls; here is its
-//! source, the queue: deliveries come in, settlements and dead letters go out.
+//! It is one loop. The [shell](crate::shell) has the engine and the calls; this module is its source, the queue:
+//! deliveries come in, settlements and dead letters go out.
 
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
@@ -28,14 +28,14 @@ pub use wiring::broker_options;
 
 /// Deliveries taken in one turn of the loop, before calls and answers get theirs.
 const TURN: usize = 128;
-/// And so many bytes of them: large bodies are read at once, and take their time.
+/// Bytes of deliveries taken in one turn: large bodies are read at once, which takes time.
 const TURN_BYTES: usize = 8 << 20;
-/// How often a line tells what was done.
+/// Interval of the log line `progress`.
 const SUMMARY: Duration = Duration::from_secs(60);
-/// How long the goodbye to the broker may take after the order to stop.
+/// How long closing the broker session may take after the order to stop.
 const GOODBYE: Duration = Duration::from_secs(1);
 
-/// Why the worker ended other than in good order.
+/// Why the worker did not shut down gracefully.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error("cannot set up the worker: {0}")]
@@ -46,12 +46,12 @@ pub enum Error {
     Close(rabbitmq::Loss),
 }
 
-/// Works until `shutdown` asks for an end, and returns when all in hand is settled. Answers `inquiries`
-/// on the way, and tells `traces` what it does.
+/// Runs until `shutdown` requests an end, and returns when every delivery is settled. Answers `inquiries`, and
+/// records spans in `traces`.
 ///
 /// # Errors
-/// When it could not start, or had to stop before everything was settled. Nothing is lost then: what
-/// was not acknowledged is delivered again.
+/// When it could not start, or had to stop before everything was settled. Nothing is lost: unacknowledged events
+/// are redelivered.
 pub async fn run(
     settings: &Settings,
     traces: Option<&Traces>,
@@ -74,7 +74,7 @@ pub async fn run(
     end.and(closed)
 }
 
-/// Some time after the order to stop: a broker that is mute must not hold up the end.
+/// Resolves some time after the order to stop: a silent broker must not delay the end.
 async fn over(shutdown: &Shutdown) {
     shutdown.stop.cancelled().await;
     tokio::time::sleep(GOODBYE).await;
@@ -89,9 +89,9 @@ struct Worker {
     rules: Rules,
     /// The session of the latest delivery; none before the first one since we consume.
     delivering: Option<u32>,
-    /// By how many workers the quota is shared.
+    /// How many workers share the quota.
     share: u32,
-    /// How many deliveries may be in hand, as far as their size is known.
+    /// Current prefetch: lower than the configured one if the messages are too large.
     prefetch: u16,
 }
 
@@ -111,7 +111,7 @@ impl Worker {
         })
     }
 
-    /// The one loop. Returns when a drain has come to its end.
+    /// The main loop. Returns when a drain is complete.
     async fn work(&mut self, mut inquiries: Inquiries, shutdown: &Shutdown) {
         let mut draining = false;
         let mut summary = tokio::time::interval(SUMMARY);
@@ -188,7 +188,7 @@ impl Worker {
         }
     }
 
-    /// Where one delivery is, there are often more: one turn takes what has arrived.
+    /// Takes all deliveries that have arrived, since one rarely comes alone.
     fn deliveries(&mut self, now: Instant, first: rabbitmq::Delivery) {
         let arrived = SystemTime::now();
         let mut bytes = first.message.size();
@@ -354,7 +354,7 @@ impl Worker {
     }
 }
 
-/// What a message is. Of IDs that break the API's rule as much as a letter names of them.
+/// Decodes a message. Of invalid IDs it keeps as much as a dead letter names.
 fn read(message: &Message, rules: &Rules) -> Read {
     let mut decoded = wiring::decode(message, rules);
     let mut count = 0;

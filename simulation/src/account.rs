@@ -83,7 +83,7 @@ impl Account {
 
     pub fn called(&mut self, now: Duration, users: &[u32]) -> Result<(), String> {
         self.calls += 1;
-        if self.overload.is_some_and(|it| it.counts(now)) {
+        if self.overload.is_some_and(|overload| overload.counts(now)) {
             self.after_overload += 1;
         }
         for user in users {
@@ -145,7 +145,10 @@ impl Account {
         }
         *self.returns.entry(publication).or_default() += 1;
         // Whoever has it next calls its users anew, as for an event that names them too.
-        let users = plan.publications.get(publication).map(|it| &it.users);
+        let users = plan
+            .publications
+            .get(publication)
+            .map(|publication| &publication.users);
         for user in users.into_iter().flatten() {
             if let Some(named) = self.named_again.get_mut(*user as usize) {
                 *named = true;

@@ -113,7 +113,9 @@ impl Broker {
     }
 
     pub fn is_consumed(&self) -> bool {
-        self.consumers.values().any(|it| it.since.is_some())
+        self.consumers
+            .values()
+            .any(|consumer| consumer.since.is_some())
     }
 
     /// The session is over: all that it held comes back.

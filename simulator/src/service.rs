@@ -78,9 +78,9 @@ impl Service {
         let cleared_before = self.stats.users_cleared;
         self.note_arrival(call);
 
-        let in_front = call.interface.and_then(|it| {
+        let in_front = call.interface.and_then(|interface| {
             self.faults
-                .pick(call.arrived, Stage::Front, it, &listed_ids)
+                .pick(call.arrived, Stage::Front, interface, &listed_ids)
         });
         let (fault, answer) = match in_front {
             Some(fault) => (Some(fault), None),

@@ -217,7 +217,10 @@ impl Engine {
     /// cut off from the broker, or stood still, must not share a second with the one that has the queue by then.
     /// One that does not consume makes a call only at a moment at which nobody does.
     fn has_lease(&self, now: Instant) -> bool {
-        if self.suspension.is_some_and(|it| it.held == 0) {
+        if self
+            .suspension
+            .is_some_and(|suspension| suspension.held == 0)
+        {
             return self
                 .unconsumed
                 .is_some_and(|since| now < since + UNCONSUMED);

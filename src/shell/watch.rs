@@ -1,4 +1,4 @@
-//! Everybody who is told what happens: log, metrics, traces and health. Each thing is told here, once.
+//! Log, metrics, traces and health: each thing that happens is reported here, once.
 
 mod condition;
 mod meters;
@@ -85,7 +85,7 @@ impl Watch {
         self.traced.call(users, trigger)
     }
 
-    /// A call has ended. Whatever came of it is progress: an error explains why nothing else moves.
+    /// Reports a finished call. Any result counts as progress: an error explains why nothing else moves.
     pub(super) fn call_over(&mut self, now: Instant, call: &mut Call) {
         self.report.call(call);
         self.meters.call(call);
@@ -96,7 +96,7 @@ impl Watch {
         self.condition.progress(now);
     }
 
-    /// What the engine made of the calls that are over.
+    /// Reports what the engine concluded from finished calls.
     pub(super) fn judged(&mut self, now: Instant, tally: &Tally) {
         self.unexpected.users(now, tally);
     }
@@ -129,7 +129,7 @@ impl Watch {
 
 /// The queue, and what comes from it.
 impl Watch {
-    /// `idle` says that no delivery is in hand.
+    /// `idle`: no delivery is unacknowledged.
     pub(crate) fn broker(&mut self, now: Instant, event: &rabbitmq::Event, idle: bool) {
         use rabbitmq::Event;
         self.sessions
@@ -179,7 +179,7 @@ impl Watch {
         }
     }
 
-    /// An event that happened at `time` was acknowledged.
+    /// Reports that an event with timestamp `time` was acknowledged.
     pub(crate) fn acknowledged(&self, time: SystemTime, now: SystemTime) {
         self.meters.acknowledged(time, now);
     }

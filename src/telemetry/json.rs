@@ -1,4 +1,4 @@
-//! A log line as a JSON object: the formatter of the library writes a list as a text.
+//! Formats a log line as a JSON object: the library's formatter writes lists as strings.
 
 use std::fmt;
 use std::io;
@@ -86,7 +86,7 @@ impl<M: SerializeMap> Visit for Fields<M> {
         self.write(field, value);
     }
 
-    /// Everything else comes as a text. A list of texts is written by `Debug` as JSON has it.
+    /// Everything else is a string. `Debug` writes a list of strings as JSON.
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         let text = format!("{value:?}");
         let list = text.starts_with('[').then(|| serde_json::from_str(&text));

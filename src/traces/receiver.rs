@@ -1,4 +1,4 @@
-//! The way to whoever takes the traces: one request after the other, by the worker's own HTTP library.
+//! Exports spans with the worker's own HTTP library, one request after the other.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -15,13 +15,13 @@ use crate::config;
 #[derive(Debug)]
 pub(super) struct Receiver {
     http: reqwest::Client,
-    /// The SDK asks on a thread of its own, on which no runtime is.
+    /// The SDK calls from its own thread, which has no runtime.
     runtime: Handle,
-    /// Whether the last request failed, so that it is told once.
+    /// Whether the last request failed, so that this is logged once.
     failing: AtomicBool,
 }
 
-/// Why spans were not taken. The texts are fixed: a library's may hold the URL, and with it a key.
+/// Why an export failed. The texts are fixed: a library's may contain the URL, and with it a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 enum Trouble {
     #[error("HTTP status {0}")]
@@ -35,7 +35,7 @@ enum Trouble {
 }
 
 impl Receiver {
-    /// As strict as the API's client: no redirect, and no proxy that the environment names.
+    /// As strict as the API's client: follows no redirect, and ignores proxy variables.
     pub(super) fn new(settings: &config::Traces) -> Result<Receiver, StartError> {
         let mut http = reqwest::Client::builder()
             .timeout(settings.timeout)

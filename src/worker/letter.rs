@@ -1,4 +1,4 @@
-//! A dead letter as it goes to the broker: the original, and why it could not be done.
+//! Builds a dead letter: the original message, with headers that say why it failed.
 
 use std::time::SystemTime;
 
@@ -13,8 +13,8 @@ use crate::rabbitmq::{self, Mark};
 const INVALID_IDS: usize = 100;
 const INVALID_BYTES: usize = 200;
 
-/// What letters are called, in a header and in the log: no two of any run alike, and a letter that is sent again as
-/// before.
+/// IDs of dead letters, in a header and in the log: unique over all runs, and unchanged when a letter is sent
+/// again.
 pub(super) struct LetterIds(u64);
 
 impl LetterIds {
@@ -83,7 +83,7 @@ fn failed_users(due: &Letter, fault: Fault) -> Vec<String> {
         .collect()
 }
 
-/// A short text of ours: what the API says besides the code is never repeated, and no ID is named.
+/// A short text of ours: it never contains the API's text or an ID.
 pub(super) fn detail(due: &Letter, fault: &Fault) -> String {
     let known = due.code.and_then(error_code).map(|known| known.meaning);
     match due.reason {

@@ -1,5 +1,5 @@
-//! The files that secrets are in. They are read where they are needed; here it is told at once, when somebody asks for
-//! a reload, which of them cannot be used.
+//! Checks the secret files on a reload: they are read where they are needed; this reports at once which ones are
+//! unusable.
 
 use std::path::{Path, PathBuf};
 
@@ -10,7 +10,7 @@ pub(super) struct SecretFiles {
     broker: config::RabbitMq,
 }
 
-/// A file that changes nothing, as it cannot be used. The reason shows nothing of its content.
+/// An unusable file, which therefore changes nothing. The reason contains nothing of the file.
 pub(super) struct Unusable {
     pub(super) key: &'static str,
     pub(super) path: PathBuf,

@@ -249,7 +249,7 @@ async fn every_metric_that_dashboards_and_alerts_name_is_there() {
             .filter(|label| !label.is_empty());
         for label in labels {
             assert!(
-                found.iter().any(|it| it == label),
+                found.iter().any(|found| found == label),
                 "{name} has no label {label}"
             );
         }

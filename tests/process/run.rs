@@ -285,7 +285,7 @@ async fn a_reload_of_a_secret_file_that_cannot_be_used_is_warned_of_and_changes_
     stage.delete(1..2).await;
     stage.cleared(2).await;
     worker
-        .says("the last UserSig is used until it expires")
+        .says("using the current UserSig until it expires")
         .await;
     stage.vhost.close_connections("a cut").await.unwrap();
     worker.says("broker session lost").await;

@@ -48,7 +48,7 @@ impl Vault {
             ),
             flawed(
                 &self.ours.expired_server,
-                "has expired",
+                "certificate expired",
                 "certificate is expired",
             ),
             flawed(&self.ours.future_server, "not valid yet", "not valid yet"),

@@ -55,7 +55,7 @@ fn links(span: &Span) -> Vec<(Vec<u8>, Vec<u8>)> {
 fn pairs(published: &[&Published]) -> Vec<(Vec<u8>, Vec<u8>)> {
     let published = published.iter();
     published
-        .map(|it| (it.trace.to_vec(), it.span.to_vec()))
+        .map(|span| (span.trace.to_vec(), span.span.to_vec()))
         .collect()
 }
 

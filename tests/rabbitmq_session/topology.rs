@@ -67,7 +67,7 @@ async fn a_second_worker_stands_by_and_both_have_the_whole_quota() {
 
     first.close().await.expect("an orderly close");
     let taken_over = delivered_many(&mut second, 3).await;
-    assert!(taken_over.iter().all(|it| it.redelivered));
+    assert!(taken_over.iter().all(|delivery| delivery.redelivered));
 }
 
 #[tokio::test]
@@ -183,9 +183,11 @@ async fn without_declare_what_is_missing_is_named_and_nothing_is_made() {
         );
     }
     let findings = inspect(&passive, false).await;
-    let failed = findings.iter().filter(|it| it.outcome == Outcome::Fail);
+    let failed = findings
+        .iter()
+        .filter(|finding| finding.outcome == Outcome::Fail);
     assert!(failed.clone().count() == 4, "{findings:?}");
-    assert!(failed.clone().any(|it| it.detail.contains(QUEUE)));
+    assert!(failed.clone().any(|finding| finding.detail.contains(QUEUE)));
 
     // As soon as it is there, the session opens by itself.
     let mut maker = Broker::new(options(vhost.url()));
@@ -200,7 +202,9 @@ async fn inspecting_a_fresh_broker_makes_and_proves_everything_and_leaves_no_mes
     let findings = inspect(&options(vhost.url()), true).await;
     assert_eq!(findings.len(), 7, "{findings:?}");
     assert!(
-        findings.iter().all(|it| it.outcome == Outcome::Ok),
+        findings
+            .iter()
+            .all(|finding| finding.outcome == Outcome::Ok),
         "{findings:?}"
     );
     let left = async {
@@ -232,8 +236,8 @@ async fn inspecting_finds_a_dead_letter_route_that_leads_nowhere() {
     let findings = inspect(&passive, false).await;
     let failed: Vec<_> = findings
         .iter()
-        .filter(|it| it.outcome == Outcome::Fail)
-        .map(|it| it.what)
+        .filter(|finding| finding.outcome == Outcome::Fail)
+        .map(|finding| finding.what)
         .collect();
     assert_eq!(failed, ["dead-letter route"]);
 }

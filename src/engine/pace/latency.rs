@@ -59,7 +59,9 @@ impl Latency {
     }
 
     pub(super) fn learn(&mut self, took: Duration, now: Instant) {
-        let before = self.previous.map_or(Duration::ZERO, |it| it.quickest);
+        let before = self
+            .previous
+            .map_or(Duration::ZERO, |previous| previous.quickest);
         if took < before / 2 {
             // The API is another one than it was.
             *self = Latency::default();

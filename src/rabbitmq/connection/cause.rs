@@ -1,7 +1,7 @@
-//! What went wrong between us and a broker, one variant per thing somebody should do about it.
+//! Causes of connection failures: one variant for each remedy.
 //!
-//! Causes are recognised by what a socket really says, and by the reply codes and texts of RabbitMQ 3.10 to 4.x.
-//! The texts are ours: a broker's own text is never part of one, and neither is a URL or a user.
+//! Causes are recognised by socket errors, and by the reply codes and texts of RabbitMQ 3.10 to 4.x. The texts are
+//! ours: a broker's own text is never part of one, and neither is a URL or a user.
 
 use std::{fmt, io, net::SocketAddr, time::Duration};
 
@@ -237,7 +237,7 @@ impl Cause {
         }
     }
 
-    /// Of a connection that ended without a reply while it was logging in.
+    /// The cause of a connection that ended without a reply during login.
     pub(super) fn of_silent_end(error: Option<&io::Error>, spoken: Spoken, is_tls: bool) -> Self {
         if let Some(error) = error.and_then(tls_error) {
             return Self::of_tls(error);
@@ -253,7 +253,7 @@ impl Cause {
         }
     }
 
-    /// What the broker says by a reply that is about no exchange or queue.
+    /// The cause for a reply that concerns no exchange or queue.
     pub(super) fn of_reply(code: u16, text: &str) -> Option<Self> {
         let has = |part: &str| text.contains(part);
         let limit = number(text);
@@ -295,7 +295,7 @@ impl Cause {
         })
     }
 
-    /// Whether another address of the same name may do better.
+    /// Whether another address of the same name may work.
     pub(super) fn is_of_the_address(&self) -> bool {
         matches!(
             self,
@@ -322,7 +322,7 @@ fn number(text: &str) -> Option<u64> {
     behind.split_once(')')?.0.parse().ok()
 }
 
-/// Nothing where there is nothing to tell.
+/// Formats a text in brackets, if there is one.
 pub(super) fn in_brackets(told: Option<impl fmt::Display>) -> String {
     told.map(|told| format!(" ({told})")).unwrap_or_default()
 }

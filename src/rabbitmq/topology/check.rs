@@ -1,4 +1,4 @@
-//! Whether what must be there is there, and what the queue holds.
+//! Checks that exchanges and queues exist, and counts the queue.
 
 use std::{sync::Arc, time::Duration};
 
@@ -14,7 +14,7 @@ use crate::rabbitmq::{
     connection::loss::{CallError, within},
 };
 
-/// Asks what the queue holds, and how many consume from it; and `with_letters` what the dead-letter queue holds.
+/// Counts the messages and consumers of the queue and, `with_letters`, the messages of the dead-letter queue.
 pub(crate) async fn count(
     connection: Arc<Connection>,
     options: Arc<Options>,
@@ -40,8 +40,7 @@ pub(crate) async fn count(
     })
 }
 
-/// Declarations and checks. A refused one closes its channel, so they are made on a channel that is made anew after
-/// a refusal.
+/// Declarations and checks. A refusal closes the channel, so a new one is opened after it.
 pub(crate) struct Scratch {
     connection: Arc<Connection>,
     channel: Option<Channel>,
@@ -59,7 +58,7 @@ impl Scratch {
         }
     }
 
-    /// What came up since it was asked last.
+    /// Takes the warnings since the last call.
     pub(super) fn take_warnings(&mut self) -> Vec<Warning> {
         std::mem::take(&mut self.warnings)
     }

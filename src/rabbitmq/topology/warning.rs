@@ -1,8 +1,8 @@
-//! What is not as tagsweep would have made it, with what to do.
+//! Warnings about queues and exchanges that differ from what tagsweep declares, with remedies.
 
 use crate::rabbitmq::Part;
 
-/// Something on the broker is not as tagsweep would have made it.
+/// Something on the broker differs from what tagsweep declares.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Warning {
     #[error(

@@ -1,8 +1,8 @@
-//! What the worker is doing, and whether it gets on.
+//! What the worker is doing, and whether it makes progress.
 //!
-//! A process that runs proves nothing: a worker that holds events and settles none is as dead as one that
-//! has ended, and restarting it is the mend. But restarting mends no outage and no wrong key, so whatever
-//! explains itself is no stall. It has no clock of its own.
+//! A running process proves nothing: a worker that holds events and settles none needs a restart as much as one
+//! that has ended. But a restart does not fix an outage or a wrong key, so whatever has a known reason is not a
+//! stall. This module has no clock of its own.
 
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -11,14 +11,14 @@ use crate::engine::{PauseReason, Status};
 use crate::rabbitmq::{Cause, LetterRefusal, Loss, QueueCount};
 use crate::shell::{InHand, View};
 
-/// So long a worker may look for its broker before a restart is worth a try: it costs nothing then, and
-/// begins with new name lookups and certificates.
+/// How long a worker may be without a broker session before `/livez` fails: a restart costs nothing then, and
+/// starts with new name lookups and certificates.
 const CONNECTING_LIMIT: Duration = Duration::from_secs(30 * 60);
 
-/// When so many calls have failed one after the other, it is no matter of their users.
+/// Failed calls in a row after which their users cannot be the cause.
 const FAILED_CALLS: u32 = 8;
 
-/// A broker that fails at a message fails again within this.
+/// A broker that fails at a message fails again within this time.
 const FAILED_LATELY: Duration = Duration::from_secs(30);
 
 /// What the worker is doing.
@@ -26,11 +26,11 @@ const FAILED_LATELY: Duration = Duration::from_secs(30);
 pub enum State {
     /// No broker session.
     Connecting,
-    /// The broker has given nothing yet in this session: the queue is empty, or another worker has it. Which
-    /// of the two, AMQP does not tell.
+    /// Nothing was delivered yet in this session: the queue is empty, or another worker consumes it. AMQP does not
+    /// tell which.
     Standby,
     Consuming,
-    /// No calls but probes.
+    /// Only probes, no other calls.
     Paused(PauseReason),
     Draining,
 }
@@ -52,12 +52,12 @@ impl State {
     }
 }
 
-/// What does not get on, and for how long.
+/// What makes no progress, and for how long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stall {
-    /// Events are in hand; none was acknowledged, and no call has ended.
+    /// Events are held; none was acknowledged, and no call has finished.
     Settling(Duration),
-    /// The queue holds messages for this worker, and none arrives.
+    /// The queue has messages for this worker, and none is delivered.
     Receiving(Duration),
     Connecting(Duration),
 }
@@ -88,16 +88,16 @@ impl fmt::Display for PauseReason {
     }
 }
 
-/// What is known of the source and of progress.
+/// State of the source, and of progress.
 #[derive(Debug)]
 pub(super) struct Condition {
     limit: Duration,
-    /// The whole quota, and by how many workers it is shared.
+    /// The whole quota, and how many workers share it.
     quota: u32,
     share: u32,
-    /// The last moment at which something showed that what is in hand gets on, or why it does not.
+    /// The last moment at which something showed progress, or the reason for the lack of it.
     sign: Instant,
-    /// Since when the queue holds messages for us that do not arrive.
+    /// Since when the queue has had messages for this worker without delivering any.
     starving: Option<Instant>,
     /// Since when there is no session.
     connecting: Option<Instant>,
@@ -107,9 +107,9 @@ pub(super) struct Condition {
     unconnected: Option<String>,
     /// Deliveries are wanted.
     consuming: bool,
-    /// The broker has given us a delivery: we are the one that it lets consume.
+    /// A delivery came in this session: this worker is the active consumer.
     active: bool,
-    /// Since when we consume, or stand by to.
+    /// Since when the worker consumes, or is on standby.
     ready: Instant,
     /// As the broker counted it last, in this session.
     queue: Option<QueueCount>,
@@ -120,7 +120,7 @@ pub(super) struct Condition {
 }
 
 impl Condition {
-    /// `limit` is how long events may be in hand without a sign of progress.
+    /// `limit` is how long events may be held without progress.
     pub(super) fn new(limit: Duration, quota: u32, now: Instant) -> Condition {
         Condition {
             limit,
@@ -173,7 +173,7 @@ impl Condition {
         self.consuming
     }
 
-    /// A delivery came; `idle` when nothing was in hand before. Tells how long we stood by for it, if we did.
+    /// Notes a delivery; `idle` if no event was held before. Returns the time on standby before it, if any.
     pub(super) fn delivered(&mut self, idle: bool, now: Instant) -> Option<Duration> {
         let stood_by = self.stands_by().then(|| now - self.ready);
         self.starving = None;
@@ -184,8 +184,8 @@ impl Condition {
         stood_by
     }
 
-    /// The broker has counted the queue; `idle` when nothing is in hand. Tells whether the quota is shared by
-    /// another number of workers than before.
+    /// Notes a count of the queue; `idle` if no event is held. Returns whether the number of workers that share the
+    /// quota has changed.
     pub(super) fn counted(&mut self, queue: QueueCount, idle: bool, now: Instant) -> bool {
         let changed = std::mem::replace(&mut self.share, queue.share) != queue.share;
         self.queue = Some(queue);
@@ -234,7 +234,7 @@ impl Condition {
         }
     }
 
-    /// What keeps events from being worked off though there is a session and no pause.
+    /// What prevents events from being processed although there is a session and no pause.
     fn hindrance(&self, engine: &Status, now: Instant) -> Option<String> {
         if self.broker_fails(now) {
             return Some(Cause::Internal.to_string());
@@ -268,13 +268,13 @@ impl Condition {
         }
     }
 
-    /// Whether another worker may be the one that the broker gives the queue to.
+    /// Whether another worker may be the active consumer.
     fn stands_by(&self) -> bool {
         self.share == 1 && !self.active
     }
 
-    /// What does not get on at `now`. Where nothing is in hand, nothing can be settled; `paused` says that
-    /// the worker knows why it settles nothing.
+    /// What has stalled at `now`. Without held events nothing can stall; in a pause the worker knows why it settles
+    /// nothing.
     fn stall(&self, in_hand: usize, paused: bool, now: Instant) -> Option<Stall> {
         if let Some(connecting) = self.connecting {
             let since = now.saturating_duration_since(connecting);

@@ -1,5 +1,5 @@
-//! The worker's metrics, under the names that dashboards and alerts know. No label holds anything of a
-//! message: codes that the table does not know share one value.
+//! The worker's metrics, under the names that dashboards and alerts use. No label contains data from a message:
+//! unknown codes share one value.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 

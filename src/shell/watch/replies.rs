@@ -1,11 +1,11 @@
-//! The names of the API's replies in metrics and traces: few, whatever answers.
+//! Names of the API's replies in metrics and traces: a small, fixed set.
 
 use std::borrow::Cow;
 
 use crate::engine::error_code;
 use crate::im::{Fault, Reply};
 
-/// The API's error code; where no answer came, what was in its way.
+/// The API's error code or, without an answer, the cause.
 pub(super) fn reply_name(reply: &Reply) -> Cow<'static, str> {
     match reply {
         Reply::Done { .. } => "0".into(),

@@ -1,4 +1,4 @@
-//! What the worker says. Each thing is logged once, here, with fields; users only by their aliases.
+//! The worker's log lines about calls and events. Users appear only as aliases.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -15,8 +15,8 @@ use crate::shell::calls::Call;
 
 /// Users named in one line at most.
 const NAMED: usize = 5;
-/// So much of the time since the last summary must calls wait for others to end before that is said, and so long
-/// it is not said again.
+/// How long calls must have waited for others since the last summary before a warning is logged, and the interval
+/// between two such warnings.
 const HELD_UP: Duration = Duration::from_secs(10);
 pub(super) const SAID_AGAIN: Duration = Duration::from_secs(10 * 60);
 
@@ -83,7 +83,7 @@ pub(super) fn dead_letter(letter: &Letter, id: &str, detail: &str) {
     );
 }
 
-/// What was said before, so that it is not said again.
+/// What was logged before, so that it is not repeated.
 #[derive(Default)]
 pub(super) struct Report {
     tally: Tally,
@@ -96,12 +96,12 @@ pub(super) struct Report {
     control_refused: bool,
     /// The last summary.
     summed_up: Option<Instant>,
-    /// When it was said last that calls wait for others to end.
+    /// When the warning about `im.max_in_flight` was last logged.
     held_up: Option<Instant>,
 }
 
 impl Report {
-    /// One call. Success is the rule and said at debug level only.
+    /// Logs a call; a success only at debug level.
     pub(super) fn call(&mut self, call: &Call) {
         let ids = call.ids;
         let trigger = call.trigger.name();
@@ -177,7 +177,7 @@ impl Report {
         }
     }
 
-    /// The first call that clears somebody shows that all settings are right.
+    /// The first call that clears a user shows that the settings work.
     fn done(&mut self, call: &Call, users: usize) {
         if users > 0 && call.trigger != Trigger::Control && !self.succeeded {
             self.succeeded = true;
@@ -186,7 +186,7 @@ impl Report {
         }
     }
 
-    /// Whether a refused call says what others have said, or what is no news.
+    /// Whether a refused call repeats an earlier one, or was expected.
     fn is_repetition(&mut self, class: Class, trigger: Trigger) -> bool {
         match trigger {
             // A split of a window says the same thing up to 15 times; once is enough at this level.
@@ -241,7 +241,7 @@ impl Report {
         }
     }
 
-    /// Once a minute: a line if anything was done, and another if more calls in flight would have done more.
+    /// Logs, once a minute, a line if anything was done, and a warning if `im.max_in_flight` limited it.
     pub(super) fn summary(&mut self, now: Instant, status: &Status) {
         let before = std::mem::replace(&mut self.tally, status.tally);
         let since = self.summed_up.replace(now).unwrap_or(now);
@@ -271,7 +271,7 @@ impl Report {
         );
     }
 
-    /// Whether it is to be said that calls waited for others for so long of the last minute.
+    /// Whether to warn that calls waited this long for others in the last minute.
     fn is_held_up(&mut self, now: Instant, waited: Duration) -> bool {
         let said = self.held_up.is_some_and(|said| now < said + SAID_AGAIN);
         let news = waited >= HELD_UP && !said;
@@ -302,7 +302,7 @@ impl Report {
     }
 }
 
-/// What an operator should know of a failed call besides its code or status.
+/// What an operator should know about a failed call besides its code or status.
 pub(super) fn trouble(reply: &Reply) -> Option<String> {
     match reply {
         Reply::Http(answer) => {
@@ -314,7 +314,7 @@ pub(super) fn trouble(reply: &Reply) -> Option<String> {
     }
 }
 
-/// What our table says of a code.
+/// The meaning of a code in our table.
 fn meaning(code: Option<i64>) -> Option<&'static str> {
     Some(error_code(code?)?.meaning)
 }

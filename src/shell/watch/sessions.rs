@@ -1,14 +1,14 @@
-//! What the log says of the broker: sessions, and the time without one.
+//! Log lines about broker sessions, and the time without one.
 
 use std::time::{Duration, Instant};
 
 use super::report::{SAID_AGAIN, rounded};
 use crate::rabbitmq::{self, Loss};
 
-/// More reasons than an outage has; beyond that they are taken for new ones.
+/// Reasons that are remembered: more than one outage has.
 const REASONS: usize = 16;
 
-/// What was said of the broker, so that a long outage is not said every few seconds.
+/// What was logged about the broker, so that a long outage is not logged every few seconds.
 #[derive(Default)]
 pub(super) struct Sessions {
     outage: Option<Outage>,
@@ -20,7 +20,7 @@ struct Outage {
     attempts: u32,
     /// Why the latest attempt failed.
     latest: Option<Loss>,
-    /// The reasons that were said, each with the time when it was said last.
+    /// The reasons that were logged, each with the time of its last line.
     said: Vec<(Loss, Instant)>,
 }
 
@@ -116,8 +116,8 @@ impl Outage {
         }
     }
 
-    /// One more attempt has failed. It is said of the 1st, 2nd, 4th, 8th … and of one that fails for another reason;
-    /// of reasons that take turns every ten minutes.
+    /// Counts a failed attempt, and returns whether to log it: the 1st, 2nd, 4th, 8th …, and one with a new reason;
+    /// alternating reasons every ten minutes.
     fn is_news(&mut self, now: Instant, reason: &Loss) -> bool {
         self.attempts += 1;
         let changed = self.latest.as_ref() != Some(reason);
@@ -137,7 +137,7 @@ impl Outage {
     }
 }
 
-/// The broker gives us the queue after so long.
+/// Logs the first delivery after a time on standby.
 pub(super) fn took_over(stood_by: Duration) {
     tracing::info!(
         standby_seconds = rounded(stood_by.as_secs_f64()),

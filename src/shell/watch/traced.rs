@@ -1,4 +1,4 @@
-//! What the worker does, told to the traces. While they are off, nothing is read, kept or counted here.
+//! Records spans of the worker's work. While traces are off, nothing is read, kept or counted here.
 
 use super::origins::Origins;
 use super::replies::reply_name;

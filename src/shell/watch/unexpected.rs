@@ -1,5 +1,5 @@
-//! What is in order one by one and, where there is much of it, a sign that a setting or a publisher is wrong: events
-//! of other types, and users that the API does not know. Said at once, then at most once a minute.
+//! Warnings about things that are normal one by one, but in number a sign of a wrong setting or publisher: events
+//! of other types, and users unknown to the API. Logged at once, then at most once a minute.
 
 use std::time::{Duration, Instant};
 
@@ -7,7 +7,7 @@ use crate::engine::Tally;
 use crate::event::ForeignType;
 
 const SAID_AGAIN: Duration = Duration::from_secs(60);
-/// Of fewer users than these no share is taken.
+/// Minimum number of users for a ratio.
 const FEW_USERS: u64 = 10;
 
 pub(super) struct Unexpected {
@@ -47,7 +47,7 @@ impl Unexpected {
         self.tell_ignored(now);
     }
 
-    /// Says what was not said yet.
+    /// Logs what was not logged yet.
     pub(super) fn tell_ignored(&mut self, now: Instant) {
         if !is_due(self.ignored_said, now) {
             return;
@@ -76,7 +76,7 @@ impl Unexpected {
         }
     }
 
-    /// The users since the last look, where most of them were unknown.
+    /// The users since the last check, if most of them were unknown.
     fn mostly_missing(&mut self, now: Instant, tally: &Tally) -> Option<Users> {
         let before = self.users;
         let total = Users {
