@@ -13,9 +13,9 @@ use std::time::{Duration, Instant, SystemTime};
 
 use tokio::time::MissedTickBehavior;
 
-use crate::config::Settings;
+use crate::config::{Settings, Unmatched};
 use crate::engine::{Delivery, Input, Letter, LetterId, Settlement};
-use crate::event::{Decoded, Rules};
+use crate::event::{Decoded, Read, Rules};
 use crate::rabbitmq::{self, Broker, DeliveryTag, Message, QueueCount, Returns};
 use crate::shell::{Inquiries, Order, SetupError, Shell};
 use crate::shutdown::Shutdown;
@@ -84,6 +84,7 @@ struct Worker {
     broker: Broker,
     held: Held,
     rules: Rules,
+    unmatched: Unmatched,
     /// The session of the latest delivery; none before the first one since we consume.
     delivering: Option<u32>,
     /// By how many workers the quota is shared.
@@ -99,7 +100,8 @@ impl Worker {
             shell: Shell::new(settings, Some(options.lease()), traces)?,
             broker: Broker::new(options),
             held: Held::default(),
-            rules: wiring::rules(&settings.events),
+            rules: settings.events.rules()?,
+            unmatched: settings.events.unmatched,
             delivering: None,
             share: 1,
             prefetch: settings.prefetch(),
@@ -214,7 +216,8 @@ impl Worker {
             && let Some(message) = self.held.message(delivery)
         {
             let read = read(message, &self.rules);
-            self.held.keep_read(delivery, read);
+            self.shell.watch.read(read.form);
+            self.held.keep_read(delivery, read.decoded);
         }
         let input = Input::Delivered {
             delivery,
@@ -260,7 +263,12 @@ impl Worker {
         let Some(message) = self.held.message(delivery) else {
             unreachable!("a delivery is held until it is settled");
         };
-        match before.unwrap_or_else(|| read(message, &self.rules)) {
+        let decoded = before.unwrap_or_else(|| {
+            let read = read(message, &self.rules);
+            self.shell.watch.read(read.form);
+            read.decoded
+        });
+        match decoded {
             Decoded::Event(event) => {
                 self.shell.watch.event(delivery, message, &event.users);
                 let invalid = !event.invalid.is_empty();
@@ -283,7 +291,19 @@ impl Worker {
                 self.held.set_malformed(delivery, why);
                 self.shell.tell(now, Input::Unreadable { delivery });
             }
+            Decoded::Unrecognised => self.unrecognised(now, delivery),
         }
+    }
+
+    fn unrecognised(&mut self, now: Instant, delivery: Delivery) {
+        let input = match self.unmatched {
+            Unmatched::DeadLetter => Input::Unrecognised { delivery },
+            Unmatched::Ignore => {
+                self.shell.watch.unrecognised(now);
+                Input::NotForUs { delivery }
+            }
+        };
+        self.shell.tell(now, input);
     }
 
     fn settle(&mut self, now: Instant, settlement: Settlement) {
@@ -337,11 +357,11 @@ impl Worker {
 }
 
 /// What a message is. Of IDs that break the API's rule as much as a letter names of them.
-fn read(message: &Message, rules: &Rules) -> Decoded {
-    let mut decoded = wiring::decode(message, rules);
-    if let Decoded::Event(event) = &mut decoded {
+fn read(message: &Message, rules: &Rules) -> Read {
+    let mut read = wiring::read(message, rules);
+    if let Decoded::Event(event) = &mut read.decoded {
         letter::cut_to_fit(&mut event.invalid);
         event.users.shrink_to_fit();
     }
-    decoded
+    read
 }

@@ -10,28 +10,32 @@ pub(super) fn event(
 ) -> Result<Decoded, Malformed> {
     let kind = match &body.kind {
         Scalar::Text(kind) => kind,
-        Scalar::Absent => outer_kind(message),
+        Scalar::Absent if body.says_otherwise => return Ok(Decoded::Unrecognised),
+        Scalar::Absent => match outer_kind(message, rules) {
+            Some(kind) => kind,
+            None => return Ok(Decoded::Unrecognised),
+        },
         Scalar::Number(_) | Scalar::Other => return Err(Malformed::TypeNotText),
     };
     if !rules.act_on(kind) {
         return Ok(Decoded::NotForUs(NotForUs::ForeignType));
     }
-    let mut ids = body.user_id;
-    ids.append(body.user_ids);
     let found = Found {
         kind,
         source: None,
         id: body.id.text(),
         time: body.time.time(),
-        ids,
+        ids: body.users.ids()?,
     };
     found.complete(message).map(Decoded::Event)
 }
 
-/// The type of a message whose body does not tell it.
-pub(super) fn outer_kind<'a>(message: &Message<'a>) -> &'a str {
-    match message.kind {
-        Some(kind) if !kind.is_empty() => kind,
-        _ => message.routing_key,
+/// The type of a message whose body says nothing about what happened.
+pub(super) fn outer_kind<'a>(message: &Message<'a>, rules: &Rules) -> Option<&'a str> {
+    if let Some(kind) = message.kind.filter(|kind| !kind.is_empty()) {
+        return Some(kind);
     }
+    let key = message.routing_key;
+    let names_queue = message.exchange == Some("") && !rules.act_on(key);
+    (!key.is_empty() && !names_queue).then_some(key)
 }

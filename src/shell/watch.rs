@@ -12,7 +12,7 @@ use jiff::SignedDuration;
 
 use crate::config::Settings;
 use crate::engine::{Delivery, Letter, Notice, Settlement, Status, Trigger};
-use crate::event::UserId;
+use crate::event::{Form, UserId};
 use crate::rabbitmq::{self, Message};
 use crate::shell::calls::Call;
 use crate::shell::{InHand, SetupError, View};
@@ -39,7 +39,7 @@ impl Watch {
     ) -> Result<Watch, SetupError> {
         Ok(Watch {
             report: Report::default(),
-            meters: Meters::new(),
+            meters: Meters::new(settings.events.rules()?.mapping.names()),
             traced: Traced::new(traces, settings)?,
             condition: Condition::new(
                 settings.admin.stall_limit,
@@ -140,6 +140,18 @@ impl Watch {
 
     pub(crate) fn event(&mut self, delivery: Delivery, message: &Message, users: &[UserId]) {
         self.traced.event(delivery, message, users);
+    }
+
+    /// A message was read in this form, if in any.
+    pub(crate) fn read(&self, form: Option<Form>) {
+        if let Some(Form::Rule(rule)) = form {
+            self.meters.matched(rule);
+        }
+    }
+
+    /// Nothing was recognised in a message, and it is ignored.
+    pub(crate) fn unrecognised(&mut self, now: Instant) {
+        self.report.unrecognised(now);
     }
 
     pub(crate) fn settled(&mut self, now: Instant, settlement: Settlement) {

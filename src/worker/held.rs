@@ -275,7 +275,7 @@ impl Held {
 fn users_of(read: &Decoded) -> usize {
     match read {
         Decoded::Event(event) => event.users.len() * size_of::<UserId>(),
-        Decoded::NotForUs(_) | Decoded::Malformed(_) => 0,
+        Decoded::NotForUs(_) | Decoded::Malformed(_) | Decoded::Unrecognised => 0,
     }
 }
 

@@ -32,6 +32,8 @@ const WINDOW_IDS: &[f64] = &[1.0, 2.0, 5.0, 10.0, 25.0, 50.0, 75.0, 99.0, 100.0]
 pub(super) struct Meters {
     registry: Registry,
     events: IntCounterVec,
+    /// By the rules' indices: two presets may be the same one with other parameters, and then share a counter.
+    matched: Vec<IntCounter>,
     users: IntCounterVec,
     dead_letters: IntCounterVec,
     windows: IntCounterVec,
@@ -59,9 +61,16 @@ pub(super) struct Meters {
 }
 
 impl Meters {
-    pub(super) fn new() -> Meters {
+    /// `rules` are the names of the rules for events, in their order.
+    pub(super) fn new<'a>(rules: impl Iterator<Item = &'a str>) -> Meters {
         let registry = Registry::new();
         let of = &registry;
+        let matched = counters(
+            of,
+            "tagsweep_events_matched_total",
+            "Messages for which a rule held, by the rule.",
+            "rule",
+        );
         let meters = Meters {
             events: counters(
                 of,
@@ -69,6 +78,9 @@ impl Meters {
                 "Events by what became of them: accepted, ignored (another type), acknowledged, dead_lettered, remembered (redelivered, and finished before), handed_back (given back to the queue).",
                 "result",
             ),
+            matched: rules
+                .map(|rule| matched.with_label_values(&[rule]))
+                .collect(),
             users: counters(
                 of,
                 "tagsweep_users_total",
@@ -225,6 +237,13 @@ impl Meters {
         // One of the future is as new as can be.
         let age = now.duration_since(time).unwrap_or_default();
         self.event_age_seconds.observe(age.as_secs_f64());
+    }
+
+    /// The rule of this index held.
+    pub(super) fn matched(&self, rule: usize) {
+        if let Some(counter) = self.matched.get(rule) {
+            counter.inc();
+        }
     }
 
     pub(super) fn session_opened(&self) {

@@ -17,6 +17,8 @@ const NAMED: usize = 5;
 /// So much of the time since the last summary must calls wait for others to end before that is said, and so long
 /// it is not said again.
 const HELD_UP: Duration = Duration::from_secs(10);
+/// How often it is said that nothing was recognised in messages.
+const UNRECOGNISED_EVERY: Duration = Duration::from_secs(60);
 const SAID_AGAIN: Duration = Duration::from_secs(10 * 60);
 
 pub(super) fn started(settings: &Settings) {
@@ -138,9 +140,35 @@ pub(super) struct Report {
     summed_up: Option<Instant>,
     /// When it was said last that calls wait for others to end.
     held_up: Option<Instant>,
+    unrecognised: Unrecognised,
+}
+
+/// Messages in which nothing was recognised.
+#[derive(Default)]
+struct Unrecognised {
+    /// Since it was said last.
+    messages: u64,
+    said: Option<Instant>,
 }
 
 impl Report {
+    /// Said at once, then once a minute: a whole stream of events may be of such a form.
+    pub(super) fn unrecognised(&mut self, now: Instant) {
+        let Unrecognised { messages, said } = &mut self.unrecognised;
+        *messages += 1;
+        if said.is_some_and(|said| now.saturating_duration_since(said) < UNRECOGNISED_EVERY) {
+            return;
+        }
+        tracing::warn!(
+            messages = *messages,
+            "events ignored: no rule holds, and neither a form nor a type was recognised; events.unmatched = \"dead-letter\" keeps such messages, `tagsweep events test` tells why"
+        );
+        self.unrecognised = Unrecognised {
+            messages: 0,
+            said: Some(now),
+        };
+    }
+
     /// One call. Success is the rule and said at debug level only.
     pub(super) fn call(&mut self, call: &Call) {
         let ids = call.ids;
