@@ -16,8 +16,8 @@ use crate::event::{Format, Rules};
 pub struct Events {
     /// Format of messages for which no rule holds.
     pub format: EventFormat,
-    /// Shipped rules for well-known producers, tried in this order after your own: names, or tables with a name and
-    /// the preset's parameters. `tagsweep events presets` lists them.
+    /// Shipped rules for well-known producers, tried in this order after your own, those that ignore at the end: names,
+    /// or tables with a name and the preset's parameters. `tagsweep events presets` lists them.
     pub presets: Vec<PresetUse>,
     /// Your own rules, tried in order.
     #[serde(default)]
@@ -223,14 +223,18 @@ impl Events {
     }
 
     fn mapping(&self) -> Result<Mapping, Vec<RuleError>> {
-        let mut definitions: Vec<Definition> = self.mapping.iter().map(definition).collect();
         let mut errors = self.repeated_names();
+        let mut of_presets = Vec::new();
         for preset in &self.presets {
             match presets::expand(preset) {
-                Ok(rules) => definitions.extend(rules.iter().map(definition)),
+                Ok(rules) => of_presets.extend(rules),
                 Err(error) => errors.push(of_preset(preset, &error)),
             }
         }
+        // What one preset ignores, another one may act on, or the same one with other parameters.
+        of_presets.sort_by_key(|rule| rule.ignore);
+        let rules = self.mapping.iter().chain(&of_presets);
+        let definitions: Vec<Definition> = rules.map(definition).collect();
         match Mapping::compile(&definitions) {
             Ok(mapping) if errors.is_empty() => Ok(mapping),
             Ok(_) => Err(errors),
