@@ -262,7 +262,7 @@ impl Events {
                 errors.push(RuleError {
                     key: "mapping",
                     text,
-                })
+                });
             };
             let mut earlier = self.mapping.iter().take(index);
             if rule.name.trim().is_empty() {

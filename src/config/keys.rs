@@ -99,9 +99,12 @@ fn kind(shape: &Value) -> Kind {
         Kind::Boolean
     } else if is("array") && is("string") {
         Kind::TextOrList
-    } else if shape["items"]["type"] == "object" {
+    } else if shape
+        .pointer("/items/type")
+        .is_some_and(|kind| kind == "object")
+    {
         Kind::Rules
-    } else if shape["items"]["anyOf"].is_array() {
+    } else if shape.pointer("/items/anyOf").is_some() {
         Kind::Presets
     } else if is("array") {
         Kind::List

@@ -25,19 +25,19 @@ fn decoded(definitions: &[Definition], message: &str) -> Decoded {
     written.message(|message| read(message, &rules(definitions)).decoded)
 }
 
-/// What comes of a body under one rule.
-fn of(definition: &Definition, body: &str) -> Result<Vec<String>, Decoded> {
+/// The users whom one rule finds in a body, or what the body is instead.
+fn of(definition: &Definition, body: &str) -> Result<Vec<String>, Box<Decoded>> {
     match decoded(std::slice::from_ref(definition), &format!("\n{body}")) {
         Decoded::Event(event) => {
             let users = event.users.iter().map(UserId::as_str).map(str::to_owned);
             Ok(users.chain(event.invalid).collect())
         }
-        other => Err(other),
+        other => Err(other.into()),
     }
 }
 
-fn malformed<T>(why: Malformed) -> Result<T, Decoded> {
-    Err(Decoded::Malformed(why))
+fn malformed<T>(why: Malformed) -> Result<T, Box<Decoded>> {
+    Err(Decoded::Malformed(why).into())
 }
 
 fn refused(definition: &Definition) -> String {
@@ -134,7 +134,7 @@ fn a_rule_that_holds_and_selects_nobody_is_malformed_and_never_silent() {
     }
     assert_eq!(
         of(&rule, r#"{"on":false,"a":"x"}"#),
-        Err(Decoded::Unrecognised)
+        Err(Decoded::Unrecognised.into())
     );
     let many = serde_json::to_string(&json!({ "on": true, "b": vec![1; 100_001] })).unwrap();
     assert_eq!(of(&rule, &many), malformed(Malformed::SelectsTooMany));
@@ -210,7 +210,11 @@ fn texts_that_hold_json_are_read_for_one_rule_only() {
     assert!(matches!(decoded(&both, &message), Decoded::Event(_)));
     // What is absent, no text or no JSON stays as it is.
     for body in [r#"{"payload":"{"}"#, r#"{"payload":5}"#, "{}"] {
-        assert_eq!(of(&parsing, body), Err(Decoded::Unrecognised), "{body}");
+        assert_eq!(
+            of(&parsing, body),
+            Err(Decoded::Unrecognised.into()),
+            "{body}"
+        );
     }
     let twice = r#"{"payload":"{\"kind\":\"deleted\",\"more\":{\"user\":1,\"user\":2}}"}"#;
     assert_eq!(of(&parsing, twice), malformed(Malformed::RepeatedField));
