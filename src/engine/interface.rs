@@ -73,6 +73,8 @@ pub enum Input<'a> {
     NotForUs { delivery: Delivery },
     /// The body cannot be read.
     Unreadable { delivery: Delivery },
+    /// No form and no type was recognised in the message, and such messages are to be dead-lettered.
+    Unrecognised { delivery: Delivery },
     /// The call of this window is over.
     Answered { window: WindowId, answer: Answer },
     /// The broker has taken the letter: confirmed, routed, not returned.
@@ -118,7 +120,7 @@ pub enum Answer {
 /// What to do.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Action {
-    /// Decode this delivery's body and answer with `Event`, `NotForUs` or `Unreadable`.
+    /// Decode this delivery's body and answer with `Event`, `NotForUs`, `Unreadable` or `Unrecognised`.
     Decode(Delivery),
     /// Make one call for these users and answer with `Answered`.
     Call {
@@ -192,6 +194,7 @@ named! {
         UnknownAccount => "unknown-account",
         RetriesExhausted => "retries-exhausted",
         ReturnedTooOften => "returned-too-often",
+        UnrecognisedEvent => "unrecognised-event",
     }
 }
 
