@@ -1,4 +1,4 @@
-//! The parts of RESULTS.md that do not change with what was measured.
+//! The parts of RESULTS.md that do not depend on the measurements.
 
 use super::thousands;
 use crate::results::Results;
