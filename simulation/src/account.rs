@@ -1,4 +1,5 @@
-//! The promises about a whole run: how many calls it costs, how long good events wait, how often events go back.
+//! The guarantees about a whole run: its number of calls, the delay of good events, the number of
+//! returns.
 
 use std::collections::HashMap;
 use std::time::Duration;

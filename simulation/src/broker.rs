@@ -1,4 +1,4 @@
-//! A queue with a single active consumer, as RabbitMQ keeps it. It knows neither wires nor workers.
+//! A queue with a single active consumer, like RabbitMQ's. It knows neither wires nor workers.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;

@@ -1,6 +1,6 @@
-//! The service behind the socket: one call in, one outcome out, with the clock given.
+//! The service behind the socket: one call in, one outcome out, with the time as a parameter.
 //!
-//! It knows nothing of HTTP connections; what a fault does to one is the server's business.
+//! It knows nothing of HTTP connections; the server applies faults to them.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};

@@ -1,7 +1,7 @@
-//! What goes back to the broker undone.
+//! Returns unfinished deliveries to the broker.
 //!
-//! A delivery goes back when it was held for the hold limit. A pause that outlasts that gives everything back
-//! once, and takes nothing until it is over: so even a long outage costs each event one return.
+//! A delivery is returned when it was held for the hold limit. A pause that outlasts that returns everything once,
+//! and consuming stops until it is over: so even a long outage costs each event one return.
 
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
@@ -13,7 +13,7 @@ use super::remembered::Rest;
 use super::{Action, Delivery, Ending, Engine, Notice};
 use crate::event::UserId;
 
-/// Deliveries that are held for probes where control calls tell nothing.
+/// Deliveries that are held for probes if control calls prove nothing.
 const PROBES_HELD: usize = 8;
 /// For so many hold limits control calls alone may show that the API works again, before any went through.
 const TRUSTED: u32 = 6;
@@ -29,7 +29,7 @@ const APART_QUOTA: u32 = 10;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Suspension {
     since: Instant,
-    /// So many deliveries are held all the same, for probes.
+    /// Number of deliveries that are still held, for probes.
     pub held: usize,
 }
 
@@ -79,7 +79,7 @@ impl Engine {
         (times as usize).saturating_mul(PROBES_HELD).min(most)
     }
 
-    /// For so many hold limits nothing is consumed, or as good as nothing.
+    /// Number of hold limits for which (almost) nothing is consumed.
     fn suspended_for(&self, now: Instant) -> u32 {
         let since = self.suspension.map_or(now, |suspension| suspension.since);
         let holds = (now - since).as_nanos() / self.settings.hold_limit.as_nanos();
@@ -109,8 +109,8 @@ impl Engine {
         Some(held.min(pause.since + limit))
     }
 
-    /// What was held for the whole hold limit goes back to the broker, or gets a letter where the broker might drop
-    /// it. What is done of it is kept, so that nobody is called again who is.
+    /// Returns what was held for the whole hold limit, or dead-letters it if the broker might drop it. Its finished
+    /// users are remembered, so that they are not called again.
     pub(super) fn hand_back(&mut self, now: Instant) -> Option<Delivery> {
         let latest = match self.suspension {
             Some(Suspension { held: 0, .. }) => Some(now),

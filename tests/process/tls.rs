@@ -1,5 +1,5 @@
-//! A worker before servers whose certificates are not in order: it tells nobody a secret, loses nothing,
-//! and goes on when they are mended.
+//! A worker before servers whose certificates are not in order: it tells nobody a secret, loses
+//! nothing, and resumes when they are fixed.
 
 use tempfile::TempDir;
 use testkit::tls::{Certificates, Identity, TlsFront};

@@ -1,4 +1,5 @@
-//! Between a worker and the broker: sessions, frames in their order, letters, and the ways to lose them all.
+//! The wire between a worker and the broker: sessions, ordered frames, letters, and how each can be
+//! lost.
 
 use std::collections::HashMap;
 use std::time::Duration;

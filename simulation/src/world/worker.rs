@@ -1,4 +1,4 @@
-//! The shell around an engine: as thin as the worker's, with wires that the world holds.
+//! The shell around a simulated engine, as thin as the worker's; the world holds its wires.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
