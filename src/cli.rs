@@ -3,6 +3,7 @@
 mod check;
 mod completions;
 mod config;
+mod events;
 mod explain;
 mod globals;
 mod health;
@@ -63,6 +64,8 @@ enum Command {
     Check(With<check::Arguments>),
     /// Publish one event per user
     Publish(With<publish::Arguments>),
+    /// Test how messages are read, and list the presets for well-known producers
+    Events(With<events::Arguments>),
     /// Ask the running worker whether it is healthy
     Health(With<health::Arguments>),
     /// Explain an API error code, or another name that tagsweep uses
@@ -106,6 +109,7 @@ pub fn main() -> ExitCode {
         Command::Run(own) => run::run(&globals.and(own.globals), &own.arguments),
         Command::Check(own) => check::run(&globals.and(own.globals), &own.arguments),
         Command::Publish(own) => publish::run(&globals.and(own.globals), own.arguments),
+        Command::Events(own) => events::run(globals.and(own.globals), own.arguments),
         Command::Health(own) => health::run(&globals.and(own.globals), &own.arguments),
         Command::Explain(own) => explain::run(&own.arguments),
         Command::Config(own) => config::run(&globals.and(own.globals), &own.arguments),

@@ -15,12 +15,14 @@ use serde_json::Value;
 
 mod amqp_url;
 mod environment;
+mod events;
 mod file;
 mod im;
 mod in_units;
 mod keys;
 mod load;
 mod pem;
+mod presets;
 mod problem;
 mod rabbitmq;
 mod remedy;
@@ -29,18 +31,21 @@ mod schema;
 mod secret;
 mod sections;
 mod sources;
+mod tables;
 mod traces;
 mod typed;
 mod warnings;
 
 pub use amqp_url::{AmqpUrl, AmqpUrls};
+pub use events::{EventFormat, Events, PresetUse, Rule, RuleError, Texts, Unmatched};
 pub use im::{Credentials, Im, MissingAccount};
 pub use pem::{PemError, read_pem};
+pub use presets::{Parameter, Preset, PresetError, preset, presets};
 pub use problem::{Origin, Place, Problem, Problems};
 pub use rabbitmq::{RabbitMq, UrlsError};
 pub use schema::schema;
 pub use secret::{Secret, SecretError, SecretText};
-pub use sections::{Admin, EventFormat, Events, Log, LogFormat, Retry, Shutdown, Window};
+pub use sections::{Admin, Log, LogFormat, Retry, Shutdown, Window};
 pub use sources::Sources;
 pub use traces::{Traces, TracesError};
 
@@ -101,9 +106,8 @@ impl Settings {
         for (section, keys) in &sections {
             text += &format!("[{section}]\n");
             for (key, value) in keys.as_object().into_iter().flatten() {
-                // Without nested tables and nulls, a JSON value is a TOML value.
                 if !value.is_null() {
-                    text += &format!("{key} = {value}\n");
+                    text += &format!("{key} = {}\n", remedy::in_toml(value));
                 }
             }
             text.push('\n');

@@ -156,10 +156,10 @@ impl Engine {
                 }
             }
             Input::Unreadable { delivery } => {
-                if self.ledger.open(delivery, None).is_some() {
-                    self.fail(delivery, Reason::MalformedEvent, 0);
-                    self.advance(now, delivery);
-                }
+                self.unreadable(now, delivery, Reason::MalformedEvent);
+            }
+            Input::Unrecognised { delivery } => {
+                self.unreadable(now, delivery, Reason::UnrecognisedEvent);
             }
             Input::Answered { window, answer } => self.answered(now, window, answer),
             Input::LetterConfirmed(letter) => {
@@ -325,6 +325,14 @@ impl Engine {
             }
         }
         self.advance(now, delivery);
+    }
+
+    /// Nobody can be read out of the message: its letter names no user.
+    fn unreadable(&mut self, now: Instant, delivery: Delivery, reason: Reason) {
+        if self.ledger.open(delivery, None).is_some() {
+            self.fail(delivery, reason, 0);
+            self.advance(now, delivery);
+        }
     }
 
     /// The event itself is at fault, before any call.

@@ -5,24 +5,31 @@
 
 mod body;
 mod cloudevents;
+mod fields;
 mod foreign;
+mod forms;
 mod ids;
 mod key;
+pub mod mapping;
 mod plain;
 #[cfg(test)]
 mod tests;
 pub mod user_id;
+mod written;
 
 use std::borrow::Cow;
 use std::fmt;
 use std::time::SystemTime;
 
+use serde_json::{Map, Value};
+
 pub use foreign::{ForeignType, TypeSource};
 pub use key::EventKey;
 pub use user_id::{InvalidUserId, UserId};
+pub use written::{UnknownLine, Written};
 
-use body::{Body, Outline};
 use ids::Ids;
+use mapping::{Mapped, Mapping};
 
 /// What this module needs of one AMQP message, borrowed from it.
 pub struct Message<'a> {
@@ -34,19 +41,33 @@ pub struct Message<'a> {
     pub message_id: Option<&'a str>,
     /// The AMQP property `timestamp`, in seconds since 1970.
     pub timestamp: Option<u64>,
+    /// Where it was published to, if that is known: with the default exchange, the routing key is a queue's name.
+    pub exchange: Option<&'a str>,
     pub routing_key: &'a str,
     /// Looks up one header by its exact name and gives its value as text: numbers in decimal,
     /// timestamps in RFC 3339 or in seconds since 1970. It is only asked for CloudEvents attributes.
     pub header: &'a dyn Fn(&str) -> Option<Cow<'a, str>>,
+    /// Everything that stands beside the body. It is only asked for where there are rules of a mapping.
+    pub surroundings: &'a dyn Fn() -> Surroundings,
+}
+
+/// What a message carries besides its body, as rules see it.
+#[derive(Clone, Debug, Default)]
+pub struct Surroundings {
+    pub headers: Map<String, Value>,
+    /// By their names in AMQP, with underscores.
+    pub properties: Map<String, Value>,
 }
 
 /// Which events are acted on, and how they are read.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Rules {
+    /// What decides where no rule of the mapping holds.
     pub format: Format,
     /// Matched whole and case-sensitively. CloudEvents types are often prefixed with a reversed
     /// domain name (`com.example.user.deleted`); such a type must be listed as it is.
     pub types: Vec<String>,
+    pub mapping: Mapping,
 }
 
 /// The form that bodies are in.
@@ -58,6 +79,24 @@ pub enum Format {
     Auto,
     Plain,
     CloudEvents,
+    /// Only rules decide.
+    None,
+}
+
+/// A message that was read, and what decided how.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Read {
+    pub decoded: Decoded,
+    /// Nothing where the message says nothing.
+    pub form: Option<Form>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    Plain,
+    CloudEvents,
+    /// The rule of this index in the mapping.
+    Rule(usize),
 }
 
 /// What a message turned out to be.
@@ -68,6 +107,8 @@ pub enum Decoded {
     NotForUs(NotForUs),
     /// To be dead-lettered: it may well name users, but they cannot be read.
     Malformed(Malformed),
+    /// Neither a form nor a type was recognised in it.
+    Unrecognised,
 }
 
 /// Names the users whose tags must go. It has at least one of `users` and `invalid`.
@@ -75,7 +116,7 @@ pub enum Decoded {
 /// `Debug` shows users by their aliases and of the invalid IDs only how many there are.
 #[derive(PartialEq, Eq)]
 pub struct Event {
-    /// The type that matched, as the message gives it.
+    /// The type that matched, as the message gives it; the name of the rule that held.
     pub kind: String,
     /// In the order of the event; one user may appear twice.
     pub users: Vec<UserId>,
@@ -93,6 +134,8 @@ pub enum NotForUs {
     ForeignType(ForeignType),
     /// An empty body or `null`, as change streams send after a deletion.
     Tombstone,
+    /// A rule says so.
+    Rule,
 }
 
 /// Why a message cannot be read. The texts are fixed; none holds any of the message.
@@ -118,106 +161,58 @@ pub enum Malformed {
     UserNotText,
     #[error("the event names no user")]
     NoUser,
+    #[error("the event names an actor and a target: write a mapping")]
+    ActorAndTarget,
+    #[error("the CloudEvent has both data and data_base64")]
+    DataTwice,
+    #[error("the body is not JSON, and no rule holds")]
+    NotJson,
+    #[error("the body is too large for rules")]
+    TooLarge,
+    #[error("the rule holds, but its queries for users select nothing")]
+    SelectsNothing,
+    #[error("the rule selects a user ID that is neither a string nor a 64-bit integer")]
+    SelectsNoText,
+    #[error("the rule selects more users than one event may name")]
+    SelectsTooMany,
+    #[error("a user ID does not match what the rule takes of it")]
+    TakesNothing,
 }
 
 /// Reads one message.
 ///
-/// The type is judged before anything else of the event, so that other events on the same queue
-/// may have any shape: nothing makes an event malformed whose type is not acted on. A body that is no JSON object has no type of its own: the AMQP property
-/// `type`, else the routing key, then tells whether it should have been an event of ours.
+/// The first rule of the mapping that holds decides; where none does, the format.
+///
+/// In those forms the type is judged before anything else of the event, so that other events on the same queue
+/// may have any shape: nothing makes an event malformed whose type is not acted on. A body that is no JSON object
+/// has no type of its own: the AMQP property `type`, else the routing key, then tells whether it should have been
+/// an event of ours.
+pub fn read(message: &Message<'_>, rules: &Rules) -> Read {
+    let mapped = rules.mapping.read(message);
+    if let Mapped::Held { rule, decoded } = mapped {
+        let form = Some(Form::Rule(rule));
+        return Read { decoded, form };
+    }
+    let (form, decoded) = forms::read(message, rules);
+    let decoded = decoded.unwrap_or_else(Decoded::Malformed);
+    let is_read_by_form = form == Some(Form::CloudEvents) || decoded == TOMBSTONE;
+    let decoded = match mapped {
+        Mapped::TooLarge => Decoded::Malformed(Malformed::TooLarge),
+        Mapped::NotJson if !is_read_by_form => match decoded {
+            Decoded::Malformed(why) => Decoded::Malformed(why),
+            _ => Decoded::Malformed(Malformed::NotJson),
+        },
+        _ => decoded,
+    };
+    Read { decoded, form }
+}
+
+/// What one message is, whatever decided it.
 pub fn decode(message: &Message<'_>, rules: &Rules) -> Decoded {
-    read(message, rules).unwrap_or_else(Decoded::Malformed)
+    read(message, rules).decoded
 }
 
-fn read(message: &Message<'_>, rules: &Rules) -> Result<Decoded, Malformed> {
-    let structured = rules.format != Format::Plain && cloudevents::is_structured(message);
-    if rules.format != Format::Plain
-        && !structured
-        && let Some(attributes) = cloudevents::Attributes::find(message)
-    {
-        return cloudevents::binary(&attributes, message, rules);
-    }
-
-    let text = body::trim(message.body);
-    if text.is_empty() || text == b"null" {
-        return Ok(Decoded::NotForUs(NotForUs::Tombstone));
-    }
-    let may_be_plain = rules.format != Format::CloudEvents && !structured;
-    if is_encoded(message) {
-        // A type inside would be the one that counts, so the routing key decides nothing here.
-        return match plain::outer_kind(message) {
-            (kind, TypeSource::Property) if may_be_plain && !rules.act_on(kind) => {
-                Ok(foreign(kind, TypeSource::Property))
-            }
-            _ => Err(Malformed::Encoded),
-        };
-    }
-    if !body::is_object(text) {
-        return match plain::outer_kind(message) {
-            (kind, read_from) if may_be_plain && !rules.act_on(kind) => {
-                Ok(foreign(kind, read_from))
-            }
-            _ => Err(Malformed::NotAnObject),
-        };
-    }
-    let body = match Body::parse(text) {
-        Ok(body) => body,
-        Err(why) => {
-            let outline = Outline::read(text);
-            return foreign_outline(&outline, message, rules, may_be_plain).ok_or(why);
-        }
-    };
-    let is_cloud_event = match rules.format {
-        Format::Auto => structured || body.specversion.is_present(),
-        Format::Plain => false,
-        Format::CloudEvents => true,
-    };
-    if is_cloud_event {
-        cloudevents::structured(body, message, rules)
-    } else {
-        plain::event(body, message, rules)
-    }
-}
-
-/// What a body that cannot be read is, where it is certainly none of ours.
-fn foreign_outline(
-    outline: &Outline,
-    message: &Message<'_>,
-    rules: &Rules,
-    may_be_plain: bool,
-) -> Option<Decoded> {
-    if outline.is_ill_typed || outline.kinds.iter().any(|kind| rules.act_on(kind)) {
-        return None;
-    }
-    let is_plain = may_be_plain && (rules.format == Format::Plain || !outline.has_specversion);
-    if let Some(kind) = outline.kinds.first() {
-        return Some(match is_plain {
-            true => foreign(kind, TypeSource::Body),
-            false => foreign(kind, TypeSource::CloudEvents),
-        });
-    }
-    let (kind, read_from) = plain::outer_kind(message);
-    (is_plain && outline.is_whole && !rules.act_on(kind)).then(|| foreign(kind, read_from))
-}
-
-fn foreign(kind: &str, read_from: TypeSource) -> Decoded {
-    Decoded::NotForUs(NotForUs::ForeignType(ForeignType::new(kind, read_from)))
-}
-
-/// Some libraries write the character set where the content encoding belongs.
-fn is_encoded(message: &Message<'_>) -> bool {
-    !message.content_encoding.is_none_or(|encoding| {
-        ["", "identity", "utf-8", "utf8"]
-            .iter()
-            .any(|plain| plain.eq_ignore_ascii_case(encoding))
-    })
-}
-
-impl Rules {
-    fn act_on(&self, kind: &str) -> bool {
-        self.types.iter().any(|wanted| wanted == kind)
-    }
-}
+const TOMBSTONE: Decoded = Decoded::NotForUs(NotForUs::Tombstone);
 
 /// What a form's own fields tell of an event.
 struct Found<'a> {

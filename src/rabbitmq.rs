@@ -20,6 +20,7 @@ mod message;
 mod options;
 mod publish;
 mod session;
+mod surroundings;
 mod topology;
 
 pub use connection::{Cause, Loss, Part, UrlProblem, check_url};

@@ -14,9 +14,9 @@ use std::time::{Duration, Instant, SystemTime};
 
 use tokio::time::MissedTickBehavior;
 
-use crate::config::Settings;
+use crate::config::{Settings, Unmatched};
 use crate::engine::{Delivery, Input, Letter, LetterId, Settlement};
-use crate::event::{Decoded, Event, Rules};
+use crate::event::{self, Decoded, Event, Rules};
 use crate::rabbitmq::{self, Broker, DeliveryTag, Message, QueueCount, Returns};
 use crate::shell::{Inquiries, Order, SetupError, Shell};
 use crate::shutdown::Shutdown;
@@ -87,6 +87,7 @@ struct Worker {
     letter_ids: LetterIds,
     secret_files: SecretFiles,
     rules: Rules,
+    unmatched: Unmatched,
     /// The session of the latest delivery; none before the first one since we consume.
     delivering: Option<u32>,
     /// How many workers share the quota.
@@ -104,7 +105,8 @@ impl Worker {
             held: Held::default(),
             letter_ids: LetterIds::new(),
             secret_files: SecretFiles::of(settings),
-            rules: wiring::rules(&settings.events),
+            rules: settings.events.rules()?,
+            unmatched: settings.events.unmatched,
             delivering: None,
             share: 1,
             prefetch: settings.prefetch(),
@@ -273,7 +275,12 @@ impl Worker {
         let Some(message) = self.held.message(delivery) else {
             unreachable!("a delivery is held until it is settled");
         };
-        let Read { decoded, invalid } = before.unwrap_or_else(|| read(message, &self.rules));
+        let Read {
+            decoded,
+            form,
+            invalid,
+        } = before.unwrap_or_else(|| read(message, &self.rules));
+        self.shell.watch.read(form);
         match decoded {
             Decoded::Event(event) => {
                 self.shell.watch.event(delivery, message, &event.users);
@@ -299,7 +306,19 @@ impl Worker {
                 self.held.set_malformed(delivery, why);
                 self.shell.tell(now, Input::Unreadable { delivery });
             }
+            Decoded::Unrecognised => self.unrecognised(now, delivery),
         }
+    }
+
+    fn unrecognised(&mut self, now: Instant, delivery: Delivery) {
+        let input = match self.unmatched {
+            Unmatched::DeadLetter => Input::Unrecognised { delivery },
+            Unmatched::Ignore => {
+                self.shell.watch.unrecognised(now);
+                Input::NotForUs { delivery }
+            }
+        };
+        self.shell.tell(now, input);
     }
 
     fn settle(&mut self, now: Instant, settlement: Settlement) {
@@ -356,7 +375,7 @@ impl Worker {
 
 /// Decodes a message. Of invalid IDs it keeps as much as a dead letter names.
 fn read(message: &Message, rules: &Rules) -> Read {
-    let mut decoded = wiring::decode(message, rules);
+    let event::Read { mut decoded, form } = wiring::read(message, rules);
     let mut count = 0;
     if let Decoded::Event(Event { users, invalid, .. }) = &mut decoded {
         count = u32::try_from(invalid.len()).unwrap_or(u32::MAX);
@@ -365,6 +384,7 @@ fn read(message: &Message, rules: &Rules) -> Read {
     }
     Read {
         decoded,
+        form,
         invalid: count,
     }
 }

@@ -8,16 +8,18 @@ use amq_protocol::protocol::basic::{gen_properties, parse_properties};
 use lapin::BasicProperties;
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 use tagsweep::engine::{Delivery, Letter, LetterId, Reason};
+use tagsweep::event::mapping::Mapping;
 use tagsweep::event::{Decoded, Format, Rules, UserId};
 use tagsweep::rabbitmq::{self, Message};
 use tagsweep::worker;
 
-const REASONS: [Reason; 5] = [
+const REASONS: [Reason; 6] = [
     Reason::MalformedEvent,
     Reason::InvalidUserId,
     Reason::RejectedByApi,
     Reason::UnknownAccount,
     Reason::RetriesExhausted,
+    Reason::UnrecognisedEvent,
 ];
 const MARKS: [&str; 12] = [
     "tagsweep-letter-id",
@@ -56,7 +58,7 @@ pub fn letter(input: &[u8]) {
         Decoded::NotForUs(_) if body.is_empty() => {
             (longest_users(), vec!["\u{e9}".repeat(500); 200], None)
         }
-        Decoded::NotForUs(_) => return,
+        Decoded::NotForUs(_) | Decoded::Unrecognised => return,
     };
     for (reason, frame_max) in REASONS
         .iter()
@@ -83,6 +85,7 @@ fn decode(message: &Message) -> Decoded {
     let rules = Rules {
         format: Format::Auto,
         types: vec!["user.deleted".to_owned()],
+        mapping: Mapping::default(),
     };
     worker::fuzzing::decode(message, &rules)
 }

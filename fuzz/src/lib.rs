@@ -7,7 +7,6 @@ mod answer;
 mod event;
 mod frame;
 mod letter;
-mod message;
 #[cfg(test)]
 mod replay;
 mod settings;
@@ -17,6 +16,5 @@ pub use answer::answer;
 pub use event::event;
 pub use frame::frame;
 pub use letter::letter;
-pub use message::Written;
 pub use settings::settings;
 pub use user_sig::user_sig;

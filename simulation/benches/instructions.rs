@@ -12,7 +12,8 @@ use std::time::{Duration, Instant};
 use simulation::engine::{
     Action, Answer, Delivery, Engine, Input, MissingAccount, Settings, WindowId,
 };
-use simulation::event::{self, Decoded, Format, Message, Rules, UserId};
+use simulation::event::mapping::Mapping;
+use simulation::event::{self, Decoded, Format, Message, Rules, Surroundings, UserId};
 
 /// Users in the short run and in the long one.
 const SHORT: usize = 20_000;
@@ -101,6 +102,7 @@ fn decode(users: usize) {
     let rules = Rules {
         format: Format::Auto,
         types: vec!["user.deleted".to_owned(), "user.reset".to_owned()],
+        mapping: Mapping::default(),
     };
     for number in 0..users {
         let body = body(number);
@@ -111,8 +113,10 @@ fn decode(users: usize) {
             kind: None,
             message_id: None,
             timestamp: None,
+            exchange: None,
             routing_key: "user.deleted",
             header: &|_| None,
+            surroundings: &Surroundings::default,
         };
         let decoded = event::decode(&message, &rules);
         assert!(matches!(decoded, Decoded::Event(_)));

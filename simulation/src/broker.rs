@@ -39,6 +39,14 @@ pub struct Sent {
     pub message: Message,
 }
 
+/// A delivery that is held past the consumer timeout.
+#[derive(Clone, Copy, Debug)]
+pub struct Overdue {
+    pub session: SessionId,
+    /// How often the message came back before.
+    pub returned: u32,
+}
+
 #[derive(Debug)]
 struct Consumer {
     /// The earliest of all is the active one. None: it is cancelled, but its session still holds deliveries.
@@ -206,16 +214,19 @@ impl Broker {
         std::mem::take(&mut self.dropped)
     }
 
-    /// The first session that has held a delivery since before `moment`.
-    pub fn overdue(&self, moment: Duration) -> Option<SessionId> {
-        let held_since = |consumer: &Consumer| {
-            let since = consumer.unacked.values().map(|(_, since)| *since);
-            since.min().is_some_and(|since| since < moment)
-        };
-        self.consumers
-            .iter()
-            .find(|(_, consumer)| held_since(consumer))
-            .map(|(session, _)| *session)
+    /// The first session that has held a delivery since before `moment`, with the oldest such delivery.
+    pub fn overdue(&self, moment: Duration) -> Option<Overdue> {
+        self.consumers.iter().find_map(|(session, consumer)| {
+            let held = consumer
+                .unacked
+                .values()
+                .filter(|(_, since)| *since < moment);
+            let (message, _) = held.min_by_key(|(_, since)| *since)?;
+            Some(Overdue {
+                session: *session,
+                returned: message.returned,
+            })
+        })
     }
 
     pub fn knows(&self, session: SessionId) -> bool {

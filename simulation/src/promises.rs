@@ -106,7 +106,7 @@ impl Told {
             (Reason::InvalidUserId, Body::WithInvalidId) if letter.users.is_empty() => {
                 return Ok(());
             }
-            (Reason::MalformedEvent | Reason::InvalidUserId, _) => {
+            (Reason::MalformedEvent | Reason::UnrecognisedEvent | Reason::InvalidUserId, _) => {
                 return Err("a good event was dead-lettered as unreadable".to_owned());
             }
             _ if letter.users.is_empty() => {

@@ -106,6 +106,11 @@ pub(super) fn value(name: &str, key: &Key, origin: &Origin, text: String) -> Res
         let items = items.into_iter().map(str::trim);
         items.filter(|item| !item.is_empty()).collect()
     };
+    if key.kind == Kind::Rules && !text.is_empty() {
+        return Err(
+            "takes rules, which only a file can hold; write them as [[events.mapping]]".into(),
+        );
+    }
     Ok(match key.kind {
         Kind::Integer { .. } => text
             .trim()
@@ -115,8 +120,9 @@ pub(super) fn value(name: &str, key: &Key, origin: &Origin, text: String) -> Res
             .trim()
             .parse::<bool>()
             .map_or(Value::String(text), Value::from),
-        Kind::List => items(text.split(',').collect()),
+        Kind::List | Kind::Presets => items(text.split(',').collect()),
         Kind::TextOrList => items(urls(&text)),
+        Kind::Rules => Value::Array(Vec::new()),
         Kind::Duration | Kind::Address | Kind::Choice(_) | Kind::Text => Value::String(text),
     })
 }

@@ -33,6 +33,10 @@ pub(super) enum Kind {
     Text,
     List,
     TextOrList,
+    /// A list of tables.
+    Rules,
+    /// A list of texts and tables.
+    Presets,
 }
 
 pub(super) fn known() -> Keys {
@@ -95,6 +99,13 @@ fn kind(shape: &Value) -> Kind {
         Kind::Boolean
     } else if is("array") && is("string") {
         Kind::TextOrList
+    } else if shape
+        .pointer("/items/type")
+        .is_some_and(|kind| kind == "object")
+    {
+        Kind::Rules
+    } else if shape.pointer("/items/anyOf").is_some() {
+        Kind::Presets
     } else if is("array") {
         Kind::List
     } else if shape["pattern"] == in_units::PATTERN {
@@ -177,6 +188,8 @@ mod tests {
             ),
             ("events.types", Kind::List),
             ("rabbitmq.url", Kind::TextOrList),
+            ("events.mapping", Kind::Rules),
+            ("events.presets", Kind::Presets),
         ] {
             assert_eq!(keys[key].kind, kind, "{key}");
         }

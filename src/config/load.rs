@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::environment::Meaning;
 use super::file;
-use super::keys::{self, Key, Keys};
+use super::keys::{self, Key, Keys, Kind};
 use super::problem::{Origin, Problem, Problems};
 use super::remedy::advice;
 use super::rules::{self, Remedy};
@@ -148,7 +148,7 @@ impl Loading {
                 self.settings
                     .insert(key.to_owned(), Setting { value, origin });
             }
-            Err(text) => self.refuse(key, Some(shown), &origin, text),
+            Err(text) => self.refuse(key, shown, &origin, text),
         }
     }
 
@@ -284,7 +284,7 @@ impl Loading {
                 key: key.to_owned(),
                 value: known
                     .zip(setting)
-                    .map(|(known, setting)| shown(known, &setting.value)),
+                    .and_then(|(known, setting)| shown(known, &setting.value)),
                 text: finding.text + &advice(key, &origin, right),
                 origin,
             });
@@ -317,11 +317,14 @@ fn place(tree: &mut Value, key: &str, value: Value) {
 }
 
 /// A value as a problem shows it. A URL with something before an `@` may hold a password, whatever
-/// key it was written to.
-fn shown(key: &Key, value: &Value) -> String {
+/// key it was written to. Of rules the text names the one that is wrong.
+fn shown(key: &Key, value: &Value) -> Option<String> {
+    if matches!(key.kind, Kind::Rules | Kind::Presets) && holds_keys(value) {
+        return None;
+    }
     let text = value.to_string();
     if key.secret || secret::may_hold_one(&text) {
-        return "[redacted]".into();
+        return Some("[redacted]".into());
     }
-    text
+    Some(text)
 }

@@ -41,6 +41,7 @@ pub(super) fn meant(key: &Key, text: &str) -> Option<Value> {
             (distance(&nearest) <= 2).then(|| nearest.as_str().into())
         }
         Kind::Text => Some(plain.into()),
+        Kind::Rules | Kind::Presets => None,
         Kind::List | Kind::TextOrList => {
             let items = plain.trim_matches(['[', ']']).split([',', '"', '\'']);
             let items: Value = items
@@ -89,11 +90,24 @@ pub(super) fn written(name: &str, origin: &Origin, value: &Value) -> String {
     }
 }
 
-/// Without nested tables and nulls, a JSON value is a TOML value; lists get a space behind their commas.
-fn in_toml(value: &Value) -> String {
-    let items = |items: &Vec<Value>| items.iter().map(Value::to_string).collect::<Vec<_>>();
+/// A value without nulls in TOML, tables in one line each.
+pub(super) fn in_toml(value: &Value) -> String {
     match value {
-        Value::Array(list) => format!("[{}]", items(list).join(", ")),
+        Value::Array(list) if list.iter().any(Value::is_object) => {
+            let items = list.iter().map(|item| format!("  {},\n", in_toml(item)));
+            format!("[\n{}]", items.collect::<String>())
+        }
+        Value::Array(list) => {
+            let items: Vec<_> = list.iter().map(in_toml).collect();
+            format!("[{}]", items.join(", "))
+        }
+        Value::Object(fields) => {
+            let fields = fields.iter();
+            let fields: Vec<_> = fields
+                .map(|(name, value)| format!("{name} = {}", in_toml(value)))
+                .collect();
+            format!("{{ {} }}", fields.join(", "))
+        }
         value => value.to_string(),
     }
 }

@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::{Events, Log, Settings, Window};
+use super::{Log, Settings, Window};
 
+mod events;
 mod im;
 mod rabbitmq;
 mod timing;
@@ -64,7 +65,7 @@ pub(super) fn check(settings: &Settings, needed: &BTreeSet<String>) -> Vec<Findi
         found.extend(im::check(&settings.im));
     }
     found.extend(wait_is_above_zero(&settings.window));
-    found.extend(event_types_are_given(&settings.events));
+    found.extend(events::check(&settings.events));
     if needs("rabbitmq") {
         found.extend(rabbitmq::check(settings));
     }
@@ -78,17 +79,6 @@ pub(super) fn check(settings: &Settings, needed: &BTreeSet<String>) -> Vec<Findi
 
 fn wait_is_above_zero(window: &Window) -> Option<Finding> {
     above_zero("window.max_wait", window.max_wait)
-}
-
-fn event_types_are_given(events: &Events) -> Option<Finding> {
-    let useless = events.types.is_empty() || events.types.iter().any(String::is_empty);
-    useless.then(|| {
-        finding(
-            ["events.types"],
-            "must name at least one event type, and no empty one",
-        )
-        .or_default()
-    })
 }
 
 fn admin_token(settings: &Settings) -> Vec<Finding> {

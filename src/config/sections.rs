@@ -1,4 +1,4 @@
-//! The small sections: windows, events, retries, admin, shutdown, logs.
+//! The small sections: windows, retries, admin, shutdown, logs.
 
 use std::borrow::Cow;
 use std::net::SocketAddr;
@@ -21,27 +21,6 @@ pub struct Window {
     /// Longest time that a user ID waits for others to share its call. When events are rare, it does not wait.
     #[serde(with = "InUnits")]
     pub max_wait: Duration,
-}
-
-/// Events: how they are read and which are acted on.
-#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Events {
-    /// Format of messages.
-    pub format: EventFormat,
-    /// Event types to act on. Events of other types are acknowledged and counted.
-    pub types: Vec<String>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum EventFormat {
-    /// CloudEvents if the message says so, otherwise plain.
-    Auto,
-    /// The plain form: a JSON object with type and user_id.
-    Plain,
-    /// CloudEvents 1.0, structured or binary.
-    CloudEvents,
 }
 
 /// Retries of one window after transient failures.

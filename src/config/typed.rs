@@ -9,6 +9,7 @@ use super::in_units;
 use super::keys::{Key, Kind};
 use super::problem::Origin;
 use super::remedy::{advice, meant};
+use super::tables;
 
 /// Brings a value into the form that its key has. The environment and `--set` have only texts, so they are read as
 /// what the key wants; a file has types, and they must fit.
@@ -27,7 +28,7 @@ pub(super) fn typed(name: &str, key: &Key, value: Value, origin: &Origin) -> Res
 
 /// What is wrong with a value. It is not repeated: it may be a secret.
 fn wrong(key: &Key, value: &Value) -> Option<String> {
-    if value.is_object() {
+    if value.is_object() && key.kind != Kind::Rules {
         return Some("takes one value and has no keys of its own".into());
     }
     match &key.kind {
@@ -78,6 +79,8 @@ fn wrong(key: &Key, value: &Value) -> Option<String> {
         }
         Kind::Text => (!value.is_string()).then(|| "must be a text in quotes".into()),
         Kind::List => (!is_list(value)).then(|| "must be a list of texts in quotes".into()),
+        Kind::Rules => tables::wrong_rules(value),
+        Kind::Presets => tables::wrong_presets(value),
         Kind::TextOrList => (!value.is_string() && !is_list(value))
             .then(|| "must be a text in quotes, or a list of them".into()),
     }
@@ -85,6 +88,9 @@ fn wrong(key: &Key, value: &Value) -> Option<String> {
 
 /// What was meant, else the default.
 fn right(key: &Key, value: &Value) -> Option<Value> {
+    if matches!(key.kind, Kind::Rules | Kind::Presets) {
+        return None;
+    }
     let text = match value {
         Value::String(text) => text.clone(),
         Value::Array(items) if !items.is_empty() => {

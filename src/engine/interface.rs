@@ -72,6 +72,8 @@ pub enum Input<'a> {
     NotForUs { delivery: Delivery },
     /// The body is malformed.
     Unreadable { delivery: Delivery },
+    /// No form or type was recognised in the message, and such messages are dead-lettered.
+    Unrecognised { delivery: Delivery },
     /// The call of this window has finished.
     Answered { window: WindowId, answer: Answer },
     /// The broker has confirmed the letter, and not returned it.
@@ -116,7 +118,7 @@ pub enum Answer {
 /// An action for the shell.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Action {
-    /// Decode this delivery's body and answer with `Event`, `NotForUs` or `Unreadable`.
+    /// Decode this delivery's body and answer with `Event`, `NotForUs`, `Unreadable` or `Unrecognised`.
     Decode(Delivery),
     /// Make one call for these users and answer with `Answered`.
     Call {
@@ -190,6 +192,7 @@ named! {
         UnknownAccount => "unknown-account",
         RetriesExhausted => "retries-exhausted",
         ReturnedTooOften => "returned-too-often",
+        UnrecognisedEvent => "unrecognised-event",
     }
 }
 

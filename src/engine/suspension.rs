@@ -17,6 +17,11 @@ use crate::event::UserId;
 const PROBES_HELD: usize = 8;
 /// For so many hold limits control calls alone may show that the API works again, before any went through.
 const TRUSTED: u32 = 6;
+/// A control user that went through once is trusted for longer: others are tried at intervals that double, so that an
+/// outage of a week costs few returns.
+fn is_seldom(holds: u32) -> bool {
+    holds > TRUSTED && holds.is_power_of_two()
+}
 /// From such a quota on, a call of each worker at a moment at which nobody consumes the queue cannot break it.
 const APART_QUOTA: u32 = 10;
 
@@ -59,17 +64,16 @@ impl Engine {
     /// and come first again when they went back.
     fn wanted_for_probes(&self, now: Instant) -> usize {
         let holds = self.suspended_for(now);
-        let times = match self.judge.control.measure {
+        let control = &self.judge.control;
+        let times = match control.measure {
             _ if self.settings.calls_per_second < APART_QUOTA => holds + 1,
-            Measure::Whole => 0,
-            // Should the API refuse it for good, that shows by real users only. What is out of reach, is so for all.
-            Measure::Unknown if self.judge.control.was_refused_by_code() => {
-                (holds + 1).saturating_sub(TRUSTED)
-            }
-            Measure::Unknown => 0,
-            // While it is refused itself, nobody else can go through.
-            Measure::Door if self.judge.control.is_refused() => 0,
-            Measure::Door | Measure::None => holds + 1,
+            Measure::None => holds + 1,
+            Measure::Door if !control.is_refused() => holds + 1,
+            // What is out of reach, is so for all. Should the API refuse it for good, only real users show that.
+            _ if !control.was_refused_by_code() => 0,
+            Measure::Unknown => (holds + 1).saturating_sub(TRUSTED),
+            Measure::Whole | Measure::Door if is_seldom(holds) => holds,
+            Measure::Whole | Measure::Door => 0,
         };
         let most = self.settings.prefetch;
         (times as usize).saturating_mul(PROBES_HELD).min(most)

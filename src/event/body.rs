@@ -6,31 +6,26 @@ use std::fmt;
 use std::time::SystemTime;
 
 use serde::Deserialize;
-use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use super::Malformed;
+use super::fields::{Field, Name, Seen};
 use super::ids::Ids;
 
-#[derive(Default, Deserialize)]
-#[serde(default)]
+/// The fields of every form.
+#[derive(Default)]
 pub(super) struct Body<'a> {
-    #[serde(borrow, rename = "type")]
     pub(super) kind: Scalar<'a>,
-    #[serde(borrow)]
+    /// Another field that says what happened. What it says is for a rule to judge.
+    pub(super) says_otherwise: bool,
     pub(super) id: Scalar<'a>,
-    #[serde(borrow)]
     pub(super) time: Scalar<'a>,
-    pub(super) user_id: Ids,
-    pub(super) user_ids: Ids,
-    #[serde(borrow)]
+    pub(super) users: Users,
     pub(super) specversion: Scalar<'a>,
-    #[serde(borrow)]
     pub(super) source: Scalar<'a>,
-    #[serde(borrow)]
     pub(super) subject: Scalar<'a>,
-    pub(super) data: Payload,
-    #[serde(borrow)]
+    /// Nothing where the event has no data, or null.
+    pub(super) data: Option<Users>,
     pub(super) data_base64: Scalar<'a>,
 }
 
@@ -62,6 +57,7 @@ pub(super) struct Outline {
     pub(super) kinds: Vec<String>,
     /// It gives something else as its type.
     pub(super) is_ill_typed: bool,
+    pub(super) says_otherwise: bool,
     pub(super) has_specversion: bool,
     /// It was read to its end, so that it has no other type.
     pub(super) is_whole: bool,
@@ -85,14 +81,17 @@ impl<'de> Visitor<'de> for &mut Outline {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<(), A::Error> {
-        while let Some(name) = object.next_key::<Cow<'de, str>>()? {
-            match name.as_ref() {
-                "type" => match object.next_value()? {
+        while let Some(Name(name)) = object.next_key()? {
+            match name {
+                Field::Type => match object.next_value()? {
                     Scalar::Text(kind) => self.kinds.push(kind.into_owned()),
                     Scalar::Absent => {}
                     Scalar::Number(_) | Scalar::Other => self.is_ill_typed = true,
                 },
-                "specversion" => {
+                Field::SaysWhatHappened => {
+                    self.says_otherwise |= object.next_value::<Scalar<'_>>()?.is_present();
+                }
+                Field::SpecVersion => {
                     self.has_specversion = true;
                     object.next_value::<IgnoredAny>()?;
                 }
@@ -141,17 +140,34 @@ impl Scalar<'_> {
         }
     }
 
-    /// Reads RFC 3339, or a count of seconds or milliseconds since 1970.
     pub(super) fn time(&self) -> Option<SystemTime> {
-        let count = match self {
-            Scalar::Text(text) => match text.parse() {
-                Ok(count) => count,
-                Err(_) => return text.parse::<jiff::Timestamp>().ok().map(SystemTime::from),
-            },
-            Scalar::Number(count) => i64::try_from(*count).ok()?,
-            Scalar::Absent | Scalar::Other => return None,
-        };
-        since_1970(count)
+        match self {
+            Scalar::Text(text) => time_of(text),
+            Scalar::Number(count) => since_1970(i64::try_from(*count).ok()?),
+            Scalar::Absent | Scalar::Other => None,
+        }
+    }
+}
+
+/// Reads RFC 3339, a count of seconds or milliseconds since 1970, or the form of NServiceBus.
+pub(super) fn time_of(text: &str) -> Option<SystemTime> {
+    if let Ok(count) = text.parse() {
+        return since_1970(count);
+    }
+    let timestamp = text.parse().or_else(|_| nservicebus(text).parse());
+    timestamp
+        .ok()
+        .map(|timestamp: jiff::Timestamp| timestamp.into())
+}
+
+/// `2026-11-22 10:00:00:493470 Z` as RFC 3339: a colon stands before the fraction, and a space before the zone.
+fn nservicebus(text: &str) -> String {
+    match text
+        .strip_suffix(" Z")
+        .and_then(|time| time.rsplit_once(':'))
+    {
+        Some((seconds, fraction)) => format!("{seconds}.{fraction}Z"),
+        None => String::new(),
     }
 }
 
@@ -219,42 +235,104 @@ impl<'de> Visitor<'de> for ScalarVisitor {
     }
 }
 
-/// The data of a CloudEvent, of which only the users count.
-#[derive(Default)]
-pub(super) struct Payload(pub(super) Ids);
+impl<'de: 'a, 'a> Deserialize<'de> for Body<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Body<'a>, D::Error> {
+        deserializer.deserialize_map(BodyVisitor)
+    }
+}
 
-impl Payload {
-    /// Reads data that stands on its own. Data in another form than a JSON object names no user.
-    pub(super) fn parse(text: &[u8]) -> Result<Payload, Malformed> {
-        let text = trim(text);
-        if !is_object(text) {
-            return Ok(Payload::default());
+struct BodyVisitor;
+
+impl<'de> Visitor<'de> for BodyVisitor {
+    type Value = Body<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<Body<'de>, A::Error> {
+        let mut body = Body::default();
+        let mut seen = Seen::default();
+        while let Some(Name(name)) = object.next_key()? {
+            seen.once(name)?;
+            match name {
+                Field::Type => body.kind = object.next_value()?,
+                Field::Id => body.id = object.next_value()?,
+                Field::Time => body.time = object.next_value()?,
+                Field::SpecVersion => body.specversion = object.next_value()?,
+                Field::Source => body.source = object.next_value()?,
+                Field::Subject => body.subject = object.next_value()?,
+                Field::Data => body.data = object.next_value::<Payload>()?.0,
+                Field::DataBase64 => body.data_base64 = object.next_value()?,
+                Field::SaysWhatHappened => {
+                    body.says_otherwise |= object.next_value::<Scalar<'_>>()?.is_present();
+                }
+                name => body.users.read(name, &mut object)?,
+            }
         }
-        let users: Users = serde_json::from_slice(text).map_err(why)?;
-        Ok(users.into())
+        Ok(body)
     }
 }
 
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Users {
-    user_id: Ids,
-    #[serde(rename = "userId")]
-    user_id_camel: Ids,
-    user_ids: Ids,
-    #[serde(rename = "userIds")]
-    user_ids_camel: Ids,
+/// The users that an object names.
+#[derive(Default)]
+pub(super) struct Users {
+    /// Of `user_id`, `userId`, `user_ids` and `userIds`.
+    ids: [Ids; 4],
+    /// It also names whom something was done to: its users may be those who did it.
+    names_target: bool,
 }
 
-impl From<Users> for Payload {
-    fn from(users: Users) -> Payload {
-        let mut ids = users.user_id;
-        ids.append(users.user_id_camel);
-        ids.append(users.user_ids);
-        ids.append(users.user_ids_camel);
-        Payload(ids)
+impl Users {
+    /// All of them, in the order of the fields' names.
+    pub(super) fn ids(self) -> Result<Ids, Malformed> {
+        let [mut ids, camel_case, several, several_camel_case] = self.ids;
+        ids.append(camel_case);
+        ids.append(several);
+        ids.append(several_camel_case);
+        if self.names_target && !ids.is_empty() {
+            return Err(Malformed::ActorAndTarget);
+        }
+        Ok(ids)
+    }
+
+    /// Reads data that stands on its own. Data in another form than a JSON object names no user.
+    pub(super) fn parse(text: &[u8]) -> Result<Option<Users>, Malformed> {
+        let text = trim(text);
+        if text.is_empty() {
+            return Ok(None);
+        }
+        if !is_object(text) && text != b"null" {
+            return Ok(Some(Users::default()));
+        }
+        let Payload(users) = serde_json::from_slice(text).map_err(why)?;
+        Ok(users)
+    }
+
+    fn read<'de, A: MapAccess<'de>>(
+        &mut self,
+        name: Field,
+        object: &mut A,
+    ) -> Result<(), A::Error> {
+        let [user_id, user_id_camel, user_ids, user_ids_camel] = &mut self.ids;
+        let ids = match name {
+            Field::UserId => user_id,
+            Field::UserIdCamel => user_id_camel,
+            Field::UserIds => user_ids,
+            Field::UserIdsCamel => user_ids_camel,
+            Field::Target => {
+                self.names_target |= object.next_value::<Scalar<'_>>()?.is_present();
+                return Ok(());
+            }
+            _ => return object.next_value::<IgnoredAny>().map(|_| ()),
+        };
+        *ids = object.next_value()?;
+        Ok(())
     }
 }
+
+/// The data of a CloudEvent, of which only the users count; nothing where it is null.
+struct Payload(Option<Users>);
 
 impl<'de> Deserialize<'de> for Payload {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Payload, D::Error> {
@@ -264,6 +342,12 @@ impl<'de> Deserialize<'de> for Payload {
 
 struct PayloadVisitor;
 
+impl PayloadVisitor {
+    fn without_users<E>() -> Result<Payload, E> {
+        Ok(Payload(Some(Users::default())))
+    }
+}
+
 impl<'de> Visitor<'de> for PayloadVisitor {
     type Value = Payload;
 
@@ -271,36 +355,44 @@ impl<'de> Visitor<'de> for PayloadVisitor {
         f.write_str("any value")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, object: A) -> Result<Payload, A::Error> {
-        Users::deserialize(MapAccessDeserializer::new(object)).map(Payload::from)
+    fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<Payload, A::Error> {
+        let mut users = Users::default();
+        let mut seen = Seen::default();
+        while let Some(Name(name)) = object.next_key()? {
+            if name.names_users() {
+                seen.once(name)?;
+            }
+            users.read(name, &mut object)?;
+        }
+        Ok(Payload(Some(users)))
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Payload, A::Error> {
         while list.next_element::<IgnoredAny>()?.is_some() {}
-        Ok(Payload::default())
-    }
-
-    fn visit_str<E>(self, _: &str) -> Result<Payload, E> {
-        Ok(Payload::default())
-    }
-
-    fn visit_u64<E>(self, _: u64) -> Result<Payload, E> {
-        Ok(Payload::default())
-    }
-
-    fn visit_i64<E>(self, _: i64) -> Result<Payload, E> {
-        Ok(Payload::default())
-    }
-
-    fn visit_f64<E>(self, _: f64) -> Result<Payload, E> {
-        Ok(Payload::default())
-    }
-
-    fn visit_bool<E>(self, _: bool) -> Result<Payload, E> {
-        Ok(Payload::default())
+        PayloadVisitor::without_users()
     }
 
     fn visit_unit<E>(self) -> Result<Payload, E> {
-        Ok(Payload::default())
+        Ok(Payload(None))
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<Payload, E> {
+        PayloadVisitor::without_users()
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<Payload, E> {
+        PayloadVisitor::without_users()
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Payload, E> {
+        PayloadVisitor::without_users()
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Payload, E> {
+        PayloadVisitor::without_users()
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Payload, E> {
+        PayloadVisitor::without_users()
     }
 }

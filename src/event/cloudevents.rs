@@ -6,9 +6,11 @@ use std::borrow::Cow;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 
-use super::body::{Body, Payload, Scalar};
+use super::body::{Body, Scalar, Users};
+use super::foreign::{TypeSource, foreign};
+use super::forms::is_encoded;
 use super::ids::Ids;
-use super::{Decoded, Found, Malformed, Message, Rules, TypeSource, foreign, is_encoded};
+use super::{Decoded, Found, Malformed, Message, Rules};
 
 const STRUCTURED: &[u8] = b"application/cloudevents";
 
@@ -34,18 +36,16 @@ pub(super) fn structured(
         time: body.time,
     };
     event.decode(message, rules, || {
-        let mut ids = body.data.0;
-        match &body.data_base64 {
-            Scalar::Absent => {}
-            Scalar::Text(text) => {
-                let data = BASE64_STANDARD
-                    .decode(text.as_bytes())
-                    .map_err(|_| Malformed::Base64)?;
-                ids.append(Payload::parse(&data)?.0);
-            }
+        let text = match &body.data_base64 {
+            Scalar::Absent => return Ok(body.data),
+            Scalar::Text(text) => text,
             Scalar::Number(_) | Scalar::Other => return Err(Malformed::Base64),
+        };
+        if body.data.is_some() {
+            return Err(Malformed::DataTwice);
         }
-        Ok(ids)
+        let data = BASE64_STANDARD.decode(text.as_bytes());
+        Users::parse(&data.map_err(|_| Malformed::Base64)?)
     })
 }
 
@@ -66,7 +66,7 @@ pub(super) fn binary(
         if is_encoded(message) {
             return Err(Malformed::Encoded);
         }
-        Ok(Payload::parse(message.body)?.0)
+        Users::parse(message.body)
     })
 }
 
@@ -81,12 +81,13 @@ struct CloudEvent<'a> {
 }
 
 impl CloudEvent<'_> {
-    /// `data` reads the users that the event's data names; it is only called for a type of ours.
+    /// `data` reads the users that the event's data names, nothing where it has none; it is only called for a type of
+    /// ours.
     fn decode(
         &self,
         message: &Message<'_>,
         rules: &Rules,
-        data: impl FnOnce() -> Result<Ids, Malformed>,
+        data: impl FnOnce() -> Result<Option<Users>, Malformed>,
     ) -> Result<Decoded, Malformed> {
         if let Scalar::Text(kind) = &self.kind
             && !rules.act_on(kind)
@@ -103,12 +104,11 @@ impl CloudEvent<'_> {
             Scalar::Absent => return Err(Malformed::NoType),
             Scalar::Number(_) | Scalar::Other => return Err(Malformed::TypeNotText),
         };
-        let mut ids = data()?;
-        if ids.is_empty()
-            && let Some(subject) = self.subject.text()
-        {
-            ids.take(&subject);
-        }
+        // Beside data, a subject is as often the message's ID or a path as it is a user.
+        let ids = match data()? {
+            Some(users) => users.ids()?,
+            None => Ids::of(self.subject.text().as_deref()),
+        };
         let found = Found {
             kind,
             source: self.source.text(),
@@ -135,23 +135,25 @@ struct Names {
     time: &'static str,
 }
 
-const NAMES: [Names; 2] = [
-    Names {
-        specversion: "cloudEvents:specversion",
-        kind: "cloudEvents:type",
-        source: "cloudEvents:source",
-        id: "cloudEvents:id",
-        subject: "cloudEvents:subject",
-        time: "cloudEvents:time",
-    },
-    Names {
-        specversion: "cloudEvents_specversion",
-        kind: "cloudEvents_type",
-        source: "cloudEvents_source",
-        id: "cloudEvents_id",
-        subject: "cloudEvents_subject",
-        time: "cloudEvents_time",
-    },
+macro_rules! names {
+    ($prefix:literal) => {
+        Names {
+            specversion: concat!($prefix, "specversion"),
+            kind: concat!($prefix, "type"),
+            source: concat!($prefix, "source"),
+            id: concat!($prefix, "id"),
+            subject: concat!($prefix, "subject"),
+            time: concat!($prefix, "time"),
+        }
+    };
+}
+
+/// Two prefixes of the binding for AMQP, the one of the binding for HTTP, which bridges keep, and none.
+const NAMES: [Names; 4] = [
+    names!("cloudEvents:"),
+    names!("cloudEvents_"),
+    names!("ce-"),
+    names!(""),
 ];
 
 impl<'a> Attributes<'a> {

@@ -1,5 +1,7 @@
 //! A type that is not acted on, as far as anybody may be told of it.
 
+use super::{Decoded, NotForUs};
+
 /// Longer names are not shown.
 const LONGEST: usize = 64;
 
@@ -19,6 +21,11 @@ pub enum TypeSource {
     Property,
     RoutingKey,
     CloudEvents,
+}
+
+/// What a message of such a type is.
+pub(super) fn foreign(name: &str, read_from: TypeSource) -> Decoded {
+    Decoded::NotForUs(NotForUs::ForeignType(ForeignType::new(name, read_from)))
 }
 
 impl ForeignType {

@@ -19,6 +19,14 @@ pub(super) struct Ids {
 }
 
 impl Ids {
+    pub(super) fn of(text: Option<&str>) -> Ids {
+        let mut ids = Ids::default();
+        if let Some(text) = text {
+            ids.take(text);
+        }
+        ids
+    }
+
     pub(super) fn take(&mut self, text: &str) {
         match UserId::parse(text) {
             Ok(user) => self.users.push(user),

@@ -12,8 +12,10 @@ fn message(body: &[u8]) -> Message<'_> {
         kind: None,
         message_id: None,
         timestamp: None,
+        exchange: None,
         routing_key: "user.deleted",
         header: &|_| None,
+        surroundings: &Surroundings::default,
     }
 }
 
@@ -21,6 +23,7 @@ fn rules(format: Format) -> Rules {
     Rules {
         format,
         types: vec!["user.deleted".into(), "user.reset".into()],
+        mapping: Mapping::default(),
     }
 }
 
@@ -101,6 +104,15 @@ fn every_user_of_a_plain_event_is_read() {
         ),
         (
             r#"{"type":"user.deleted","user_id":"a","data":{"user_id":"not this one"},"subject":5}"#,
+            &["a"],
+        ),
+        (
+            r#"{"type":"user.deleted","userIds":["d"],"user_ids":["c"],"userId":"b","user_id":"a"}"#,
+            &["a", "b", "c", "d"],
+        ),
+        (r#"{"type":"user.deleted","userId":7}"#, &["7"]),
+        (
+            r#"{"type":"user.deleted","event":"erased","user_id":"a","target_id":null}"#,
             &["a"],
         ),
     ] {
@@ -190,6 +202,84 @@ fn a_foreign_type_is_told_with_the_place_where_it_was_read() {
             panic!("{decoded:?}");
         };
         assert_eq!((kind.read_from, kind.name.as_deref()), expected);
+    }
+}
+
+#[test]
+fn a_type_outside_of_the_body_does_not_count_where_the_body_says_what_happened() {
+    for field in [
+        r#""event":"user.created""#,
+        r#""event_type":"user_created""#,
+        r#""eventName":"user_create""#,
+        r#""action":"login""#,
+        r#""op":"u""#,
+        r#""__op":"c""#,
+        r#""operationType":"update""#,
+        r#""pattern":{"cmd":"x"}"#,
+        r#""detail-type":"x""#,
+        r#""messageType":["urn:message:A:B"]"#,
+        r#""__deleted":"false""#,
+        r#""Type":"user.created""#,
+    ] {
+        let body = format!(r#"{{"user_id":"a",{field}}}"#);
+        for kind in [None, Some("user.deleted"), Some("other")] {
+            let message = Message {
+                kind,
+                ..message(body.as_bytes())
+            };
+            assert_eq!(decode_auto(&message), Decoded::Unrecognised, "{body}");
+        }
+    }
+    // A field that is not set says nothing.
+    let body = br#"{"user_id":"a","event":null}"#;
+    assert_eq!(users(&event(&message(body))), ["a"]);
+}
+
+#[test]
+fn a_message_without_any_type_is_not_recognised_and_a_queue_is_no_type() {
+    let body = br#"{"user_id":"a"}"#;
+    let without = Message {
+        routing_key: "",
+        ..message(body)
+    };
+    assert_eq!(decode_auto(&without), Decoded::Unrecognised);
+    let by_default_exchange = |exchange| Message {
+        exchange: Some(exchange),
+        routing_key: "tagsweep.events",
+        ..message(body)
+    };
+    assert_eq!(decode_auto(&by_default_exchange("")), Decoded::Unrecognised);
+    assert_eq!(decode_auto(&by_default_exchange("events")), FOREIGN);
+}
+
+#[test]
+fn an_actor_beside_a_target_is_never_taken_for_the_target() {
+    for target in [
+        r#""target_id":"b""#,
+        r#""target_user_id":2"#,
+        r#""targetUserId":"b""#,
+        r#""target":{"id":"b"}"#,
+        r#""targets":["b"]"#,
+        r#""deletedUserId":"b""#,
+    ] {
+        for actor in [
+            r#""user_id":"a""#,
+            r#""userId":"a""#,
+            r#""user_ids":["a"]"#,
+            r#""userIds":[""]"#,
+        ] {
+            let body = format!(r#"{{"type":"user.deleted",{actor},{target}}}"#);
+            assert_eq!(
+                decode_auto(&message(body.as_bytes())),
+                malformed(Malformed::ActorAndTarget),
+                "{body}"
+            );
+        }
+        let alone = format!(r#"{{"type":"user.deleted",{target}}}"#);
+        assert_eq!(
+            decode_auto(&message(alone.as_bytes())),
+            malformed(Malformed::NoUser)
+        );
     }
 }
 

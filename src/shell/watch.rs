@@ -16,7 +16,7 @@ use jiff::SignedDuration;
 
 use crate::config::Settings;
 use crate::engine::{Delivery, Letter, Notice, Settlement, Status, Tally, Trigger};
-use crate::event::{NotForUs, UserId};
+use crate::event::{Form, NotForUs, UserId};
 use crate::im::SecretError;
 use crate::rabbitmq::{self, Message};
 use crate::shell::calls::Call;
@@ -50,7 +50,7 @@ impl Watch {
             report: Report::default(),
             sessions: Sessions::default(),
             unexpected: Unexpected::new(settings.events.types.clone()),
-            meters: Meters::new(),
+            meters: Meters::new(settings.events.rules()?.mapping.names()),
             traced: Traced::new(traces, settings)?,
             condition: Condition::new(
                 settings.admin.stall_limit,
@@ -170,6 +170,18 @@ impl Watch {
 
     pub(crate) fn event(&mut self, delivery: Delivery, message: &Message, users: &[UserId]) {
         self.traced.event(delivery, message, users);
+    }
+
+    /// A message was read in this form, if in any.
+    pub(crate) fn read(&self, form: Option<Form>) {
+        if let Some(Form::Rule(rule)) = form {
+            self.meters.matched(rule);
+        }
+    }
+
+    /// Nothing was recognised in a message, and it is ignored.
+    pub(crate) fn unrecognised(&mut self, now: Instant) {
+        self.unexpected.unrecognised(now);
     }
 
     pub(crate) fn settled(&mut self, now: Instant, settlement: Settlement) {

@@ -4,7 +4,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::config::{self, Credentials, PemError, Secret, Settings, UrlsError, read_pem};
+use crate::config::{
+    self, Credentials, PemError, RuleError, Secret, Settings, UrlsError, read_pem,
+};
 use crate::engine::{self, MissingAccount};
 use crate::event::{InvalidUserId, UserId};
 use crate::im::{self, BuildError, Credential};
@@ -26,8 +28,18 @@ pub enum SetupError {
     ControlUser(InvalidUserId),
     #[error("one of im.secret_key, im.user_sig and their _file forms is required")]
     NoCredentials,
+    #[error("{0}")]
+    Rule(RuleError),
     #[error("the API client: {0}")]
     Client(BuildError),
+}
+
+impl From<Vec<RuleError>> for SetupError {
+    /// The configuration was checked: one of them is enough.
+    fn from(errors: Vec<RuleError>) -> SetupError {
+        let first = errors.into_iter().next();
+        SetupError::Rule(first.unwrap_or_default())
+    }
 }
 
 pub(super) fn engine_settings(

@@ -9,7 +9,7 @@ use std::time::SystemTime;
 use sha2::{Digest as _, Sha256};
 
 use crate::engine::Delivery;
-use crate::event::{Decoded, Malformed, UserId};
+use crate::event::{Decoded, Form, Malformed, UserId};
 use crate::rabbitmq::Message;
 use crate::shell::InHand;
 
@@ -57,6 +57,8 @@ pub(super) struct Digest {
 pub(super) struct Read {
     /// At most as many invalid IDs as a dead letter names.
     pub(super) decoded: Decoded,
+    /// What decided how it was read.
+    pub(super) form: Option<Form>,
     /// How many invalid IDs there were.
     pub(super) invalid: u32,
 }
@@ -283,7 +285,7 @@ impl Held {
 fn users_of(read: &Decoded) -> usize {
     match read {
         Decoded::Event(event) => event.users.len() * size_of::<UserId>(),
-        Decoded::NotForUs(_) | Decoded::Malformed(_) => 0,
+        Decoded::NotForUs(_) | Decoded::Malformed(_) | Decoded::Unrecognised => 0,
     }
 }
 

@@ -97,6 +97,9 @@ pub(super) fn detail(due: &Letter, fault: &Fault) -> String {
         Reason::RetriesExhausted => known
             .unwrap_or("no usable answer, while other calls succeeded")
             .to_owned(),
+        Reason::UnrecognisedEvent => {
+            "no rule holds, and neither a form nor a type was recognised".to_owned()
+        }
         Reason::ReturnedTooOften => {
             "returned to the queue so often that the broker would drop it soon".to_owned()
         }

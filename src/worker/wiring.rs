@@ -5,22 +5,10 @@ use std::sync::Arc;
 
 use secrecy::SecretString;
 
-use crate::config::{self, AmqpUrl, EventFormat, read_pem};
-use crate::event::{self, Format, Rules};
+use crate::config::{self, AmqpUrl, read_pem};
+use crate::event::{self, Rules, Surroundings};
 use crate::rabbitmq::{self, Access, AccessSource, HeaderValue, Identity, Message, Timing};
 use crate::shell::{SetupError, certificates};
-
-pub(super) fn rules(events: &config::Events) -> Rules {
-    let format = match events.format {
-        EventFormat::Auto => Format::Auto,
-        EventFormat::Plain => Format::Plain,
-        EventFormat::CloudEvents => Format::CloudEvents,
-    };
-    Rules {
-        format,
-        types: events.types.clone(),
-    }
-}
 
 /// Builds the options of a broker session. A `prefetch` of 0 is for commands that do not consume.
 ///
@@ -89,8 +77,13 @@ fn secrets(urls: &[AmqpUrl]) -> Vec<SecretString> {
 }
 
 /// Reads a message, as the decoder sees it.
-pub(super) fn decode(message: &Message, rules: &Rules) -> event::Decoded {
+pub(super) fn read(message: &Message, rules: &Rules) -> event::Read {
     let header = |name: &str| message.header(name).and_then(header_text);
+    let route = message.published_to();
+    let surroundings = || Surroundings {
+        headers: message.headers_as_json(),
+        properties: message.properties_as_json(),
+    };
     let message = event::Message {
         body: &message.body,
         content_type: message.content_type(),
@@ -98,10 +91,12 @@ pub(super) fn decode(message: &Message, rules: &Rules) -> event::Decoded {
         kind: message.kind(),
         message_id: message.message_id(),
         timestamp: message.timestamp(),
-        routing_key: message.routing_key(),
+        exchange: Some(route.exchange),
+        routing_key: route.routing_key,
         header: &header,
+        surroundings: &surroundings,
     };
-    event::decode(&message, rules)
+    event::read(&message, rules)
 }
 
 /// The canonical text of a header; CloudEvents allows native types where it has them.

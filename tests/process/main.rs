@@ -8,6 +8,7 @@
 mod check;
 mod commands;
 mod config;
+mod events;
 mod exposure;
 mod http;
 mod large_messages;

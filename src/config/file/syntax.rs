@@ -235,7 +235,7 @@ impl<'a> Line<'a> {
             let (_, behind) = behind.unwrap_or_default();
             let is_list = self
                 .key
-                .is_some_and(|(_, key)| matches!(key.kind, Kind::List));
+                .is_some_and(|(_, key)| matches!(key.kind, Kind::List | Kind::Presets));
             return match behind.trim_start().starts_with([';', ',']) {
                 true if is_list => self.with_right("a list needs brackets"),
                 true => self.with_right("nothing may follow a value but a # comment"),
@@ -248,7 +248,8 @@ impl<'a> Line<'a> {
         self.with_right(match self.key.map(|(_, key)| &key.kind) {
             Some(Kind::Integer { .. }) => "a number has digits only, and no zero in front",
             Some(Kind::Boolean) => "true and false are written in small letters",
-            Some(Kind::List) => "a list needs brackets, and its items quotes",
+            Some(Kind::List | Kind::Presets) => "a list needs brackets, and its items quotes",
+            Some(Kind::Rules) => "rules are tables; write each below [[events.mapping]]",
             Some(Kind::Duration) => "a duration needs quotes",
             Some(Kind::Text | Kind::Choice(_) | Kind::Address | Kind::TextOrList) | None => {
                 "a text needs quotes"

@@ -34,7 +34,7 @@ window.max_wait = '876001h'  ->  window.max_wait: not be above 876000h
 rabbitmq.hold_limit = '9223372036854775807s'  ->  rabbitmq.hold_limit: 100 years
 window.max_wait = true  ->  window.max_wait: duration in quotes
 im.missing_account = 'ignore'  ->  im.missing_account: "done" or "dead-letter"
-events.format = 'auth0'  ->  events.format: "auto", "plain" or "cloudevents"
+events.format = 'auth0'  ->  events.format: "auto", "plain", "cloudevents" or "none"
 log.format = 'xml'  ->  log.format: "text"
 admin.listen = ':9464'  ->  admin.listen: write listen = "0.0.0.0:9464"
 rabbitmq.url = 'http://host'  ->  rabbitmq.url: amqp:// or amqps://

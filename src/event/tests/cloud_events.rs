@@ -3,7 +3,7 @@ use super::*;
 const STRUCTURED: &str = "application/CloudEvents+json; charset=utf-8";
 
 #[test]
-fn users_of_a_structured_event_are_read_from_data_else_from_subject() {
+fn users_of_a_structured_event_are_read_from_data_and_without_data_from_subject() {
     for (fields, expected) in [
         (r#""data":{"user_id":"a"},"subject":"s""#, &["a"][..]),
         (r#""data":{"userId":"a"},"subject":"s""#, &["a"]),
@@ -12,16 +12,11 @@ fn users_of_a_structured_event_are_read_from_data_else_from_subject() {
             r#""data":{"userIds":["b"],"userId":"a","more":{"user_id":"x"}}"#,
             &["a", "b"],
         ),
-        (r#""subject":"s","data":{"email":"x"}"#, &["s"]),
-        (r#""subject":"s","data":{"user_id":null}"#, &["s"]),
-        (r#""subject":"s","data":[{"user_id":"x"}]"#, &["s"]),
-        (r#""subject":"s","data":"text""#, &["s"]),
         (r#""subject":"s","data":null"#, &["s"]),
         (r#""subject":"s""#, &["s"]),
         // {"user_id":"a"}
         (r#""data_base64":"eyJ1c2VyX2lkIjoiYSJ9""#, &["a"]),
-        // not JSON
-        (r#""data_base64":"AAEC","subject":"s""#, &["s"]),
+        (r#""data_base64":"","subject":"s""#, &["s"]),
     ] {
         let body = format!(
             r#"{{"specversion":"1.0","id":"1","source":"/idp","type":"user.deleted",{fields}}}"#
@@ -65,6 +60,35 @@ fn an_unreadable_structured_event_says_why() {
             Malformed::NoUser,
         ),
         (
+            r#"{"specversion":"1.0","type":"user.deleted","subject":"a","data":{"email":"x"}}"#,
+            Malformed::NoUser,
+        ),
+        (
+            r#"{"specversion":"1.0","type":"user.deleted","subject":"a","data":{"user_id":null}}"#,
+            Malformed::NoUser,
+        ),
+        (
+            r#"{"specversion":"1.0","type":"user.deleted","subject":"a","data":[{"user_id":"x"}]}"#,
+            Malformed::NoUser,
+        ),
+        (
+            r#"{"specversion":"1.0","type":"user.deleted","subject":"a","data":"text"}"#,
+            Malformed::NoUser,
+        ),
+        // not JSON
+        (
+            r#"{"specversion":"1.0","type":"user.deleted","subject":"a","data_base64":"AAEC"}"#,
+            Malformed::NoUser,
+        ),
+        (
+            r#"{"specversion":"1.0","type":"user.deleted","data":{"userId":"a"},"data_base64":"e30="}"#,
+            Malformed::DataTwice,
+        ),
+        (
+            r#"{"specversion":"1.0","type":"user.deleted","data":{"userId":"a","target_id":"b"}}"#,
+            Malformed::ActorAndTarget,
+        ),
+        (
             r#"{"specversion":"1.0","type":"user.deleted","data":{"user_id":1.5},"subject":"a"}"#,
             Malformed::UserNotText,
         ),
@@ -86,9 +110,9 @@ fn an_unreadable_structured_event_says_why() {
     }
 }
 
-/// Decodes a binary event with both prefixes, which must come to the same.
+/// Decodes a binary event with every prefix, which must come to the same.
 fn binary(attributes: &[(&str, &str)], body: &[u8], format: Format) -> Decoded {
-    let [colon, underscore] = ["cloudEvents:", "cloudEvents_"].map(|prefix| {
+    let [first, others @ ..] = ["cloudEvents:", "cloudEvents_", "ce-", ""].map(|prefix| {
         let header = |name: &str| {
             let name = name.strip_prefix(prefix)?;
             let (_, value) = attributes.iter().find(|(known, _)| *known == name)?;
@@ -100,8 +124,10 @@ fn binary(attributes: &[(&str, &str)], body: &[u8], format: Format) -> Decoded {
         };
         decode(&message, &rules(format))
     });
-    assert_eq!(colon, underscore);
-    colon
+    for other in others {
+        assert_eq!(first, other);
+    }
+    first
 }
 
 const ATTRIBUTES: [(&str, &str); 6] = [
@@ -114,14 +140,12 @@ const ATTRIBUTES: [(&str, &str); 6] = [
 ];
 
 #[test]
-fn users_of_a_binary_event_are_read_from_the_body_else_from_subject() {
+fn users_of_a_binary_event_are_read_from_the_body_and_without_one_from_subject() {
     for (body, expected) in [
         (r#"{"user_id":"a","type":"order.created"}"#, "a"),
         (r#"{"userId":7}"#, "7"),
         ("", "s"),
         ("null", "s"),
-        ("<user/>", "s"),
-        ("{}", "s"),
     ] {
         let Decoded::Event(event) = binary(&ATTRIBUTES, body.as_bytes(), Format::Auto) else {
             panic!("{body}");
@@ -162,6 +186,8 @@ fn an_unreadable_binary_event_says_why() {
             r#"{"user_ids":["a""#,
             malformed(Malformed::BrokenJson),
         ),
+        (&ATTRIBUTES, "<user/>", malformed(Malformed::NoUser)),
+        (&ATTRIBUTES, "{}", malformed(Malformed::NoUser)),
         (
             &ATTRIBUTES,
             r#"{"user_id":[null]}"#,

@@ -46,8 +46,10 @@ proptest! {
             kind: text.as_deref(),
             message_id: text.as_deref(),
             timestamp,
+            exchange: None,
             routing_key: text.as_deref().unwrap_or_default(),
             header: &|_| header.as_deref().map(Cow::Borrowed),
+            surroundings: &Surroundings::default,
         };
         let rules = Rules { types: text.iter().cloned().collect(), ..rules(format) };
         if let Decoded::Event(event) = decode(&message, &rules) {

@@ -32,6 +32,8 @@ pub(super) struct Meters {
     registry: Registry,
     events_received: IntCounter,
     events: IntCounterVec,
+    /// By the rules' indices: two presets may be the same one with other parameters, and then share a counter.
+    matched: Vec<IntCounter>,
     users: IntCounterVec,
     dead_letters: IntCounterVec,
     windows: IntCounterVec,
@@ -60,9 +62,16 @@ pub(super) struct Meters {
 }
 
 impl Meters {
-    pub(super) fn new() -> Meters {
+    /// `rules` are the names of the rules for events, in their order.
+    pub(super) fn new<'a>(rules: impl Iterator<Item = &'a str>) -> Meters {
         let registry = Registry::new();
         let of = &registry;
+        let matched = counters(
+            of,
+            "tagsweep_events_matched_total",
+            "Messages for which a rule held, by the rule.",
+            "rule",
+        );
         let meters = Meters {
             events_received: register(
                 of,
@@ -77,6 +86,9 @@ impl Meters {
                 "Delivered events by how they ended, each in exactly one way: done, ignored (not for us), repeated (delivered again, and finished before), dead_lettered, returned (to the queue, by us or with the session).",
                 "result",
             ),
+            matched: rules
+                .map(|rule| matched.with_label_values(&[rule]))
+                .collect(),
             users: counters(
                 of,
                 "tagsweep_users_total",
@@ -239,6 +251,13 @@ impl Meters {
         // One of the future is as new as can be.
         let age = now.duration_since(time).unwrap_or_default();
         self.event_age_seconds.observe(age.as_secs_f64());
+    }
+
+    /// The rule of this index held.
+    pub(super) fn matched(&self, rule: usize) {
+        if let Some(counter) = self.matched.get(rule) {
+            counter.inc();
+        }
     }
 
     pub(super) fn session_opened(&self) {

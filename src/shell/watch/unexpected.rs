@@ -17,6 +17,9 @@ pub(super) struct Unexpected {
     ignored: u64,
     latest: Option<ForeignType>,
     ignored_said: Option<Instant>,
+    /// Messages of no known form, not said yet.
+    unrecognised: u64,
+    unrecognised_said: Option<Instant>,
     /// When the share of unknown users was taken last.
     users: Users,
     missing_said: Option<Instant>,
@@ -35,6 +38,8 @@ impl Unexpected {
             ignored: 0,
             latest: None,
             ignored_said: None,
+            unrecognised: 0,
+            unrecognised_said: None,
             users: Users::default(),
             missing_said: None,
         }
@@ -63,6 +68,18 @@ impl Unexpected {
             events_types = ?self.types,
             "events ignored: their type is not in events.types"
         );
+    }
+
+    /// A message has no known form and no type: it is acknowledged, unless `events.unmatched` says otherwise.
+    pub(super) fn unrecognised(&mut self, now: Instant) {
+        self.unrecognised += 1;
+        if is_due(self.unrecognised_said, now) {
+            self.unrecognised_said = Some(now);
+            tracing::warn!(
+                events_ignored = std::mem::take(&mut self.unrecognised),
+                "events ignored: no rule matches, and they have no known form or type; try them with `tagsweep events test`, or keep them with events.unmatched = \"dead-letter\""
+            );
+        }
     }
 
     /// Calls are over.

@@ -1,0 +1,448 @@
+use serde_json::json;
+
+use super::*;
+use crate::event::{Form, Format, Malformed, NotForUs, Rules, UserId, Written, read};
+
+fn rule(when: &str, users: &str) -> Definition {
+    Definition {
+        name: "rule".to_owned(),
+        when: when.to_owned(),
+        users: vec![users.to_owned()],
+        ..Definition::default()
+    }
+}
+
+fn rules(definitions: &[Definition]) -> Rules {
+    Rules {
+        format: Format::None,
+        types: Vec::new(),
+        mapping: Mapping::compile(definitions).unwrap_or_else(|found| panic!("{found:?}")),
+    }
+}
+
+fn decoded(definitions: &[Definition], message: &str) -> Decoded {
+    let written = Written::parse(message.as_bytes()).unwrap();
+    written.message(|message| read(message, &rules(definitions)).decoded)
+}
+
+/// The users whom one rule finds in a body, or what the body is instead.
+fn of(definition: &Definition, body: &str) -> Result<Vec<String>, Box<Decoded>> {
+    match decoded(std::slice::from_ref(definition), &format!("\n{body}")) {
+        Decoded::Event(event) => {
+            let users = event.users.iter().map(UserId::as_str).map(str::to_owned);
+            Ok(users.chain(event.invalid).collect())
+        }
+        other => Err(other.into()),
+    }
+}
+
+fn malformed<T>(why: Malformed) -> Result<T, Box<Decoded>> {
+    Err(Decoded::Malformed(why).into())
+}
+
+fn refused(definition: &Definition) -> String {
+    let problems = Mapping::compile(std::slice::from_ref(definition)).unwrap_err();
+    let problem = problems.first().unwrap();
+    format!("{} {}", problem.key, problem.fault)
+}
+
+#[test]
+fn a_rule_sees_body_headers_properties_and_routing_key() {
+    let message =
+        "routing-key: a.b\nexchange: e\ntype: t\nmessage-id: m\nheader X-Kind: h\n\n[{\"n\":5}]";
+    for when in [
+        "@.body[0].n == 5",
+        "$.body[0].n == 5",
+        "@.headers['X-Kind'] == 'h'",
+        "@.properties.type == 't' && @.properties.message_id == 'm'",
+        "@.routing_key == 'a.b' && @.exchange == 'e'",
+        "match(@.routing_key, 'a[.].') && !match(@.routing_key, 'a')",
+        "search(@.routing_key, '[.]b') && !search(@.routing_key, 'c')",
+        "@.body[?@.n == $.body[0].n]",
+        "count(@.body[*]) == 1 && length(@.routing_key) == 3",
+    ] {
+        let Decoded::Event(event) = decoded(&[rule(when, "$.body[*].n")], message) else {
+            panic!("{when}");
+        };
+        assert_eq!(event.users[0].as_str(), "5", "{when}");
+    }
+}
+
+#[test]
+fn the_first_rule_that_holds_decides_and_none_leaves_the_message_to_the_format() {
+    let ignore = Definition {
+        name: "ignore".to_owned(),
+        when: "@.body.kind == 'noise'".to_owned(),
+        ignore: true,
+        ..Definition::default()
+    };
+    let broad = rule("@.body.kind", "$.body.user");
+    let mut both = rules(&[ignore, broad]);
+    let mut read = |body: &str, format| {
+        both.format = format;
+        Written::of_body(body.as_bytes()).message(|message| read(message, &both))
+    };
+    let noise = read(r#"{"kind":"noise","user":"a"}"#, Format::None);
+    assert_eq!(noise.decoded, Decoded::NotForUs(NotForUs::Rule));
+    assert_eq!(noise.form, Some(Form::Rule(0)));
+    let event = read(r#"{"kind":"x","user":"a"}"#, Format::None);
+    assert_eq!(event.form, Some(Form::Rule(1)));
+    assert_eq!(read("{}", Format::None).decoded, Decoded::Unrecognised);
+    assert_eq!(
+        read("<xml/>", Format::None).decoded,
+        Decoded::Malformed(Malformed::NotJson)
+    );
+    assert_eq!(
+        read("<xml/>", Format::Auto).decoded,
+        Decoded::Malformed(Malformed::NotJson)
+    );
+    for nothing in ["", "null"] {
+        assert_eq!(
+            read(nothing, Format::None).decoded,
+            Decoded::NotForUs(NotForUs::Tombstone)
+        );
+    }
+}
+
+#[test]
+fn a_rule_that_holds_and_selects_nobody_is_malformed_and_never_silent() {
+    let rule = Definition {
+        users: vec!["$.body.a".to_owned(), "$.body.b[*]".to_owned()],
+        ..rule("@.body.on == true", "")
+    };
+    for (fields, expected) in [
+        (r#""a":"x","b":["y"]"#, Ok(vec!["x".to_owned()])),
+        (r#""b":["y",7]"#, Ok(vec!["y".to_owned(), "7".to_owned()])),
+        (r#""b":[]"#, malformed(Malformed::SelectsNothing)),
+        (r#""c":1"#, malformed(Malformed::SelectsNothing)),
+        (r#""a":null,"b":["y"]"#, malformed(Malformed::SelectsNoText)),
+        (r#""a":["y"]"#, malformed(Malformed::SelectsNoText)),
+        (r#""a":{}"#, malformed(Malformed::SelectsNoText)),
+        (r#""a":true"#, malformed(Malformed::SelectsNoText)),
+        (r#""a":1.0"#, malformed(Malformed::SelectsNoText)),
+        // As a float it would be another user.
+        (
+            r#""a":18446744073709551616"#,
+            malformed(Malformed::SelectsNoText),
+        ),
+        (r#""a":"x","a":"y""#, malformed(Malformed::RepeatedField)),
+        // An ID that breaks the rule goes to a letter, the others go on.
+        (r#""b":["","y"]"#, Ok(vec!["y".to_owned(), String::new()])),
+    ] {
+        let body = format!(r#"{{"on":true,{fields}}}"#);
+        assert_eq!(of(&rule, &body), expected, "{body}");
+    }
+    assert_eq!(
+        of(&rule, r#"{"on":false,"a":"x"}"#),
+        Err(Decoded::Unrecognised.into())
+    );
+    let many = serde_json::to_string(&json!({ "on": true, "b": vec![1; 100_001] })).unwrap();
+    assert_eq!(of(&rule, &many), malformed(Malformed::SelectsTooMany));
+    let large = format!(r#"{{"on":true,"a":"x","c":"{}"}}"#, "x".repeat(4 << 20));
+    assert_eq!(of(&rule, &large), malformed(Malformed::TooLarge));
+}
+
+#[test]
+fn steps_make_the_user_id_in_their_order() {
+    let uuid = "6A0AB06B-E0D0-d9c8-8532-cd4eb3182cfe";
+    for (steps, id, expected) in [
+        (
+            &["uuid"][..],
+            uuid,
+            Some("6a0ab06be0d0d9c88532cd4eb3182cfe"),
+        ),
+        (
+            &["uuid"],
+            "6a0ab06b-e0d0-d9c8-8532",
+            Some("6a0ab06b-e0d0-d9c8-8532"),
+        ),
+        (&["uuid"], "Plain-ID", Some("Plain-ID")),
+        (&["lower"], "Plain-ID", Some("plain-id")),
+        (&["strip_prefix auth0|"], "auth0|5", Some("5")),
+        (&["strip_prefix auth0|"], "google|5", Some("google|5")),
+        (&["prefix u_"], "5", Some("u_5")),
+        (
+            &["take ^users/(.+)$", "lower", "prefix u_"],
+            "users/A",
+            Some("u_a"),
+        ),
+        (&["take ([0-9]+)"], "a 17 b 18", Some("17")),
+        (&["take ^users/(.+)$"], "groups/A", None),
+        (&["take (a)?b"], "b", None),
+    ] {
+        let rule = Definition {
+            transform: steps.iter().map(|step| (*step).to_owned()).collect(),
+            ..rule("@.body.id", "$.body.id")
+        };
+        let body = json!({ "id": id }).to_string();
+        let expected = match expected {
+            Some(id) => Ok(vec![id.to_owned()]),
+            None => malformed(Malformed::TakesNothing),
+        };
+        assert_eq!(of(&rule, &body), expected, "{steps:?} {id}");
+    }
+}
+
+#[test]
+fn texts_that_hold_json_are_read_for_one_rule_only() {
+    let inner = json!({ "kind": "deleted", "more": json!({ "user": 5 }).to_string() });
+    let body = json!({ "payload": inner.to_string() }).to_string();
+    let parsing = Definition {
+        parse: vec![
+            "$.body.payload".to_owned(),
+            "$.body.payload.more".to_owned(),
+        ],
+        ..rule(
+            "@.body.payload.kind == 'deleted'",
+            "$.body.payload.more.user",
+        )
+    };
+    assert_eq!(of(&parsing, &body), Ok(vec!["5".to_owned()]));
+    let raw = rule("search(@.body.payload, 'deleted')", "$.routing_key");
+    let both = [
+        Definition {
+            when: "@.body.payload.kind == 'other'".to_owned(),
+            ..parsing.clone()
+        },
+        raw,
+    ];
+    let message = format!("routing-key: a\n\n{body}");
+    assert!(matches!(decoded(&both, &message), Decoded::Event(_)));
+    // What is absent, no text or no JSON stays as it is.
+    for body in [r#"{"payload":"{"}"#, r#"{"payload":5}"#, "{}"] {
+        assert_eq!(
+            of(&parsing, body),
+            Err(Decoded::Unrecognised.into()),
+            "{body}"
+        );
+    }
+    let twice = r#"{"payload":"{\"kind\":\"deleted\",\"more\":{\"user\":1,\"user\":2}}"}"#;
+    assert_eq!(of(&parsing, twice), malformed(Malformed::RepeatedField));
+}
+
+#[test]
+fn id_and_time_are_the_rules_else_the_messages() {
+    let rule = Definition {
+        id: Some("$.body.id".to_owned()),
+        time: Some("$.body.at".to_owned()),
+        ..rule("@.body.user", "$.body.user")
+    };
+    let event = |message: &str| match decoded(std::slice::from_ref(&rule), message) {
+        Decoded::Event(event) => event,
+        other => panic!("{other:?}"),
+    };
+    let at = |text: &str| Some(text.parse::<jiff::Timestamp>().unwrap().into());
+    for (time, expected) in [
+        (
+            r#""2026-11-22 10:00:00:493470 Z""#,
+            at("2026-11-22T10:00:00.493470Z"),
+        ),
+        (r#""2026-11-22T10:00:00Z""#, at("2026-11-22T10:00:00Z")),
+        ("1795341600000", at("2026-11-22T10:00:00Z")),
+        ("1795341600", at("2026-11-22T10:00:00Z")),
+        (r#""soon""#, at("2026-11-22T10:00:00Z")),
+    ] {
+        let message = format!("timestamp: 1795341600\n\n{{\"user\":1,\"at\":{time}}}");
+        assert_eq!(event(&message).time, expected, "{time}");
+    }
+    let key = |message| event(message).key.unwrap();
+    let by_id = "message-id: m\n\n{\"user\":1,\"id\":\"5\"}";
+    assert_eq!(
+        key(by_id),
+        key("message-id: n\n\n{\"user\":1,\"id\":5,\"x\":2}")
+    );
+    let by_message = "message-id: m\n\n{\"user\":1}";
+    assert_eq!(
+        key(by_message),
+        key("message-id: m\n\n{\"user\":1,\"x\":2}")
+    );
+    assert_ne!(key(by_message), key("message-id: n\n\n{\"user\":1}"));
+    let by_hash = "\n{\"user\":1,\"x\":1}";
+    assert_eq!(key(by_hash), key(by_hash));
+    assert_ne!(key(by_hash), key("\n{\"user\":1,\"x\":2}"));
+}
+
+#[test]
+fn a_wrong_expression_is_refused_with_its_place_and_a_remedy() {
+    for (when, expected) in [
+        ("", "when is missing; write a filter"),
+        (
+            "$[?@.body.a]",
+            "when write the filter alone, without $[? and ]",
+        ),
+        (
+            "@.body.a = 'b'",
+            "when at character 10 of \"@.body.a = 'b'\": write == to compare",
+        ),
+        ("@.body.a =~ 'b'", "at character 10 of"),
+        (
+            "@.body.a and @.body.b",
+            "at character 10 of \"@.body.a and @.body.b\": write && for and",
+        ),
+        ("@.body.a == 'b' | @.body.b", "at character 17"),
+        (
+            "@.boddy.a == 'b'",
+            "at character 2 of \"@.boddy.a == 'b'\": a message has body,",
+        ),
+        ("@.type == 'b'", "write @.body.type for a field of its body"),
+        ("@['type'] == 'b'", "write @.body.type"),
+        (
+            "@.properties.messageid == 'b'",
+            "AMQP has the properties content_type,",
+        ),
+        (
+            "@.headers.X-Topic == 'b'",
+            "a name with a hyphen is written in brackets: @.headers['X-Topic']",
+        ),
+        ("@.body.a == 'b", "this quote is never closed"),
+        (
+            "(@.body.a == 'b'",
+            "at character 1 of \"(@.body.a == 'b'\": this bracket is never closed",
+        ),
+        ("@.body.a], $[?@.body.b", "this bracket closes nothing"),
+        ("@.body.a, ?@.body.b", "a comma joins nothing"),
+        (
+            "match(@.body.a, 'b(')",
+            "at character 18 of \"match(@.body.a, 'b(')\": no regular expression: unclosed group",
+        ),
+        (
+            "match(@.body.a, @.body.b)",
+            "at character 1 of \"match(@.body.a, @.body.b)\": write match(PATH, 'PATTERN')",
+        ),
+        ("@.body..a && @.body..b", "a second .. may take longer"),
+        (
+            "((((((((( @.body.a )))))))))",
+            "brackets are nested more than 8 deep",
+        ),
+        (
+            "is_user(@.body.a)",
+            "function name 'is_user' is not defined",
+        ),
+        ("@.body.é == 'é' && @.body.[", "at character"),
+        (
+            "@.body.a == $.body[*]",
+            "at character 10 of \"@.body.a == $.body[*]\": the filter ends here",
+        ),
+        ("@.body.a ==", "the filter ends here"),
+        (
+            &format!("@.body.a == '{}'", "x".repeat(5_000)),
+            "is longer than 4096 bytes",
+        ),
+    ] {
+        let refused = refused(&rule(when, "$.body.a"));
+        assert!(refused.contains(expected), "{when}: {refused}");
+    }
+    for (users, expected) in [
+        ("@.body.a", "users begins with @; write \"$.body.a\""),
+        (
+            "/body/a",
+            "users is a JSON Pointer; write \"$.body.body.a\"",
+        ),
+        ("body.a", "users must begin with $, the document"),
+        ("$.user_id", "write $.body.user_id for a field of its body"),
+        ("$.body[?@.a == 'b'", "this bracket is never closed"),
+        (
+            "$.body.a b",
+            "users at character 9 of \"$.body.a b\": is no query of RFC 9535 from here on",
+        ),
+    ] {
+        let refused = refused(&rule("@.body.a", users));
+        assert!(refused.contains(expected), "{users}: {refused}");
+    }
+    for (step, expected) in [
+        (
+            "take [",
+            "transform at character 6 of \"take [\": no regular expression",
+        ),
+        ("take ^users/.+$", "has no group"),
+        ("take", "needs what follows it"),
+        ("uuid 4", "takes nothing behind its name"),
+        (
+            "upper",
+            "no such step; there are take, uuid, lower, prefix and strip_prefix",
+        ),
+    ] {
+        let rule = Definition {
+            transform: vec![step.to_owned()],
+            ..rule("@.body.a", "$.body.a")
+        };
+        let refused = refused(&rule);
+        assert!(refused.contains(expected), "{step}: {refused}");
+    }
+}
+
+#[test]
+fn a_rule_says_whom_it_clears_or_that_it_ignores_and_not_both() {
+    let ignoring = Definition {
+        ignore: true,
+        ..rule("@.body.a", "$.body.a")
+    };
+    assert!(refused(&ignoring).starts_with("users is set together with ignore = true"));
+    let naming_nobody = Definition {
+        users: Vec::new(),
+        ..rule("@.body.a", "")
+    };
+    assert!(refused(&naming_nobody).starts_with("users is missing"));
+}
+
+#[test]
+fn every_problem_of_every_rule_is_found_at_once() {
+    let first = Definition {
+        id: Some("id".to_owned()),
+        ..rule("@.a", "b")
+    };
+    let problems = Mapping::compile(&[first, rule("@.body.a", "$.body.a"), rule("(", "$")]);
+    let places: Vec<_> = problems
+        .unwrap_err()
+        .iter()
+        .map(|it| (it.rule, it.key))
+        .collect();
+    assert_eq!(places, [(0, "when"), (0, "users"), (0, "id"), (2, "when")]);
+}
+
+#[test]
+fn why_a_rule_does_not_hold_is_the_part_that_fails_and_what_stands_there() {
+    let why = |when: &str, body: &str| {
+        let mapping = Mapping::compile(&[rule(when, "$.body")]).unwrap();
+        let reasons = Written::of_body(body.as_bytes()).message(|message| {
+            mapping
+                .explain(message)
+                .into_iter()
+                .map(|why| why.part)
+                .next()
+        });
+        reasons.unwrap_or_default()
+    };
+    for (when, body, expected) in [
+        (
+            "@.body.a == 1 && @.body.b == 'x'",
+            r#"{"a":1,"b":"y"}"#,
+            "@.body.b == 'x' (it is \"y\")",
+        ),
+        (
+            "@.body.a == 1 && @.body.b == 'x'",
+            r#"{"b":"x"}"#,
+            "@.body.a == 1 (it is absent)",
+        ),
+        (
+            "match(@.body.a, 'x') && @.body.b",
+            r#"{"a":"y","b":1}"#,
+            "match(@.body.a, 'x') (it is \"y\")",
+        ),
+        (
+            "@.body.a || @.body.b && @.body.c",
+            "{}",
+            "@.body.a || @.body.b && @.body.c",
+        ),
+        (
+            "(@.body.a == '&&' && @.body.b) && @.body.c",
+            "{}",
+            "(@.body.a == '&&' && @.body.b)",
+        ),
+        ("@.body.a", r#"{"a":null}"#, ""),
+    ] {
+        assert_eq!(why(when, body), expected, "{when}");
+    }
+    let long = format!(r#"{{"a":"{}"}}"#, "é".repeat(500));
+    assert!(why("@.body.a == 'x'", &long).chars().count() < 120);
+}

@@ -1,0 +1,255 @@
+//! What stands around a message's body, as JSON, and where the message was published to at first.
+
+use lapin::types::{AMQPValue, FieldArray, FieldTable, ShortString};
+use serde_json::{Map, Number, Value};
+
+use super::HeaderValue;
+use super::message::Message;
+
+/// How many tables may be within each other; what is deeper is left out.
+const DEEPEST: usize = 16;
+
+/// Where a message was published to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Route<'a> {
+    pub exchange: &'a str,
+    pub routing_key: &'a str,
+}
+
+impl Message {
+    /// Where the producer published it to. A redriven letter says that itself; of what the broker dead-lettered, the
+    /// broker does.
+    pub fn published_to(&self) -> Route<'_> {
+        let arrived = Route {
+            exchange: self.exchange(),
+            routing_key: self.routing_key(),
+        };
+        let text = |name| match self.header(name) {
+            Some(HeaderValue::Text(text)) => Some(text),
+            _ => None,
+        };
+        if arrived.exchange.is_empty()
+            && let Some(routing_key) = text("tagsweep-routing-key")
+        {
+            let exchange = text("tagsweep-exchange").unwrap_or_default();
+            return Route {
+                exchange,
+                routing_key,
+            };
+        }
+        let headers = self.properties().headers().as_ref();
+        headers.and_then(before_death).unwrap_or(arrived)
+    }
+
+    /// All headers. Timestamps are seconds since 1970; what JSON has no form for is null.
+    pub fn headers_as_json(&self) -> Map<String, Value> {
+        let headers = self.properties().headers().as_ref();
+        headers
+            .map(|headers| object(headers, DEEPEST))
+            .unwrap_or_default()
+    }
+
+    /// The properties that are set, by their names with underscores.
+    pub fn properties_as_json(&self) -> Map<String, Value> {
+        let own = self.properties();
+        let text = |text: &Option<ShortString>| Some(text.as_ref()?.as_str().into());
+        let number = |number: &Option<u8>| Some((*number.as_ref()?).into());
+        let all: [(&str, Option<Value>); 12] = [
+            ("content_type", text(own.content_type())),
+            ("content_encoding", text(own.content_encoding())),
+            ("delivery_mode", number(own.delivery_mode())),
+            ("priority", number(own.priority())),
+            ("correlation_id", text(own.correlation_id())),
+            ("reply_to", text(own.reply_to())),
+            ("expiration", text(own.expiration())),
+            ("message_id", self.message_id().map(Value::from)),
+            ("timestamp", self.timestamp().map(Value::from)),
+            ("type", text(own.kind())),
+            ("user_id", text(own.user_id())),
+            ("app_id", text(own.app_id())),
+        ];
+        all.into_iter()
+            .filter_map(|(name, value)| Some((name.to_owned(), value?)))
+            .collect()
+    }
+}
+
+/// By the first entry of `x-death`.
+fn before_death(headers: &FieldTable) -> Option<Route<'_>> {
+    let AMQPValue::FieldArray(deaths) = headers.inner().get("x-death")? else {
+        return None;
+    };
+    let AMQPValue::FieldTable(death) = deaths.as_slice().first()? else {
+        return None;
+    };
+    let AMQPValue::FieldArray(keys) = death.inner().get("routing-keys")? else {
+        return None;
+    };
+    Some(Route {
+        exchange: death
+            .inner()
+            .get("exchange")
+            .and_then(text)
+            .unwrap_or_default(),
+        routing_key: keys.as_slice().first().and_then(text)?,
+    })
+}
+
+fn text(value: &AMQPValue) -> Option<&str> {
+    match value {
+        AMQPValue::LongString(text) => str::from_utf8(text.as_bytes()).ok(),
+        AMQPValue::ShortString(text) => Some(text.as_str()),
+        _ => None,
+    }
+}
+
+fn object(table: &FieldTable, depth: usize) -> Map<String, Value> {
+    let fields = table.inner().iter();
+    fields
+        .map(|(name, value)| (name.as_str().to_owned(), json(value, depth)))
+        .collect()
+}
+
+fn list(array: &FieldArray, depth: usize) -> Value {
+    array
+        .as_slice()
+        .iter()
+        .map(|value| json(value, depth))
+        .collect()
+}
+
+fn json(value: &AMQPValue, depth: usize) -> Value {
+    let float = |number: f64| Number::from_f64(number).map_or(Value::Null, Value::Number);
+    match value {
+        AMQPValue::Boolean(yes) => (*yes).into(),
+        AMQPValue::ShortShortInt(number) => (*number).into(),
+        AMQPValue::ShortShortUInt(number) => (*number).into(),
+        AMQPValue::ShortInt(number) => (*number).into(),
+        AMQPValue::ShortUInt(number) => (*number).into(),
+        AMQPValue::LongInt(number) => (*number).into(),
+        AMQPValue::LongUInt(number) => (*number).into(),
+        AMQPValue::LongLongInt(number) => (*number).into(),
+        AMQPValue::Timestamp(seconds) => (*seconds).into(),
+        AMQPValue::Float(number) => float((*number).into()),
+        AMQPValue::Double(number) => float(*number),
+        AMQPValue::LongString(_) | AMQPValue::ShortString(_) => text(value).into(),
+        AMQPValue::FieldTable(table) if depth > 0 => object(table, depth - 1).into(),
+        AMQPValue::FieldArray(array) if depth > 0 => list(array, depth - 1),
+        AMQPValue::FieldTable(_)
+        | AMQPValue::FieldArray(_)
+        | AMQPValue::DecimalValue(_)
+        | AMQPValue::ByteArray(_)
+        | AMQPValue::Void => Value::Null,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use lapin::BasicProperties;
+    use serde_json::json;
+
+    use super::*;
+
+    fn message(exchange: &str, key: &str, headers: &[(&str, AMQPValue)]) -> Message {
+        let mut table = FieldTable::default();
+        for (name, value) in headers {
+            table.insert((*name).into(), value.clone());
+        }
+        let properties = BasicProperties::default()
+            .with_headers(table)
+            .with_type("user.deleted".into())
+            .with_priority(3)
+            .with_timestamp(1_795_341_600);
+        Message::new(
+            exchange.into(),
+            key.into(),
+            properties,
+            Bytes::new(),
+            &mut None,
+        )
+    }
+
+    fn texts(items: &[&str]) -> AMQPValue {
+        let items: Vec<_> = items.iter().map(|item| long(item)).collect();
+        AMQPValue::FieldArray(items.into())
+    }
+
+    fn long(text: &str) -> AMQPValue {
+        AMQPValue::LongString(text.into())
+    }
+
+    fn death(exchange: &str, keys: &[&str]) -> AMQPValue {
+        let mut entry = FieldTable::default();
+        entry.insert("exchange".into(), long(exchange));
+        entry.insert("routing-keys".into(), texts(keys));
+        AMQPValue::FieldTable(entry)
+    }
+
+    #[test]
+    fn a_redriven_letter_and_what_the_broker_dead_lettered_keep_their_first_route() {
+        let own = [
+            ("tagsweep-routing-key", long("a.b")),
+            ("tagsweep-exchange", long("events")),
+        ];
+        let deaths =
+            AMQPValue::FieldArray(vec![death("second", &["s", "cc"]), death("f", &["f"])].into());
+        for (message, exchange, routing_key) in [
+            (message("", "queue", &own), "events", "a.b"),
+            (message("", "queue", &own[..1]), "", "a.b"),
+            // Another program may copy headers.
+            (message("events", "key", &own), "events", "key"),
+            (
+                message("retry", "key", &[("x-death", deaths.clone())]),
+                "second",
+                "s",
+            ),
+            (
+                message("retry", "key", &[("x-death", texts(&[]))]),
+                "retry",
+                "key",
+            ),
+            (
+                message("retry", "key", &[("x-death", long("x"))]),
+                "retry",
+                "key",
+            ),
+            (message("", "queue", &[]), "", "queue"),
+        ] {
+            let route = Route {
+                exchange,
+                routing_key,
+            };
+            assert_eq!(message.published_to(), route);
+        }
+    }
+
+    #[test]
+    fn headers_and_properties_are_json_whatever_their_type() {
+        let message = message(
+            "events",
+            "key",
+            &[
+                ("text", long("x")),
+                ("number", AMQPValue::ShortShortInt(-7)),
+                ("yes", AMQPValue::Boolean(true)),
+                ("float", AMQPValue::Double(0.5)),
+                ("nan", AMQPValue::Double(f64::NAN)),
+                ("void", AMQPValue::Void),
+                ("at", AMQPValue::Timestamp(5)),
+                (
+                    "list",
+                    AMQPValue::FieldArray(vec![death("e", &["k"])].into()),
+                ),
+            ],
+        );
+        let headers = json!({
+            "text": "x", "number": -7, "yes": true, "float": 0.5, "nan": null, "void": null, "at": 5,
+            "list": [{ "exchange": "e", "routing-keys": ["k"] }],
+        });
+        assert_eq!(Value::Object(message.headers_as_json()), headers);
+        let properties =
+            json!({ "type": "user.deleted", "priority": 3, "timestamp": 1_795_341_600 });
+        assert_eq!(Value::Object(message.properties_as_json()), properties);
+    }
+}

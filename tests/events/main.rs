@@ -1,0 +1,6 @@
+//! Events as well-known producers publish them, as they stand in `tests/fixtures/events`.
+
+mod document;
+mod fixtures;
+mod mutations;
+mod outcomes;
