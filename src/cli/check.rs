@@ -208,7 +208,8 @@ impl Report {
         detail: impl Into<String>,
     ) -> Result<(), Failure> {
         let detail = detail.into();
-        if !self.json && !(self.quiet && outcome == Outcome::Ok) {
+        let is_shown = !self.quiet || outcome != Outcome::Ok;
+        if !self.json && is_shown {
             let (word, colour) = shown(outcome);
             let word = self.coloured(&format!("{word:<4}"), colour);
             let detail = output::hanging(&detail, DETAIL_COLUMN);

@@ -72,7 +72,7 @@ pub enum Input<'a> {
     NotForUs { delivery: Delivery },
     /// The body is malformed.
     Unreadable { delivery: Delivery },
-    /// No form and no type was recognised in the message, and such messages are to be dead-lettered.
+    /// No form or type was recognised in the message, and such messages are dead-lettered.
     Unrecognised { delivery: Delivery },
     /// The call of this window has finished.
     Answered { window: WindowId, answer: Answer },

@@ -152,13 +152,13 @@ async fn explain_knows_http_statuses() {
         let ended = Program::new("explain").argument(code).run().await;
         assert_eq!(ended.code, Some(0));
         assert!(
-            ended.stdout.starts_with("HTTP status 429 (throttle): "),
+            ended.stdout.starts_with("http-429 (throttle): "),
             "{ended:?}"
         );
     }
     let ended = Program::new("explain http-307 --json").run().await;
     assert_eq!(ended.json()["class"], "config");
-    assert_eq!(Program::new("explain http-42").run().await.code, Some(2));
+    assert_eq!(Program::new("explain http-42").run().await.code, Some(1));
 }
 
 #[tokio::test]

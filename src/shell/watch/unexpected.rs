@@ -77,7 +77,7 @@ impl Unexpected {
             self.unrecognised_said = Some(now);
             tracing::warn!(
                 events_ignored = std::mem::take(&mut self.unrecognised),
-                "events ignored: no rule matches, and they have no known form or type; try them with `tagsweep events test`, or keep them with events.unmatched = \"dead-letter\""
+                "events ignored: no rule matches them, and they have no known form or type"
             );
         }
     }
