@@ -75,10 +75,7 @@ async fn events_test_says_of_each_message_what_becomes_of_it_and_which_rule_deci
         "routing-key: accounts\nheader kind: reset\n\n{\"accounts\":[\"u-2\",3]}",
     );
     folder.write("plain.json", r#"{"type":"user.deleted","user_id":"u-4"}"#);
-    folder.write(
-        "foreign.json",
-        r#"{"type":"user.created","user_id":"u-5"}"#,
-    );
+    folder.write("foreign.json", r#"{"type":"user.created","user_id":"u-5"}"#);
     folder.write("noise.json", r#"{"event":"login","user_id":"u-6"}"#);
     let files = [
         "clerk.json",

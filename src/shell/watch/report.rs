@@ -161,7 +161,7 @@ impl Report {
         }
         tracing::warn!(
             messages = *messages,
-            "events ignored: no rule holds, and neither a form nor a type was recognised; events.unmatched = \"dead-letter\" keeps such messages, `tagsweep events test` tells why"
+            "messages ignored: no rule holds, and neither a form nor a type was recognised"
         );
         self.unrecognised = Unrecognised {
             messages: 0,
