@@ -35,6 +35,7 @@ async fn main() -> anyhow::Result<()> {
     let broker = Broker::start().await?;
     println!("  broker     {}", broker.description);
     let simulator = parts::simulator(&plan).await?;
+    println!("  presets    {}", plan::PRESETS.join(", "));
     println!(
         "  simulator  {} (100 calls a second, 20 ms)",
         simulator.url()

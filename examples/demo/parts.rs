@@ -11,7 +11,7 @@ use testkit::proxy::FaultProxy;
 use testkit::rabbitmq::Node;
 use tokio::process::{Child, Command};
 
-use super::plan::Plan;
+use super::plan::{self, Plan};
 
 pub const SECRET_KEY: &str = "6f1d0c7f24a3fd6f4f4d2fb6c0b28c4f9f1a7e5f6a3b4c5d6e7f8091a2b3c4d5";
 const BROKER_URL: &str = "TAGSWEEP__RABBITMQ__URL";
@@ -161,6 +161,11 @@ impl Worker {
                 "TAGSWEEP__RABBITMQ__DEAD_LETTER_QUEUE",
                 names.dead_letter_queue.clone(),
             ),
+            (
+                "TAGSWEEP__RABBITMQ__ROUTING_KEYS",
+                plan::ROUTING_KEYS.join(","),
+            ),
+            ("TAGSWEEP__EVENTS__PRESETS", plan::PRESETS.join(",")),
             ("TAGSWEEP__IM__BASE_URL", simulator.url()),
             ("TAGSWEEP__IM__SDK_APP_ID", "1400000000".to_owned()),
             ("TAGSWEEP__IM__SECRET_KEY", SECRET_KEY.to_owned()),

@@ -6,6 +6,17 @@ use serde_json::json;
 use testkit::amqp::Outgoing;
 
 const EVENTS: usize = 20_000;
+/// Producers with forms of their own, which the worker reads by presets.
+pub const PRESETS: [&str; 3] = ["keycloak", "clerk", "okta"];
+pub const ROUTING_KEYS: [&str; 5] = [
+    "user.deleted",
+    "user.reset",
+    "KK.EVENT.ADMIN.*.SUCCESS.USER.DELETE",
+    "clerk",
+    "okta",
+];
+/// Deletes users, and must not be taken for one of them.
+const ADMIN: &str = "demo-admin";
 const MALFORMED: [&str; 6] = [
     "this is no JSON",
     r#"{"type":"user.deleted","user_id":"#,
@@ -110,7 +121,7 @@ impl Plan {
     }
 }
 
-/// One event about `users`, in one of the forms that the worker reads.
+/// One event about `users`, in one of the forms that the worker reads by itself or by presets.
 fn event(users: &[String], number: usize, random: &mut fastrand::Rng) -> Outgoing {
     let kind = if random.bool() {
         "user.deleted"
@@ -123,14 +134,17 @@ fn event(users: &[String], number: usize, random: &mut fastrand::Rng) -> Outgoin
         [user] => json!({ "userId": user }),
         users => json!({ "user_ids": users }),
     };
-    match random.u32(..10) {
-        0 => {
+    match (random.u32(..13), users) {
+        (10, [user]) => keycloak(user),
+        (11, [user]) => clerk(user),
+        (12, users) => okta(users, &id),
+        (0, _) => {
             let body = json!({
                 "specversion": "1.0", "type": kind, "source": "/demo", "id": id, "time": time, "data": data,
             });
             Outgoing::json(kind, body).with_content_type("application/cloudevents+json")
         }
-        form @ (1 | 2) => {
+        (form @ (1 | 2), _) => {
             let prefix = if form == 1 {
                 "cloudEvents:"
             } else {
@@ -151,4 +165,55 @@ fn event(users: &[String], number: usize, random: &mut fastrand::Rng) -> Outgoin
             Outgoing::json(kind, body)
         }
     }
+}
+
+/// As the RabbitMQ plugin of Keycloak says that an admin deleted a user.
+fn keycloak(user: &str) -> Outgoing {
+    let body = json!({
+        "@class": "com.github.aznamier.keycloak.event.provider.EventAdminNotificationMqMsg",
+        "time": 1_795_341_600_408_u64,
+        "realmId": "shop",
+        "authDetails": { "realmId": "master", "clientId": "c1", "userId": ADMIN, "ipAddress": "192.0.2.1" },
+        "resourceType": "USER",
+        "operationType": "DELETE",
+        "resourcePath": format!("users/{user}"),
+        "representation": null,
+        "error": null,
+        "resourceTypeAsString": "USER",
+    });
+    Outgoing::json("KK.EVENT.ADMIN.shop.SUCCESS.USER.DELETE", body)
+}
+
+/// As Clerk's webhook says it.
+fn clerk(user: &str) -> Outgoing {
+    let body = json!({
+        "object": "event",
+        "type": "user.deleted",
+        "timestamp": 1_795_341_600_000_u64,
+        "data": { "object": "user", "id": user, "deleted": true },
+    });
+    Outgoing::json("clerk", body)
+}
+
+/// As an event hook of Okta says it: an event per user, of whom an admin deleted each.
+fn okta(users: &[String], id: &str) -> Outgoing {
+    let event = |user: &String| {
+        json!({
+            "uuid": format!("{id}-{user}"),
+            "published": "2026-11-22T10:00:00Z",
+            "eventType": "user.lifecycle.delete.initiated",
+            "actor": { "id": ADMIN, "type": "User" },
+            "outcome": { "result": "SUCCESS" },
+            "target": [{ "id": user, "type": "User" }],
+        })
+    };
+    let events: Vec<_> = users.iter().map(event).collect();
+    let body = json!({
+        "eventType": "com.okta.event_hook",
+        "eventTypeVersion": "1.0",
+        "source": "https://shop.okta.com/api/v1/eventHooks/w1",
+        "eventId": id,
+        "data": { "events": events },
+    });
+    Outgoing::json("okta", body)
 }

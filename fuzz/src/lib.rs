@@ -9,6 +9,7 @@ mod frame;
 mod letter;
 #[cfg(test)]
 mod replay;
+mod rules;
 mod settings;
 mod user_sig;
 
@@ -16,5 +17,6 @@ pub use answer::answer;
 pub use event::event;
 pub use frame::frame;
 pub use letter::letter;
+pub use rules::rules;
 pub use settings::settings;
 pub use user_sig::user_sig;

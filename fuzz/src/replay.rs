@@ -35,6 +35,11 @@ fn no_answer_is_taken_for_done_unless_it_says_so() {
 }
 
 #[test]
+fn a_rule_is_refused_or_names_whom_the_message_names() {
+    replay(super::rules, &["fuzz/seeds/rules"]);
+}
+
+#[test]
 fn no_configuration_makes_a_secret_show() {
     replay(super::settings, &["fuzz/seeds/settings"]);
 }

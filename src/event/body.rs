@@ -25,7 +25,7 @@ pub(super) struct Body<'a> {
     pub(super) source: Scalar<'a>,
     pub(super) subject: Scalar<'a>,
     /// Nothing where the event has no data, or null.
-    pub(super) data: Option<Users>,
+    pub(super) data: Option<Box<Users>>,
     pub(super) data_base64: Scalar<'a>,
 }
 
@@ -277,8 +277,9 @@ impl<'de> Visitor<'de> for BodyVisitor {
 /// The users that an object names.
 #[derive(Default)]
 pub(super) struct Users {
-    /// Of `user_id`, `userId`, `user_ids` and `userIds`.
-    ids: [Ids; 4],
+    user_id: Ids,
+    /// Of `userId`, `user_ids` and `userIds`. An event rarely has more than one of the four, and each is copied around.
+    others: Option<Box<[Ids; 3]>>,
     /// It also names whom something was done to: its users may be those who did it.
     names_target: bool,
 }
@@ -286,10 +287,10 @@ pub(super) struct Users {
 impl Users {
     /// All of them, in the order of the fields' names.
     pub(super) fn ids(self) -> Result<Ids, Malformed> {
-        let [mut ids, camel_case, several, several_camel_case] = self.ids;
-        ids.append(camel_case);
-        ids.append(several);
-        ids.append(several_camel_case);
+        let mut ids = self.user_id;
+        for others in self.others.into_iter().flat_map(|others| *others) {
+            ids.append(others);
+        }
         if self.names_target && !ids.is_empty() {
             return Err(Malformed::ActorAndTarget);
         }
@@ -297,13 +298,13 @@ impl Users {
     }
 
     /// Reads data that stands on its own. Data in another form than a JSON object names no user.
-    pub(super) fn parse(text: &[u8]) -> Result<Option<Users>, Malformed> {
+    pub(super) fn parse(text: &[u8]) -> Result<Option<Box<Users>>, Malformed> {
         let text = trim(text);
         if text.is_empty() {
             return Ok(None);
         }
         if !is_object(text) && text != b"null" {
-            return Ok(Some(Users::default()));
+            return Ok(Some(Box::default()));
         }
         let Payload(users) = serde_json::from_slice(text).map_err(why)?;
         Ok(users)
@@ -314,12 +315,11 @@ impl Users {
         name: Field,
         object: &mut A,
     ) -> Result<(), A::Error> {
-        let [user_id, user_id_camel, user_ids, user_ids_camel] = &mut self.ids;
         let ids = match name {
-            Field::UserId => user_id,
-            Field::UserIdCamel => user_id_camel,
-            Field::UserIds => user_ids,
-            Field::UserIdsCamel => user_ids_camel,
+            Field::UserId => &mut self.user_id,
+            Field::UserIdCamel => &mut self.others()[0],
+            Field::UserIds => &mut self.others()[1],
+            Field::UserIdsCamel => &mut self.others()[2],
             Field::Target => {
                 self.names_target |= object.next_value::<Scalar<'_>>()?.is_present();
                 return Ok(());
@@ -329,10 +329,14 @@ impl Users {
         *ids = object.next_value()?;
         Ok(())
     }
+
+    fn others(&mut self) -> &mut [Ids; 3] {
+        self.others.get_or_insert_default()
+    }
 }
 
 /// The data of a CloudEvent, of which only the users count; nothing where it is null.
-struct Payload(Option<Users>);
+struct Payload(Option<Box<Users>>);
 
 impl<'de> Deserialize<'de> for Payload {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Payload, D::Error> {
@@ -344,7 +348,7 @@ struct PayloadVisitor;
 
 impl PayloadVisitor {
     fn without_users<E>() -> Result<Payload, E> {
-        Ok(Payload(Some(Users::default())))
+        Ok(Payload(Some(Box::default())))
     }
 }
 
@@ -364,7 +368,7 @@ impl<'de> Visitor<'de> for PayloadVisitor {
             }
             users.read(name, &mut object)?;
         }
-        Ok(Payload(Some(users)))
+        Ok(Payload(Some(Box::new(users))))
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Payload, A::Error> {

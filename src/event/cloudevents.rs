@@ -87,7 +87,7 @@ impl CloudEvent<'_> {
         &self,
         message: &Message<'_>,
         rules: &Rules,
-        data: impl FnOnce() -> Result<Option<Users>, Malformed>,
+        data: impl FnOnce() -> Result<Option<Box<Users>>, Malformed>,
     ) -> Result<Decoded, Malformed> {
         if let Scalar::Text(kind) = &self.kind
             && !rules.act_on(kind)

@@ -57,18 +57,61 @@ impl Field {
             length += 1;
         }
         let (word, _) = letters.split_at(length);
-        if let Some(what) = word.strip_prefix(b"event") {
-            return match EVENT.contains(&what) {
-                true => Field::SaysWhatHappened,
-                false => Field::Other,
-            };
-        }
-        if word.starts_with(b"target") || TARGETS.contains(&word) {
-            return Field::Target;
-        }
-        match WHAT_HAPPENED.contains(&word) {
-            true => Field::SaysWhatHappened,
-            false => Field::Other,
+        match word {
+            b"event"
+            | b"events"
+            | b"eventtype"
+            | b"eventname"
+            | b"eventkind"
+            | b"eventcode"
+            | b"eventaction"
+            | b"eventclass"
+            | b"eventkey"
+            | b"eventtopic"
+            | b"eventtypename"
+            | b"type"
+            | b"typename"
+            | b"kind"
+            | b"action"
+            | b"actiontype"
+            | b"actionname"
+            | b"activity"
+            | b"activityname"
+            | b"activitytype"
+            | b"change"
+            | b"mutation"
+            | b"transition"
+            | b"trigger"
+            | b"triggertype"
+            | b"op"
+            | b"optype"
+            | b"opcode"
+            | b"operation"
+            | b"operationtype"
+            | b"operationname"
+            | b"pattern"
+            | b"topic"
+            | b"method"
+            | b"verb"
+            | b"command"
+            | b"commandtype"
+            | b"commandname"
+            | b"cmd"
+            | b"changetype"
+            | b"detailtype"
+            | b"messagetype"
+            | b"messagename"
+            | b"messagekind"
+            | b"msgtype"
+            | b"notificationtype"
+            | b"subjectrequesttype"
+            | b"requesttype"
+            | b"deleted"
+            | b"isdeleted" => Field::SaysWhatHappened,
+            b"victim" | b"victimid" | b"affecteduser" | b"affecteduserid" | b"deleteduser"
+            | b"deleteduserid" | b"removeduser" | b"removeduserid" => Field::Target,
+            word if word.starts_with(b"target") => Field::Target,
+            _ => Field::Other,
         }
     }
 
@@ -87,58 +130,6 @@ impl Field {
 
 /// Longer names belong to no family.
 const LONGEST: usize = 24;
-
-/// What follows `event` in names of a type: `event_type`, `eventName`; but not `event_id`.
-const EVENT: [&[u8]; 9] = [
-    b"", b"s", b"type", b"name", b"kind", b"code", b"action", b"class", b"key",
-];
-
-const WHAT_HAPPENED: [&[u8]; 32] = [
-    b"type",
-    b"typename",
-    b"kind",
-    b"action",
-    b"actiontype",
-    b"actionname",
-    b"activitytype",
-    b"op",
-    b"optype",
-    b"opcode",
-    b"operation",
-    b"operationtype",
-    b"operationname",
-    b"pattern",
-    b"topic",
-    b"method",
-    b"verb",
-    b"command",
-    b"commandtype",
-    b"commandname",
-    b"cmd",
-    b"changetype",
-    b"detailtype",
-    b"messagetype",
-    b"messagename",
-    b"messagekind",
-    b"msgtype",
-    b"notificationtype",
-    b"subjectrequesttype",
-    b"requesttype",
-    b"deleted",
-    b"isdeleted",
-];
-
-/// Names of a target that do not begin with that word.
-const TARGETS: [&[u8]; 8] = [
-    b"victim",
-    b"victimid",
-    b"affecteduser",
-    b"affecteduserid",
-    b"deleteduser",
-    b"deleteduserid",
-    b"removeduser",
-    b"removeduserid",
-];
 
 /// A field's name, read without a copy where it has no escapes.
 pub(super) struct Name(pub(super) Field);

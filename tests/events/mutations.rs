@@ -132,7 +132,7 @@ fn a_changed_message_clears_only_whom_the_original_names_to_be_deleted() {
         proptest::collection::vec((0_usize..40, change()), 1..4),
     );
     let config = ProptestConfig {
-        cases: 20_000,
+        cases: 5_000,
         failure_persistence: None,
         ..ProptestConfig::default()
     };

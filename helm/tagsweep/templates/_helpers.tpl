@@ -44,8 +44,17 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end }}
 
 {{/*
-The configuration file. Without nested tables and nulls, a JSON value is a TOML value; and unlike toToml,
-toRawJson writes whole numbers whole. What names the mounted files is the chart's, unless `config` says otherwise.
+A value in TOML. Without tables and nulls, a JSON value is one; and unlike toToml, toRawJson writes whole numbers whole.
+*/}}
+{{- define "tagsweep.toml" -}}
+{{- if kindIs "map" . }}{ {{ range $index, $key := keys . | sortAlpha }}{{ if $index }}, {{ end }}{{ $key }} = {{ include "tagsweep.toml" (get $ $key) }}{{ end }} }
+{{- else if kindIs "slice" . }}[{{ range $index, $item := . }}{{ if $index }}, {{ end }}{{ include "tagsweep.toml" $item }}{{ end }}]
+{{- else }}{{ toRawJson . }}
+{{- end }}
+{{- end }}
+
+{{/*
+The configuration file. What names the mounted files is the chart's, unless `config` says otherwise.
 */}}
 {{- define "tagsweep.config" -}}
 {{- $files := dict "im" dict "rabbitmq" (dict "url_file" "/run/secrets/tagsweep/rabbitmq-url") }}
@@ -62,7 +71,7 @@ toRawJson writes whole numbers whole. What names the mounted files is the chart'
 {{- range $section, $keys := mergeOverwrite $files (deepCopy .Values.config) }}
 [{{ $section }}]
 {{- range $key, $value := $keys }}
-{{ $key }} = {{ toRawJson $value }}
+{{ $key }} = {{ include "tagsweep.toml" $value }}
 {{- end }}
 {{ end }}
 {{- end }}
