@@ -10,6 +10,7 @@ mod man;
 mod output;
 mod publish;
 mod run;
+mod sweep;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -63,6 +64,8 @@ enum Command {
     Check(With<check::Arguments>),
     /// Publish one event per user
     Publish(With<publish::Arguments>),
+    /// Clear the users of a list, without RabbitMQ
+    Sweep(With<sweep::Arguments>),
     /// Ask the running worker whether it is healthy
     Health(With<health::Arguments>),
     /// Explain an API error code, or another name that tagsweep uses
@@ -106,6 +109,7 @@ pub fn main() -> ExitCode {
         Command::Run(own) => run::run(&globals.and(own.globals), &own.arguments),
         Command::Check(own) => check::run(&globals.and(own.globals), &own.arguments),
         Command::Publish(own) => publish::run(&globals.and(own.globals), own.arguments),
+        Command::Sweep(own) => sweep::run(&globals.and(own.globals), own.arguments),
         Command::Health(own) => health::run(&globals.and(own.globals), &own.arguments),
         Command::Explain(own) => explain::run(&own.arguments),
         Command::Config(own) => config::run(&globals.and(own.globals), &own.arguments),
@@ -236,13 +240,18 @@ mod tests {
         assert_eq!(
             Vec::from_iter(names),
             [
+                "calls-per-second",
                 "color",
+                "column",
                 "config",
                 "declare",
                 "default",
                 "deny-warnings",
                 "dry-run",
+                "failed",
                 "file",
+                "format",
+                "journal",
                 "json",
                 "list",
                 "offline",
@@ -251,7 +260,9 @@ mod tests {
                 "reason",
                 "schema",
                 "set",
+                "users",
                 "verbose",
+                "yes",
             ]
         );
     }

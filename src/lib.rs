@@ -10,6 +10,7 @@
 //! - [`rabbitmq`]: the broker, one session after the other;
 //! - [`shell`]: what drives the engine: calls and their answers, and who is told what happens;
 //! - [`worker`]: its source, the queue: deliveries in, settlements and dead letters out;
+//! - [`sweep`]: another source, a file of user IDs: settlements go to a journal, dead letters to a file;
 //! - [`admin`]: health and metrics over HTTP;
 //! - [`traces`]: what it did, as spans, to whoever collects them;
 //! - [`cli`], [`telemetry`], [`shutdown`]: the rim.
@@ -51,6 +52,7 @@ pub mod im;
 pub mod rabbitmq;
 pub mod shell;
 pub mod shutdown;
+pub mod sweep;
 pub mod telemetry;
 pub mod traces;
 pub mod worker;

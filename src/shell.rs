@@ -31,6 +31,15 @@ pub(crate) struct Shell {
     pub(crate) watch: Watch,
 }
 
+/// What the engine must know of its source.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Source {
+    /// For how long after a sign of life of the broker nobody else works on the same source; none where nobody could.
+    pub(crate) lease: Option<Duration>,
+    /// So many finished events may wait for an older one, to be settled in one go.
+    pub(crate) out_of_order: usize,
+}
+
 /// What the engine asks of a source.
 #[derive(Debug)]
 pub(crate) enum Order {
@@ -41,15 +50,14 @@ pub(crate) enum Order {
 }
 
 impl Shell {
-    /// `lease` is for how long after a sign of life of the broker nobody else works on the same source.
     pub(crate) fn new(
         settings: &Settings,
-        lease: Option<Duration>,
+        source: Source,
         traces: Option<&Traces>,
     ) -> Result<Shell, SetupError> {
         let now = Instant::now();
         Ok(Shell {
-            engine: Engine::new(wiring::engine_settings(settings, lease)?, now),
+            engine: Engine::new(wiring::engine_settings(settings, source)?, now),
             client: Client::new(client_options(&settings.im)?).map_err(SetupError::Client)?,
             calls: Calls::default(),
             watch: Watch::new(settings, traces, now)?,

@@ -27,6 +27,9 @@ pub struct Settings {
     pub quota_margin: Duration,
     /// How many deliveries the broker leaves in our hands.
     pub prefetch: usize,
+    /// So many finished deliveries wait for an older one, to be acknowledged with it in one go; more are acknowledged
+    /// singly.
+    pub out_of_order: usize,
     /// For how long after a sign of life the broker certainly gives the queue to nobody else. Later no
     /// call is made until it gives another. None where nobody else could come in.
     pub lease: Option<Duration>,

@@ -20,5 +20,6 @@ mod runbook;
 #[path = "../shared/secrets.rs"]
 mod secrets;
 mod stage;
+mod sweep;
 mod tls;
 mod traces;
