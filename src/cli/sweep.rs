@@ -10,10 +10,10 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{FAILED, Failure, Globals, output};
-use crate::config::{Im, Log, Window};
+use crate::config::{Im, Log, LogFormat, Window};
 use crate::shutdown::Shutdown;
 use crate::sweep::{Format, Input, Outcome, Outlook, Report, Sweep};
-use crate::telemetry;
+use crate::telemetry::{self, Logging};
 
 /// Some of the users are in the file of failures.
 const SOME_FAILED: u8 = 3;
@@ -76,7 +76,7 @@ pub(super) fn run(globals: &Globals, arguments: Arguments) -> Result<(), Failure
     let Settings {
         mut im,
         window,
-        mut log,
+        log,
     } = globals.settings()?;
     im.calls_per_second = arguments.calls_per_second.unwrap_or(im.calls_per_second);
     let journal = arguments
@@ -130,11 +130,7 @@ pub(super) fn run(globals: &Globals, arguments: Arguments) -> Result<(), Failure
         Some(list) => progress_bar(list.users, done),
         None => ProgressBar::hidden(),
     };
-    if !bar.is_hidden() && log.level == "info" {
-        // The bar says the rest.
-        log.level = "warn".to_owned();
-    }
-    let _logging = telemetry::start(&log, output::takes_colour(&std::io::stderr()));
+    let _logging = logging(log, !bar.is_hidden());
     let failures = sweep.failures.clone();
     let is_resumable = sweep.journal.is_some();
     let outcome = super::block_on(async {
@@ -156,6 +152,21 @@ pub(super) fn run(globals: &Globals, arguments: Arguments) -> Result<(), Failure
         true => bail_out("interrupted; the same command goes on where it ended"),
         false => bail_out("interrupted; without a journal the same command begins anew"),
     }
+}
+
+/// Lines for whoever started this. A bar says what usual lines would.
+fn logging(mut log: Log, has_bar: bool) -> Logging {
+    if log.format == LogFormat::Auto {
+        log.format = LogFormat::Text;
+    }
+    let colour = output::takes_colour(&std::io::stderr());
+    if !has_bar {
+        return telemetry::start(&log, colour);
+    }
+    if log.level == "info" {
+        log.level = "warn".to_owned();
+    }
+    telemetry::start_over_bar(&log, colour)
 }
 
 fn bail_out(text: &str) -> Result<(), Failure> {

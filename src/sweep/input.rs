@@ -6,6 +6,8 @@
 mod ahead;
 mod recent;
 mod records;
+#[cfg(test)]
+mod tests;
 mod zstd;
 
 use std::fmt;

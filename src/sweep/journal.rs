@@ -5,6 +5,8 @@
 //! the process was killed, and tells nothing.
 
 mod done;
+#[cfg(test)]
+mod tests;
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
@@ -28,6 +30,8 @@ struct Header {
 }
 
 const VERSION: u32 = 1;
+/// What a header begins with.
+const BEGIN: &[u8] = b"{\"tagsweep_journal\":";
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -111,7 +115,7 @@ impl Journal {
             path: path.to_owned(),
             file,
         };
-        if let State::New = state {
+        if whole == 0 {
             journal.append(&Header {
                 tagsweep_journal: VERSION,
                 list: list.clone(),
@@ -163,8 +167,7 @@ fn read(path: &Path, mut file: &File, list: &Identity) -> Result<(State, u64), J
         let count = (&mut lines).take(LONGEST).read_until(b'\n', &mut line);
         let count = count.map_err(failed(path))?;
         if !line.ends_with(b"\n") {
-            let is_ours =
-                whole > 0 || line.is_empty() || line.starts_with(b"{\"tagsweep_journal\"");
+            let is_ours = whole > 0 || BEGIN.starts_with(&line) || line.starts_with(BEGIN);
             return if is_ours {
                 Ok((state, whole))
             } else {

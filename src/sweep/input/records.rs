@@ -5,7 +5,7 @@ use std::io::{self, BufRead, Read};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use csv::{ByteRecord, ReaderBuilder};
+use csv::{ByteRecord, ReaderBuilder, Terminator};
 use serde_json::Value;
 use serde_json_path::JsonPath;
 
@@ -194,11 +194,15 @@ impl Table {
     fn new(text: Text, column: &str) -> Result<Table, InputError> {
         let room = Arc::new(AtomicU64::new(LONGEST));
         let text = Bounded {
-            text,
+            // Each record ends with its line.
+            text: Box::new(text.chain(&b"\n"[..])),
             room: Arc::clone(&room),
         };
-        // Short rows are told one by one.
-        let mut reader = ReaderBuilder::new().flexible(true).from_reader(text);
+        // Short rows are told one by one. A carriage return is trimmed: as a terminator it would count no lines.
+        let mut reader = ReaderBuilder::new()
+            .flexible(true)
+            .terminator(Terminator::Any(b'\n'))
+            .from_reader(text);
         let header = reader.byte_headers().map_err(|error| InputError::Read {
             line: 0,
             cause: error.into(),
@@ -219,11 +223,16 @@ impl Table {
         if !self.reader.read_byte_record(&mut self.record)? {
             return Ok(None);
         }
-        let field = self.record.get(self.column);
-        found.push_back(item(
-            field.map_or(What::Malformed, |field| id(field.trim_ascii())),
-        ));
-        Ok(Some(self.record.position().map_or(0, csv::Position::line)))
+        let is_blank = self.record.as_slice().trim_ascii().is_empty() && self.record.len() == 1;
+        if !is_blank {
+            let field = self.record.get(self.column);
+            let what = field.map_or(What::Malformed, |field| id(field.trim_ascii()));
+            found.push_back(item(what));
+        }
+        // Where the record begins is not known to the reader: blank lines may stand before it.
+        let ends = self.record.as_slice().iter().filter(|byte| **byte == b'\n');
+        let within = ends.count() as u64 + 1;
+        Ok(Some(self.reader.position().line().saturating_sub(within)))
     }
 }
 
