@@ -11,6 +11,7 @@ mod man;
 mod output;
 mod publish;
 mod run;
+mod sweep;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -66,6 +67,8 @@ enum Command {
     Publish(With<publish::Arguments>),
     /// Test how messages are read, and list the presets for well-known producers
     Events(With<events::Arguments>),
+    /// Clear the users of a list, without RabbitMQ
+    Sweep(With<sweep::Arguments>),
     /// Ask the running worker whether it is healthy
     Health(With<health::Arguments>),
     /// Explain an API error code, or another name that tagsweep uses
@@ -110,6 +113,7 @@ pub fn main() -> ExitCode {
         Command::Check(own) => check::run(&globals.and(own.globals), &own.arguments),
         Command::Publish(own) => publish::run(&globals.and(own.globals), own.arguments),
         Command::Events(own) => events::run(globals.and(own.globals), own.arguments),
+        Command::Sweep(own) => sweep::run(&globals.and(own.globals), own.arguments),
         Command::Health(own) => health::run(&globals.and(own.globals), &own.arguments),
         Command::Explain(own) => explain::run(&own.arguments),
         Command::Config(own) => config::run(&globals.and(own.globals), &own.arguments),
@@ -240,13 +244,18 @@ mod tests {
         assert_eq!(
             Vec::from_iter(names),
             [
+                "calls-per-second",
                 "color",
+                "column",
                 "config",
                 "declare",
                 "default",
                 "deny-warnings",
                 "dry-run",
+                "failed",
                 "file",
+                "format",
+                "journal",
                 "json",
                 "list",
                 "offline",
@@ -255,7 +264,9 @@ mod tests {
                 "reason",
                 "schema",
                 "set",
+                "users",
                 "verbose",
+                "yes",
             ]
         );
     }

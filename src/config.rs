@@ -121,6 +121,16 @@ impl Settings {
         warnings::of(self)
     }
 
+    /// These sections, and all others as they are by default.
+    pub fn with_defaults(im: Im, window: Window) -> Settings {
+        let defaults = load::defaults();
+        Settings {
+            im,
+            window,
+            ..defaults
+        }
+    }
+
     /// How many deliveries the broker sends ahead: set, or derived so that the next window fills
     /// while all others are out. It fits the wire's 16 bits in all settings that were checked.
     pub fn prefetch(&self) -> u16 {

@@ -90,7 +90,7 @@ impl Engine {
     pub fn new(settings: Settings, now: Instant) -> Engine {
         Engine {
             jitter: Jitter(settings.seed),
-            ledger: Ledger::new(settings.prefetch / 4, settings.hold_limit),
+            ledger: Ledger::new(settings.out_of_order, settings.hold_limit),
             pending: Pending::default(),
             pace: Pace::new(
                 f64::from(settings.calls_per_second),

@@ -10,6 +10,7 @@
 //! - [`rabbitmq`]: broker sessions;
 //! - [`shell`]: drives the engine, makes its calls, and reports what happens;
 //! - [`worker`]: the queue as the shell's source: deliveries in, settlements and dead letters out;
+//! - [`sweep`]: a file of user IDs as its source: settlements go to a journal, dead letters to a file;
 //! - [`admin`]: health and metrics over HTTP;
 //! - [`traces`]: spans, exported to a collector;
 //! - [`cli`], [`telemetry`], [`shutdown`]: commands, logs, signals.
@@ -51,6 +52,7 @@ pub mod im;
 pub mod rabbitmq;
 pub mod shell;
 pub mod shutdown;
+pub mod sweep;
 pub mod telemetry;
 pub mod traces;
 pub mod worker;

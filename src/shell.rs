@@ -30,6 +30,15 @@ pub(crate) struct Shell {
     pub(crate) watch: Watch,
 }
 
+/// What the engine must know of its source.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Source {
+    /// How long after a sign of life of the broker no other worker uses the same source. None if none could.
+    pub(crate) lease: Option<Duration>,
+    /// How many finished events may wait for an older one, to be settled together.
+    pub(crate) out_of_order: usize,
+}
+
 /// An action that the engine requests from a source.
 #[derive(Debug)]
 pub(crate) enum Order {
@@ -40,15 +49,14 @@ pub(crate) enum Order {
 }
 
 impl Shell {
-    /// `lease` is how long after a sign of life of the broker no other worker uses the same source.
     pub(crate) fn new(
         settings: &Settings,
-        lease: Option<Duration>,
+        source: Source,
         traces: Option<&Traces>,
     ) -> Result<Shell, SetupError> {
         let now = Instant::now();
         Ok(Shell {
-            engine: Engine::new(wiring::engine_settings(settings, lease)?, now),
+            engine: Engine::new(wiring::engine_settings(settings, source)?, now),
             client: Client::new(client_options(&settings.im)?).map_err(SetupError::Client)?,
             calls: Calls::default(),
             watch: Watch::new(settings, traces, now)?,

@@ -37,10 +37,22 @@ impl Drop for Logging {
     }
 }
 
+/// Takes away the progress bar that stands where a line is to be written; the bar is drawn again below that.
+const OVER_BAR: &[u8] = b"\r\x1b[2K";
+
 /// Sends all logs to standard error from now on; text has colours if `colour` says so.
 ///
 /// Standard output stays free for the output of commands. A panic is logged too.
 pub fn start(log: &Log, colour: bool) -> Logging {
+    started(log, colour, b"")
+}
+
+/// The same, on a terminal with a progress bar.
+pub fn start_over_bar(log: &Log, colour: bool) -> Logging {
+    started(log, colour, OVER_BAR)
+}
+
+fn started(log: &Log, colour: bool, before: &'static [u8]) -> Logging {
     let is_json = match log.format {
         LogFormat::Text => false,
         LogFormat::Json => true,
@@ -48,7 +60,7 @@ pub fn start(log: &Log, colour: bool) -> Logging {
     };
     let logging = Logging {
         // Where there is nothing to write to, nothing is logged.
-        lines: Lines::to_stderr().ok(),
+        lines: Lines::to_stderr(before).ok(),
         is_json,
     };
     let Some(lines) = logging.lines.clone() else {

@@ -18,7 +18,7 @@ use crate::config::{Settings, Unmatched};
 use crate::engine::{Delivery, Input, Letter, LetterId, Settlement};
 use crate::event::{self, Decoded, Event, Rules};
 use crate::rabbitmq::{self, Broker, DeliveryTag, Message, QueueCount, Returns};
-use crate::shell::{Inquiries, Order, SetupError, Shell};
+use crate::shell::{Inquiries, Order, SetupError, Shell, Source};
 use crate::shutdown::Shutdown;
 use crate::traces::Traces;
 use held::{Held, LIMIT, Read};
@@ -99,8 +99,12 @@ struct Worker {
 impl Worker {
     fn new(settings: &Settings, traces: Option<&Traces>) -> Result<Worker, SetupError> {
         let options = broker_options(&settings.rabbitmq, settings.prefetch())?;
+        let source = Source {
+            lease: Some(options.lease()),
+            out_of_order: usize::from(settings.prefetch() / 4),
+        };
         Ok(Worker {
-            shell: Shell::new(settings, Some(options.lease()), traces)?,
+            shell: Shell::new(settings, source, traces)?,
             broker: Broker::new(options),
             held: Held::default(),
             letter_ids: LetterIds::new(),

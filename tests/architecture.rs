@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// Which parts of the crate may use which others. What is not in the list may use none.
-const PARTS: [(&str, &[&str]); 12] = [
+const PARTS: [(&str, &[&str]); 13] = [
     ("event", &[]),
     ("engine", &["event"]),
     ("im", &["event"]),
@@ -33,6 +33,7 @@ const PARTS: [(&str, &[&str]); 12] = [
             "config", "engine", "event", "rabbitmq", "shell", "shutdown", "traces",
         ],
     ),
+    ("sweep", &["config", "engine", "event", "shell", "shutdown"]),
     ("admin", &["shell"]),
     (
         "cli",
@@ -45,6 +46,7 @@ const PARTS: [(&str, &[&str]); 12] = [
             "rabbitmq",
             "shell",
             "shutdown",
+            "sweep",
             "telemetry",
             "traces",
             "worker",
@@ -53,7 +55,7 @@ const PARTS: [(&str, &[&str]); 12] = [
 ];
 
 /// What only some parts may use, whoever else would like to.
-const RESERVED: [(&str, &[&str]); 16] = [
+const RESERVED: [(&str, &[&str]); 18] = [
     ("lapin", &["rabbitmq"]),
     ("reqwest", &["im", "traces"]),
     ("opentelemetry", &["traces"]),
@@ -64,7 +66,9 @@ const RESERVED: [(&str, &[&str]); 16] = [
     ("prometheus", &["shell"]),
     ("tokio::signal", &["shutdown"]),
     ("std::env", &["config", "cli"]),
-    ("std::fs", &["config", "cli", "telemetry"]),
+    ("std::fs", &["config", "cli", "sweep", "telemetry"]),
+    ("csv", &["sweep"]),
+    ("ruzstd", &["sweep"]),
     ("tokio::fs", &[]),
     ("anyhow", &["cli"]),
     ("clap", &["cli"]),

@@ -204,6 +204,7 @@ fn settings() -> Settings {
         calls_per_second: 10_000,
         quota_margin: Duration::from_millis(20),
         prefetch: 3_000,
+        out_of_order: 750,
         lease: Some(Duration::from_secs(5)),
         hold_limit: Duration::from_secs(1_200),
         max_attempts: 8,

@@ -379,6 +379,7 @@ fn settings(rng: &mut Rng, day: Day) -> Settings {
             0 => rng.usize(10..100),
             _ => (max_ids * (max_in_flight + 2)).min(2_000),
         },
+        out_of_order: 0,
         lease: Some(LEASE),
         // Long enough for all tries of a window.
         hold_limit: secs(*pick(rng, &[240, 240, 600, 600])),
@@ -396,6 +397,10 @@ fn settings(rng: &mut Rng, day: Day) -> Settings {
         control_user: user(CONTROL),
         seed: rng.u64(..),
     };
+    // Without a draw of its own, which would change what all other seeds mean.
+    if !settings.seed.is_multiple_of(4) {
+        settings.out_of_order = settings.prefetch / 4;
+    }
     if day == Day::LongJudged {
         // So many tries, half a minute apart at most, take longer than that.
         settings.hold_limit = secs(240);

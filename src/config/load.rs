@@ -51,6 +51,16 @@ pub(super) fn load<S: DeserializeOwned + JsonSchema>(sources: &Sources) -> Resul
     loading.finish()
 }
 
+/// What holds where nothing is set; what is required is missing.
+#[expect(
+    clippy::expect_used,
+    reason = "every section's type takes its own defaults"
+)]
+pub(super) fn defaults() -> Settings {
+    let Loading { defaults, .. } = Loading::of_defaults(BTreeSet::new());
+    serde_json::from_value(tree(&defaults)).expect("defaults fit")
+}
+
 impl Loading {
     fn of_defaults(needed: BTreeSet<String>) -> Loading {
         let known = keys::known();

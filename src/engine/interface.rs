@@ -26,6 +26,8 @@ pub struct Settings {
     pub quota_margin: Duration,
     /// The prefetch: how many unacknowledged deliveries the broker allows.
     pub prefetch: usize,
+    /// How many finished deliveries wait for an older one, to be acknowledged with it; more are acknowledged one by one.
+    pub out_of_order: usize,
     /// Time after a sign of life in which the broker certainly activates no other worker. After it, no call is made
     /// until the next sign of life. None if no other worker can take over.
     pub lease: Option<Duration>,

@@ -25,6 +25,7 @@ fn settings() -> Settings {
         calls_per_second: 100,
         quota_margin: Duration::from_millis(20),
         prefetch: 1800,
+        out_of_order: 450,
         lease: None,
         hold_limit: Duration::from_secs(600),
         max_attempts: 8,

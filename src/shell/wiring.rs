@@ -10,6 +10,7 @@ use crate::config::{
 use crate::engine::{self, MissingAccount};
 use crate::event::{InvalidUserId, UserId};
 use crate::im::{self, BuildError, Credential};
+use crate::shell::Source;
 
 /// Network jitter that is tolerated before the API could count too many calls in a second. At 20 ms, 98 calls a
 /// second are left of 100; a fast API gives most of them back.
@@ -44,7 +45,7 @@ impl From<Vec<RuleError>> for SetupError {
 
 pub(super) fn engine_settings(
     settings: &Settings,
-    lease: Option<Duration>,
+    source: Source,
 ) -> Result<engine::Settings, SetupError> {
     Ok(engine::Settings {
         max_ids: settings.window.max_ids,
@@ -53,7 +54,8 @@ pub(super) fn engine_settings(
         calls_per_second: settings.im.calls_per_second,
         quota_margin: QUOTA_MARGIN,
         prefetch: usize::from(settings.prefetch()),
-        lease,
+        out_of_order: source.out_of_order,
+        lease: source.lease,
         hold_limit: settings.rabbitmq.hold_limit,
         max_attempts: settings.retry.max_attempts,
         backoff_min: settings.retry.backoff_min,

@@ -42,27 +42,34 @@ enum Order {
 
 /// Where lines are put. Clones share the queue.
 #[derive(Clone)]
-pub(super) struct Lines(SyncSender<Order>);
+pub(super) struct Lines {
+    orders: SyncSender<Order>,
+    /// What each line begins with.
+    before: &'static [u8],
+}
 
 impl Lines {
-    /// Lines for standard error.
+    /// Lines for standard error, each of which begins with `before`.
     ///
     /// # Errors
     /// When standard error is closed, or no thread can be started.
-    pub(super) fn to_stderr() -> io::Result<Lines> {
+    pub(super) fn to_stderr(before: &'static [u8]) -> io::Result<Lines> {
         // Not through the library's handle: whoever else writes to that would wait for its lock.
         let file = File::from(io::stderr().as_fd().try_clone_to_owned()?);
         let (sender, orders) = sync_channel(WAITING);
         thread::Builder::new()
             .name("log".to_owned())
             .spawn(move || write_lines(&orders, file))?;
-        Ok(Lines(sender))
+        Ok(Lines {
+            orders: sender,
+            before,
+        })
     }
 
     /// Waits until all lines are written, but at most a moment.
     pub(super) fn flush(&self) {
         let (done, written) = channel();
-        let lines = self.0.clone();
+        let lines = self.orders.clone();
         // To queue the order may take for ever, too.
         let asked = thread::Builder::new().spawn(move || lines.send(Order::Tell(done)));
         if asked.is_ok() {
@@ -71,7 +78,8 @@ impl Lines {
     }
 
     fn put(&self, line: &[u8]) -> bool {
-        let put = self.0.try_send(Order::Write(line.to_vec())).is_ok();
+        let line = [self.before, line].concat();
+        let put = self.orders.try_send(Order::Write(line)).is_ok();
         if !put {
             drop_line();
         }

@@ -143,6 +143,7 @@ async fn every_command_has_help_with_an_example() {
         "run",
         "check",
         "publish",
+        "sweep",
         "health",
         "explain",
         "config",

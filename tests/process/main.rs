@@ -21,5 +21,6 @@ mod runbook;
 #[path = "../shared/secrets.rs"]
 mod secrets;
 mod stage;
+mod sweep;
 mod tls;
 mod traces;
