@@ -40,7 +40,7 @@ check-deploy: ## container, compose, Helm chart, dashboards and alerts, with the
 	PATH="$(abspath $(BUILT))/deploy-tools/bin:$$PATH" TAGSWEEP=$(abspath $(BUILT))/debug/tagsweep \
 		pytest -q -p no:cacheprovider tests/deploy
 
-soak: rabbitmq ## ten minutes with trouble under a real Prometheus, then docs/METRICS.md
+soak: rabbitmq ## ten minutes with trouble under a real Prometheus, then docs/SOAK.md
 	cargo build --locked --workspace --bins
 	scripts/deploy-tools.sh $(BUILT)/deploy-tools
 	TAGSWEEP=$(abspath $(BUILT))/debug/tagsweep $(BUILT)/deploy-tools/bin/python tests/deploy/soak.py

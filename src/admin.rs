@@ -1,7 +1,6 @@
-//! HTTP for those who watch over the worker: health and metrics. Nothing here changes anything.
+//! Health and metrics over HTTP. Nothing here changes anything.
 //!
-//! It answers from what the worker's own loop tells, and keeps nothing: a worker that does not answer is
-//! not well.
+//! Every answer comes from the worker's main loop: a worker that does not answer is not healthy.
 
 use std::io;
 use std::net::SocketAddr;
@@ -19,7 +18,7 @@ use crate::shell::{self, Inquirer, View};
 /// Prometheus' text format.
 const METRICS: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// A listening socket that answers nobody yet.
+/// A listening socket that does not serve yet.
 #[derive(Debug)]
 pub struct Admin(TcpListener);
 
@@ -38,10 +37,10 @@ impl Admin {
         self.0.local_addr()
     }
 
-    /// Answers for as long as it is polled.
+    /// Serves for as long as it is polled.
     pub async fn serve(self, inquirer: Inquirer) {
         if let Ok(address) = self.address() {
-            tracing::info!(%address, "answering /livez, /readyz and /metrics");
+            tracing::info!(%address, "serving /livez, /readyz and /metrics");
         }
         let routes = Router::new()
             .route("/livez", get(livez))
@@ -53,7 +52,7 @@ impl Admin {
     }
 }
 
-/// Whether a restart would help nothing: the worker gets on, or knows why it does not.
+/// `200` if a restart would not help: the worker makes progress, or waits for a known reason.
 async fn livez(State(inquirer): State<Inquirer>) -> Response {
     match inquirer.view().await {
         Ok(View { stall: None, .. }) => health(StatusCode::OK, "live"),
@@ -64,7 +63,7 @@ async fn livez(State(inquirer): State<Inquirer>) -> Response {
     }
 }
 
-/// Whether it could work off an event now.
+/// `200` if the worker could process an event now.
 async fn readyz(State(inquirer): State<Inquirer>) -> Response {
     use shell::State as Is;
     let view = inquirer.view().await;

@@ -68,7 +68,7 @@ enum Command {
     Events(With<events::Arguments>),
     /// Ask the running worker whether it is healthy
     Health(With<health::Arguments>),
-    /// Explain an API error code
+    /// Explain an API error code, or another name that tagsweep uses
     Explain(With<explain::Arguments>),
     /// Show the effective configuration, its JSON Schema or the commented defaults
     Config(With<config::Arguments>),

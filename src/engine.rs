@@ -1,15 +1,15 @@
 //! The engine: every decision of the worker, as one pure state machine.
 //!
-//! It has no I/O, no clock and no randomness of its own. A shell tells it what happened
-//! ([`Engine::handle`]), asks what to do ([`Engine::poll`], until there is nothing more), and comes back
-//! when something happens or at [`Engine::deadline`]. The worker, the simulation and every later shell
-//! drive this same code; what can be decided without a socket is decided here.
+//! It has no I/O, no clock and no randomness of its own. A shell reports what happened ([`Engine::handle`]), takes
+//! the actions ([`Engine::poll`], until there are none), and returns when something happens or at
+//! [`Engine::deadline`]. The worker, the simulation and every later shell drive this same code; what can be decided
+//! without a socket is decided here.
 //!
-//! In the order in which an event passes through: [`ledger`] holds the delivery, [`pending`] its user
-//! IDs, [`schedule`] says when the next call may start and [`pace`] how many may, [`window`] is what goes into
-//! the call, [`judge`] draws the consequences of its answer, [`outbox`] carries the letters about what failed,
-//! and [`remembered`] knows what was done lately. What is not done in time goes back by [`suspension`], unless the
-//! broker would drop it ([`limits`]). [`interface`] is what a shell says and is told.
+//! In the order in which an event passes the modules: [`ledger`] holds the delivery, [`pending`] its user IDs,
+//! [`schedule`] decides when the next call may start, [`pace`] how many calls may, [`window`] is the content of a
+//! call, [`judge`] evaluates its answer, [`outbox`] publishes dead letters, and [`remembered`] knows recently
+//! finished events. [`suspension`] returns what is not done in time, unless the broker would drop it ([`limits`]).
+//! [`interface`] has the inputs and actions.
 
 mod consistency;
 mod interface;
@@ -32,8 +32,8 @@ use std::time::{Duration, Instant};
 
 use crate::event::{EventKey, UserId};
 pub use interface::{
-    Action, Answer, Delivery, Input, MissingAccount, Notice, Reason, Settings, Settlement, Status,
-    Tally, Trigger,
+    Action, Answer, Delivery, Ending, Input, MissingAccount, Notice, Reason, Settings, Settlement,
+    Status, Tally, Trigger,
 };
 use judge::Judge;
 pub use judge::{
@@ -50,9 +50,9 @@ use suspension::Suspension;
 pub use window::WindowId;
 use window::{Window, Windows};
 
-/// The users of an event that names more than so many full windows wait in a lane of their own.
+/// Full windows of users above which an event counts as long, and its users wait in their own lane.
 const LONG_EVENT: usize = 4;
-/// More events are decoded while no more users than these wait there.
+/// More events are decoded while at most this many users wait in that lane.
 const LONG_ROOM: usize = 20_000;
 
 /// The state machine. See the [module](self).
@@ -72,13 +72,13 @@ pub struct Engine {
     suspension: Option<Suspension>,
     /// What arrived until then goes back.
     returned: Option<Instant>,
-    /// When nobody consumed the queue, as far as was told last.
+    /// The last known moment at which nobody consumed the queue.
     unconsumed: Option<Instant>,
-    /// Whether the broker gives the queue to us and to nobody else.
+    /// Whether this worker is the only one that the broker delivers to.
     ours: bool,
     /// When the broker was last known to be in touch.
     in_touch: Option<Instant>,
-    /// When we were last told or asked anything, and since when that was never long ago.
+    /// The last turn, and since when turns have followed each other without a long gap.
     last_turn: Instant,
     awake_since: Instant,
     draining: bool,
@@ -121,7 +121,7 @@ impl Engine {
         }
     }
 
-    /// Takes note of what happened. Time must not run backwards from one call to the next.
+    /// Handles an input. Time must not run backwards from one call to the next.
     pub fn handle(&mut self, now: Instant, input: Input<'_>) {
         self.turn(now);
         match input {
@@ -129,7 +129,8 @@ impl Engine {
                 delivery,
                 redelivered,
             } => {
-                self.ledger.arrive(delivery, redelivered, now);
+                let ours = self.ledger.arrive(delivery, redelivered, now);
+                self.tally.events_received += u64::from(ours);
             }
             Input::ReturnedTooOften { delivery, at_once } => {
                 self.ledger.keep(delivery);
@@ -150,7 +151,7 @@ impl Engine {
             }
             Input::NotForUs { delivery } => {
                 if self.ledger.open(delivery, None).is_some() {
-                    self.tally.events_ignored += 1;
+                    self.ledger.ends_as(delivery, Ending::Ignored);
                     self.advance(now, delivery);
                 }
             }
@@ -164,7 +165,8 @@ impl Engine {
             Input::LetterConfirmed(letter) => {
                 if let Some(letter) = self.letters.confirmed(letter) {
                     self.tally.letters[letter.reason as usize] += 1;
-                    self.tally.users_dead_lettered += letter.users.len() as u64;
+                    self.tally.users_dead_lettered +=
+                        letter.users.len() as u64 + u64::from(letter.invalid);
                     if self.ledger.confirm(letter.delivery) {
                         self.advance(now, letter.delivery);
                     }
@@ -177,7 +179,8 @@ impl Engine {
                 }
             }
             Input::SessionLost { session } => {
-                if self.ledger.lose_session(session) {
+                if let Some(undone) = self.ledger.lose_session(session) {
+                    self.tally.events[Ending::Returned as usize] += undone;
                     self.ours = false;
                     self.pending.clear();
                     self.forget(|_| true);
@@ -200,7 +203,7 @@ impl Engine {
         }
     }
 
-    /// The next thing to do at `now`; none when there is nothing to do until [`deadline`](Engine::deadline).
+    /// The next action at `now`; none if there is nothing to do until [`deadline`](Engine::deadline).
     pub fn poll(&mut self, now: Instant) -> Option<Action> {
         self.turn(now);
         if let Some(action) = self.out.pop_front() {
@@ -232,7 +235,7 @@ impl Engine {
             .or_else(|| self.out.pop_front())
     }
 
-    /// When to poll again if nothing happens before. None: only an input can change anything.
+    /// When to poll again if nothing happens before. None: only an input can cause an action.
     pub fn deadline(&self, now: Instant) -> Option<Instant> {
         [
             self.ledger.deadline(),
@@ -245,7 +248,7 @@ impl Engine {
         .min()
     }
 
-    /// Whether a drain has come to its end: nothing is left that this worker could still do.
+    /// Whether a drain is complete: nothing is left that this worker could still do.
     pub fn is_drained(&self) -> bool {
         self.draining
             && self.out.is_empty()
@@ -269,8 +272,8 @@ impl Engine {
         }
     }
 
-    /// While the broker is asked again and again, a long time without a turn means that this process stood
-    /// still: what it knew of the broker is worth nothing.
+    /// Since the broker is asked regularly, a long time without a turn means that this process was suspended: what
+    /// it knew about the broker is outdated.
     fn turn(&mut self, now: Instant) {
         if let Some(lease) = self.settings.lease
             && now > self.last_turn + lease / 2
@@ -287,14 +290,13 @@ impl Engine {
         delivery: Delivery,
         key: Option<EventKey>,
         users: &[UserId],
-        invalid: bool,
+        invalid: u32,
     ) {
         let Some(redelivered) = self.ledger.open(delivery, key) else {
             return;
         };
-        self.tally.events_accepted += 1;
         if redelivered && key.is_some_and(|key| self.remembered.contains(key, now)) {
-            self.tally.events_remembered += 1;
+            self.ledger.ends_as(delivery, Ending::Repeated);
         } else {
             let rest = key.filter(|_| redelivered);
             let rest = rest.and_then(|key| self.unfinished.rest(key));
@@ -318,8 +320,8 @@ impl Engine {
             for failure in rest.into_iter().flat_map(|rest| &rest.failures) {
                 self.ledger.fail(delivery, failure.clone());
             }
-            if invalid {
-                self.fail(delivery, Reason::InvalidUserId);
+            if invalid > 0 {
+                self.fail(delivery, Reason::InvalidUserId, invalid);
             }
         }
         self.advance(now, delivery);
@@ -328,17 +330,18 @@ impl Engine {
     /// Nobody can be read out of the message: its letter names no user.
     fn unreadable(&mut self, now: Instant, delivery: Delivery, reason: Reason) {
         if self.ledger.open(delivery, None).is_some() {
-            self.fail(delivery, reason);
+            self.fail(delivery, reason, 0);
             self.advance(now, delivery);
         }
     }
 
     /// The event itself is at fault, before any call.
-    fn fail(&mut self, delivery: Delivery, reason: Reason) {
+    fn fail(&mut self, delivery: Delivery, reason: Reason, invalid: u32) {
         let failure = Failure {
             reason,
             code: None,
             user: None,
+            invalid,
             attempts: 0,
         };
         self.ledger.fail(delivery, failure);
@@ -360,12 +363,8 @@ impl Engine {
                 let letters = self.letters.write(delivery, failures, first_seen, now);
                 self.ledger.wait_for_letters(delivery, letters);
             }
-            Advance::Finished {
-                event,
-                dead_lettered,
-            } => {
-                self.tally.events_acknowledged += 1;
-                self.tally.events_dead_lettered += u64::from(dead_lettered);
+            Advance::Finished { event, ending } => {
+                self.tally.count(ending);
                 if let Some(event) = event {
                     self.remembered.insert(event, now);
                     self.unfinished.remove(event);
@@ -374,7 +373,8 @@ impl Engine {
         }
     }
 
-    /// Finish what is in hand. What failed has one more try, unless it is suspected: that is the next worker's.
+    /// Drains: finishes what is held. What failed gets one more attempt, unless it is suspected: the next worker
+    /// gets that.
     fn drain(&mut self) {
         self.draining = true;
         for window in self.windows.extract(|_| true) {
@@ -385,7 +385,7 @@ impl Engine {
         self.letters.give_up_refused();
     }
 
-    /// Nobody waits any more for these windows among those that are in no call. Who is suspected comes again.
+    /// Drops these windows, if they are in no call. Suspects will be delivered again.
     fn forget(&mut self, wanted: impl FnMut(&Window) -> bool) {
         for window in self.windows.extract(wanted) {
             window.history.explain();
@@ -404,7 +404,7 @@ impl Engine {
         self.ledger.settle(now, starved).map(Action::Settle)
     }
 
-    /// Whether all that the broker gives at a time is in hand, and too little of it is left to call for.
+    /// Whether the prefetch is used up, and too few of its users are left for a call.
     fn is_starved(&self) -> bool {
         self.ledger.unsettled() >= self.settings.prefetch
             && self.pending.len() < self.settings.max_ids
@@ -434,7 +434,7 @@ impl Engine {
 struct Jitter(u64);
 
 impl Jitter {
-    /// Between half of `wait` and all of it.
+    /// A random time between half of `wait` and all of it.
     fn spread(&mut self, wait: Duration) -> Duration {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;

@@ -6,6 +6,7 @@
 mod body;
 mod cloudevents;
 mod fields;
+mod foreign;
 mod forms;
 mod ids;
 mod key;
@@ -22,6 +23,7 @@ use std::time::SystemTime;
 
 use serde_json::{Map, Value};
 
+pub use foreign::{ForeignType, TypeSource};
 pub use key::EventKey;
 pub use user_id::{InvalidUserId, UserId};
 pub use written::{UnknownLine, Written};
@@ -127,9 +129,9 @@ pub struct Event {
 }
 
 /// Why a well-formed message asks nothing of us.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NotForUs {
-    ForeignType,
+    ForeignType(ForeignType),
     /// An empty body or `null`, as change streams send after a deletion.
     Tombstone,
     /// A rule says so.

@@ -1,8 +1,7 @@
 //! The client of the Tencent Cloud Chat API.
 //!
-//! It makes one call at a time, as often as it is told to, and says what came back. It knows the
-//! wire and the UserSig; it does not know what an error code calls for, when to try again, or where
-//! the user IDs come from.
+//! It makes single calls and returns their replies. It knows the wire format and the UserSig; it does not know what
+//! to do on an error code, when to retry, or where the user IDs come from.
 
 mod connections;
 mod fault;
@@ -37,10 +36,10 @@ use usersig::Signer;
 /// An answer has an entry of well under 200 bytes for each of 100 users.
 const MAX_ANSWER: usize = 256 * 1024;
 
-/// A clock that is further off than this makes UserSigs fail sooner or later.
+/// Clock skew beyond which UserSigs fail sooner or later.
 pub const SKEW_LIMIT: SignedDuration = SignedDuration::from_secs(60);
 
-/// What the client is built from.
+/// Options of the client.
 pub struct Options {
     /// Scheme and host, perhaps with a path prefix; its query is ignored.
     pub base_url: Url,
@@ -53,11 +52,11 @@ pub struct Options {
     pub connect_timeout: Duration,
     /// For a whole call, connecting and reading the answer included.
     pub request_timeout: Duration,
-    /// PEM certificates that are trusted besides the system's.
+    /// PEM certificates that are trusted in addition to the system's.
     pub ca_pem: Option<Vec<u8>>,
     /// An HTTP or HTTPS proxy for all calls, perhaps with a login.
     pub proxy: Option<SecretString>,
-    /// As many as calls may be out at the same time.
+    /// Connections to keep: as many as calls may be in flight.
     pub max_idle_connections: usize,
 }
 
@@ -67,35 +66,34 @@ pub enum BuildError {
     #[error("the extra trust root holds no readable PEM certificate")]
     TrustRoot,
     #[error(
-        "TLS for the API cannot be set up: no trusted CA certificates found (SSL_CERT_FILE, SSL_CERT_DIR and the system's folders such as /etc/ssl/certs): install the package ca-certificates, or set im.ca_file"
+        "cannot set up TLS for the API: no trusted CA certificates found (SSL_CERT_FILE, SSL_CERT_DIR and the system's folders such as /etc/ssl/certs): install the package ca-certificates, or set im.ca_file"
     )]
     Tls(#[source] reqwest::Error),
-    #[error("im.proxy_url is no URL of a proxy")]
+    #[error("im.proxy_url is not a proxy URL")]
     Proxy,
 }
 
-/// What one call came to.
+/// The result of a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reply {
-    /// The API did what was asked, but for the users in `failed`.
+    /// The API executed the call, except for the users in `failed`.
     Done {
-        /// Users of the request that the API lists with an error code, each once.
+        /// Users of the request for whom the API returned an error code, each once.
         failed: Vec<(UserId, i64)>,
-        /// How many failures the API lists under names that were not in the request.
+        /// Number of failures that the API lists for users that were not in the request.
         strangers: usize,
     },
     /// The API refused the request as a whole, with this error code.
     Refused(i64),
-    /// An answer in JSON that contradicts itself or lacks what every answer has. Whether anything
-    /// was done is unknown.
+    /// A JSON answer that contradicts itself or lacks required fields. Whether anything was done is unknown.
     Unclear,
-    /// Something else than the API answered: its HTTP status is not 200.
+    /// Something other than the API answered: the HTTP status is not 200.
     Http(HttpAnswer),
-    /// No answer. Whether anything was done is unknown too, unless no connection came about.
+    /// No answer. Unless the connection failed, it is unknown whether anything was done.
     Fault(Fault),
 }
 
-/// Calls the API. Clones share connections, the UserSig and the clock reading.
+/// The API client. Clones share connections, the UserSig and the clock reading.
 #[derive(Clone)]
 pub struct Client(Arc<Inner>);
 
@@ -113,10 +111,10 @@ struct Inner {
 const NO_SKEW: i64 = i64::MIN;
 
 impl Client {
-    /// Builds the client; nothing is connected to and no secret is read yet.
+    /// Builds the client without connecting or reading a secret.
     ///
     /// # Errors
-    /// When the trust roots, the given or the system's, cannot be loaded, or the proxy is none.
+    /// When the trust roots cannot be loaded, or the proxy URL is invalid.
     pub fn new(options: Options) -> Result<Client, BuildError> {
         // The process may have none yet; where it has one, this changes nothing.
         let _ = rustls::crypto::ring::default_provider().install_default();
@@ -141,8 +139,8 @@ impl Client {
         self.call(&self.0.removal, body, users).await
     }
 
-    /// Asks the API for the tags of the admin itself: changes nothing, and fails where a removal
-    /// would fail for want of access.
+    /// Asks the API for the tags of the admin itself: changes nothing, and fails where a removal would fail for
+    /// lack of permission.
     pub async fn probe(&self) -> Reply {
         let body = wire::request(std::iter::once(self.0.admin.as_str()));
         self.call(&self.0.probe, body, &[]).await
@@ -154,17 +152,22 @@ impl Client {
         self.call(&self.0.probe, body, &[user]).await
     }
 
-    /// Drops the UserSig; the next call reads the secret again and makes a new one.
+    /// Drops the UserSig; the next call rereads the secret and creates a new one.
     pub fn renew_user_sig(&self) {
         self.0.signer.renew();
     }
 
-    /// Lets the next call read the secret again, and make a new UserSig if it was replaced.
+    /// Makes the next call reread the secret, and create a new UserSig if it was replaced.
     pub fn reread_secret(&self) {
         self.0.signer.reread();
     }
 
-    /// How far our clock is ahead of the API's, to a second, as the last answer showed it.
+    /// Why the secret cannot be read, while calls still use the UserSig created from it before.
+    pub fn secret_trouble(&self) -> Option<SecretError> {
+        self.0.signer.trouble()
+    }
+
+    /// By how much this machine's clock is ahead of the API's, to a second, according to the last answer.
     pub fn clock_skew(&self) -> Option<SignedDuration> {
         match self.0.skew.load(Ordering::Relaxed) {
             NO_SKEW => None,
@@ -233,7 +236,7 @@ impl Client {
     }
 }
 
-/// What came of a call without a response.
+/// The reply for a call without a response.
 fn no_response(error: &reqwest::Error) -> Reply {
     if fault::wants_proxy_login(error) {
         return Reply::Http(HttpAnswer {

@@ -1,24 +1,24 @@
-//! tagsweep clears all tags of deleted or reset Tencent Cloud Chat users: "user deleted" and "user
-//! reset" events from RabbitMQ in, `im_remove_all_tags` calls out, and nothing lost on the way.
+//! tagsweep clears all tags of deleted or reset Tencent Cloud Chat users: it consumes "user deleted" and "user
+//! reset" events from RabbitMQ, calls `im_remove_all_tags`, and loses no event.
 //!
 //! The crate in reading order, which is the order in which the data flows:
 //!
-//! - [`config`]: what it is told, checked before anything is connected;
-//! - [`event`]: what arrives, and how a body becomes user IDs;
+//! - [`config`]: settings, checked before any connection is made;
+//! - [`event`]: how a message becomes user IDs;
 //! - [`engine`]: every decision, as a pure state machine without I/O or clock;
-//! - [`im`]: the API, one call at a time;
-//! - [`rabbitmq`]: the broker, one session after the other;
-//! - [`shell`]: what drives the engine: calls and their answers, and who is told what happens;
-//! - [`worker`]: its source, the queue: deliveries in, settlements and dead letters out;
+//! - [`im`]: the API client;
+//! - [`rabbitmq`]: broker sessions;
+//! - [`shell`]: drives the engine, makes its calls, and reports what happens;
+//! - [`worker`]: the queue as the shell's source: deliveries in, settlements and dead letters out;
 //! - [`admin`]: health and metrics over HTTP;
-//! - [`traces`]: what it did, as spans, to whoever collects them;
-//! - [`cli`], [`telemetry`], [`shutdown`]: the rim.
+//! - [`traces`]: spans, exported to a collector;
+//! - [`cli`], [`telemetry`], [`shutdown`]: commands, logs, signals.
 //!
-//! Who may use whom is in ARCHITECTURE.md, and a test keeps it true.
+//! ARCHITECTURE.md states which module may use which, and a test enforces it.
 
 #![warn(unreachable_pub)]
-// Whatever comes from outside may be anything: it ends in an error value and never in a panic. Where
-// one of these is kept, an `expect` says why nothing from outside can get there.
+// External input may be anything: it ends in an error value, never in a panic. Where one of these lints is allowed,
+// an `expect` says why no external input can get there.
 #![warn(
     clippy::expect_used,
     clippy::indexing_slicing,

@@ -1,8 +1,7 @@
-//! The engine's side of the one loop: it makes the calls that the engine asks for and tells it their answers.
+//! The engine's side of the worker's loop: makes the calls that the engine requests and passes it the answers.
 //!
-//! A source drives it, such as the queue in [`crate::worker`]: the source tells it what came in, and does what
-//! the engine asks about that ([`Order`]). The shell decides nothing. Whatever happens is told to its
-//! [`Watch`], once.
+//! A source drives it, such as the queue in [`crate::worker`]: the source reports what came in and carries out the
+//! engine's [`Order`]s. The shell decides nothing. It reports everything that happens to its [`Watch`], once.
 
 mod calls;
 mod inquiry;
@@ -31,7 +30,7 @@ pub(crate) struct Shell {
     pub(crate) watch: Watch,
 }
 
-/// What the engine asks of a source.
+/// An action that the engine requests from a source.
 #[derive(Debug)]
 pub(crate) enum Order {
     Decode(Delivery),
@@ -41,7 +40,7 @@ pub(crate) enum Order {
 }
 
 impl Shell {
-    /// `lease` is for how long after a sign of life of the broker nobody else works on the same source.
+    /// `lease` is how long after a sign of life of the broker no other worker uses the same source.
     pub(crate) fn new(
         settings: &Settings,
         lease: Option<Duration>,
@@ -56,12 +55,12 @@ impl Shell {
         })
     }
 
-    /// Tells the engine what happened.
+    /// Passes an input to the engine.
     pub(crate) fn tell(&mut self, now: Instant, input: Input<'_>) {
         self.engine.handle(now, input);
     }
 
-    /// Does what the engine asks for, and returns the next order that only the source can carry out.
+    /// Executes the engine's actions, and returns the next one that only the source can execute.
     pub(crate) fn order(&mut self) -> Option<Order> {
         loop {
             // The time of a call's start must be its own: the quota is kept by it.
@@ -85,7 +84,7 @@ impl Shell {
         }
     }
 
-    /// Lets the calls start that were made since the last time.
+    /// Starts the calls that were created since the last turn.
     pub(crate) async fn let_calls_start(&mut self) {
         self.calls.let_start().await;
     }
@@ -100,6 +99,7 @@ impl Shell {
                     self.answered(call);
                 }
                 self.watch.clock_skew(self.client.clock_skew());
+                self.watch.secret(self.client.secret_trouble());
             }
             () = until(deadline) => {}
         }
@@ -113,9 +113,10 @@ impl Shell {
             answer: answer(call.reply),
         };
         self.engine.handle(now, input);
+        self.watch.judged(now, &self.engine.status(now).tally);
     }
 
-    /// Reads the secrets again, from the next call on.
+    /// Rereads the secrets at the next call.
     pub(crate) fn reread_secrets(&self) {
         self.watch.rereading();
         self.client.reread_secret();

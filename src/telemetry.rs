@@ -1,5 +1,6 @@
-//! Logs: text on a terminal, JSON lines elsewhere, on standard error. Writing them never holds up the worker.
+//! Logs on standard error: text on a terminal, JSON lines elsewhere. Writing them never blocks the worker.
 
+mod json;
 mod lines;
 
 use std::io::IsTerminal;
@@ -10,16 +11,27 @@ use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::config::{Log, LogFormat};
+use json::Json;
 use lines::Lines;
 pub use lines::dropped_lines;
 
-/// The log. When it is dropped, the last lines are written, if that takes no longer than a moment.
+/// The log. When it is dropped, the last lines are written, if that is possible within a moment.
 #[must_use]
-pub struct Logging(Option<Lines>);
+pub struct Logging {
+    lines: Option<Lines>,
+    is_json: bool,
+}
+
+impl Logging {
+    /// Whether an error must be a log line, because the reader expects only JSON.
+    pub fn takes_errors(&self) -> bool {
+        self.is_json && self.lines.is_some() && tracing::enabled!(tracing::Level::ERROR)
+    }
+}
 
 impl Drop for Logging {
     fn drop(&mut self) {
-        if let Some(lines) = &self.0 {
+        if let Some(lines) = &self.lines {
             lines.flush();
         }
     }
@@ -27,28 +39,27 @@ impl Drop for Logging {
 
 /// Sends all logs to standard error from now on; text has colours if `colour` says so.
 ///
-/// Standard output stays free for what a command prints. A panic is a line of the log, too.
+/// Standard output stays free for the output of commands. A panic is logged too.
 pub fn start(log: &Log, colour: bool) -> Logging {
-    // Where there is nothing to write to, nothing is logged.
-    let Ok(lines) = Lines::to_stderr() else {
-        return Logging(None);
+    let is_json = match log.format {
+        LogFormat::Text => false,
+        LogFormat::Json => true,
+        LogFormat::Auto => !std::io::stderr().is_terminal(),
     };
-    let logging = Logging(Some(lines.clone()));
+    let logging = Logging {
+        // Where there is nothing to write to, nothing is logged.
+        lines: Lines::to_stderr().ok(),
+        is_json,
+    };
+    let Some(lines) = logging.lines.clone() else {
+        return logging;
+    };
     let filter = EnvFilter::new(&log.level).and(filter_fn(is_ours));
     let lines = tracing_subscriber::fmt::layer().with_writer(lines);
-    let text = match log.format {
-        LogFormat::Text => true,
-        LogFormat::Json => false,
-        LogFormat::Auto => std::io::stderr().is_terminal(),
-    };
-    let lines = if text {
-        lines.with_ansi(colour).with_target(false).boxed()
+    let lines = if is_json {
+        lines.event_format(Json).boxed()
     } else {
-        lines
-            .json()
-            .flatten_event(true)
-            .with_current_span(false)
-            .boxed()
+        lines.with_ansi(colour).with_target(false).boxed()
     };
     tracing_subscriber::registry()
         .with(lines.with_filter(filter))
@@ -60,8 +71,8 @@ pub fn start(log: &Log, colour: bool) -> Logging {
     logging
 }
 
-/// Whatever `log.level` says, libraries are not heard: in their lines, even in warnings and errors, are
-/// frames, messages, URLs and the broker's own words, with user IDs and passwords in them.
+/// Lines of libraries are dropped at any `log.level`: even warnings and errors contain frames, messages, URLs and
+/// the broker's text, with user IDs and passwords.
 fn is_ours(line: &Metadata<'_>) -> bool {
     line.target() == "tagsweep" || line.target().starts_with("tagsweep::")
 }

@@ -1,7 +1,7 @@
-//! Traces: spans in OpenTelemetry's form, sent by OTLP over HTTP.
+//! Traces: OpenTelemetry spans, exported with OTLP over HTTP.
 //!
-//! The only part that knows OpenTelemetry. It is told of windows and calls in the words of messaging and
-//! HTTP, and no user ID ever comes here. Nobody waits for it: what the receiver does not take is lost.
+//! The only module that uses OpenTelemetry. It gets windows and calls in terms of messaging and HTTP, and never a
+//! user ID. Nothing waits for it: spans that the receiver does not accept are lost.
 
 mod receiver;
 mod spans;
@@ -22,10 +22,10 @@ use receiver::Receiver;
 pub use spans::{Api, OpenWindow, Origin, Outcome, Spans};
 use tally::{Counted, Tally};
 
-/// How long the last spans may take on their way when the worker has ended.
+/// How long exporting the last spans may take when the worker has ended.
 const GOODBYE: Duration = Duration::from_secs(1);
 
-/// Why no traces are sent. The libraries' own words may repeat a URL with a key in it.
+/// Why traces are disabled. The texts are fixed: a library's may contain a URL with a key.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     #[error("OTEL_EXPORTER_OTLP_CERTIFICATE holds no readable PEM certificate")]
@@ -38,7 +38,7 @@ pub enum StartError {
     Exporter,
 }
 
-/// Sends spans until [`end`](Traces::end).
+/// Exports spans until [`end`](Traces::end).
 #[derive(Debug)]
 pub struct Traces {
     provider: SdkTracerProvider,
@@ -46,11 +46,10 @@ pub struct Traces {
 }
 
 impl Traces {
-    /// Spans are gathered and encoded on a thread of their own, and sent by the tokio runtime that this is
-    /// called in.
+    /// Spans are collected and encoded on a separate thread, and sent by the calling tokio runtime.
     ///
     /// # Errors
-    /// When the receiver's URL or a certificate cannot be used. Nothing is connected to yet.
+    /// When the receiver's URL or a certificate cannot be used. No connection is made yet.
     pub fn start(settings: &config::Traces) -> Result<Traces, StartError> {
         let exporter = SpanExporter::builder()
             .with_http()
@@ -70,12 +69,12 @@ impl Traces {
         Ok(Traces { provider, tally })
     }
 
-    /// What makes the spans of a worker that takes events from `queue` and calls `api`.
+    /// Creates the spans of a worker that consumes `queue` and calls `api`.
     pub fn spans(&self, queue: &str, api: Api<'_>) -> Spans {
         Spans::new(self.provider.tracer("tagsweep"), queue, api)
     }
 
-    /// Sends what is left, for a second at most.
+    /// Exports the remaining spans, for at most a second.
     pub async fn end(self) {
         let Traces { provider, tally } = self;
         // It blocks, and this runtime has the last requests to make meanwhile.
@@ -84,12 +83,12 @@ impl Traces {
         let _ = end.await;
         let lost = tally.lost();
         if lost > 0 {
-            tracing::warn!(spans = lost, "spans did not reach the receiver of traces");
+            tracing::warn!(spans = lost, "spans lost at shutdown");
         }
     }
 }
 
-/// Who sends. What `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES` say wins.
+/// The resource of the spans. `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES` take precedence.
 fn resource(service_name: Option<String>) -> Resource {
     let ours = [
         KeyValue::new("service.name", "tagsweep"),

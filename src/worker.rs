@@ -1,12 +1,13 @@
 //! The worker: a queue of RabbitMQ on one side, the API on the other, the engine between them.
 //!
-//! One loop over a closed set of events. The [shell](crate::shell) has the engine and the calls; here is its
-//! source, the queue: deliveries come in, settlements and dead letters go out.
+//! It is one loop. The [shell](crate::shell) has the engine and the calls; this module is its source, the queue:
+//! deliveries come in, settlements and dead letters go out.
 
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 mod held;
 mod letter;
+mod secrets;
 mod wiring;
 
 use std::time::{Duration, Instant, SystemTime};
@@ -15,42 +16,42 @@ use tokio::time::MissedTickBehavior;
 
 use crate::config::{Settings, Unmatched};
 use crate::engine::{Delivery, Input, Letter, LetterId, Settlement};
-use crate::event::{Decoded, Read, Rules};
+use crate::event::{self, Decoded, Event, Rules};
 use crate::rabbitmq::{self, Broker, DeliveryTag, Message, QueueCount, Returns};
 use crate::shell::{Inquiries, Order, SetupError, Shell};
 use crate::shutdown::Shutdown;
 use crate::traces::Traces;
-use held::{Held, LIMIT};
+use held::{Held, LIMIT, Read};
+use letter::LetterIds;
+use secrets::SecretFiles;
 pub use wiring::broker_options;
 
 /// Deliveries taken in one turn of the loop, before calls and answers get theirs.
 const TURN: usize = 128;
-/// And so many bytes of them: large bodies are read at once, and take their time.
+/// Bytes of deliveries taken in one turn: large bodies are read at once, which takes time.
 const TURN_BYTES: usize = 8 << 20;
-/// How often a line tells what was done.
+/// Interval of the log line `progress`.
 const SUMMARY: Duration = Duration::from_secs(60);
-/// How long the goodbye to the broker may take after the order to stop.
+/// How long closing the broker session may take after the order to stop.
 const GOODBYE: Duration = Duration::from_secs(1);
 
-/// Why the worker ended other than in good order.
+/// Why the worker did not shut down gracefully.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    #[error("the worker could not be set up: {0}")]
+    #[error("cannot set up the worker: {0}")]
     Setup(#[from] SetupError),
-    #[error("stopped before everything in hand was settled; the broker delivers the rest again")]
+    #[error("stopped before all events were acknowledged; the broker redelivers the rest")]
     Stopped,
-    #[error(
-        "the last acknowledgements may not have arrived, the broker delivers those events again: {0}"
-    )]
+    #[error("the last acknowledgements may be lost, the broker redelivers those events: {0}")]
     Close(rabbitmq::Loss),
 }
 
-/// Works until `shutdown` asks for an end, and returns when all in hand is settled. Answers `inquiries`
-/// on the way, and tells `traces` what it does.
+/// Runs until `shutdown` requests an end, and returns when every delivery is settled. Answers `inquiries`, and
+/// records spans in `traces`.
 ///
 /// # Errors
-/// When it could not start, or had to stop before everything was settled. Nothing is lost then: what
-/// was not acknowledged is delivered again.
+/// When it could not start, or had to stop before everything was settled. Nothing is lost: unacknowledged events
+/// are redelivered.
 pub async fn run(
     settings: &Settings,
     traces: Option<&Traces>,
@@ -73,7 +74,7 @@ pub async fn run(
     end.and(closed)
 }
 
-/// Some time after the order to stop: a broker that is mute must not hold up the end.
+/// Resolves some time after the order to stop: a silent broker must not delay the end.
 async fn over(shutdown: &Shutdown) {
     shutdown.stop.cancelled().await;
     tokio::time::sleep(GOODBYE).await;
@@ -83,13 +84,15 @@ struct Worker {
     shell: Shell,
     broker: Broker,
     held: Held,
+    letter_ids: LetterIds,
+    secret_files: SecretFiles,
     rules: Rules,
     unmatched: Unmatched,
     /// The session of the latest delivery; none before the first one since we consume.
     delivering: Option<u32>,
-    /// By how many workers the quota is shared.
+    /// How many workers share the quota.
     share: u32,
-    /// How many deliveries may be in hand, as far as their size is known.
+    /// Current prefetch: lower than the configured one if the messages are too large.
     prefetch: u16,
 }
 
@@ -100,6 +103,8 @@ impl Worker {
             shell: Shell::new(settings, Some(options.lease()), traces)?,
             broker: Broker::new(options),
             held: Held::default(),
+            letter_ids: LetterIds::new(),
+            secret_files: SecretFiles::of(settings),
             rules: settings.events.rules()?,
             unmatched: settings.events.unmatched,
             delivering: None,
@@ -108,7 +113,7 @@ impl Worker {
         })
     }
 
-    /// The one loop. Returns when a drain has come to its end.
+    /// The main loop. Returns when a drain is complete.
     async fn work(&mut self, mut inquiries: Inquiries, shutdown: &Shutdown) {
         let mut draining = false;
         let mut summary = tokio::time::interval(SUMMARY);
@@ -125,7 +130,7 @@ impl Worker {
                 event = self.broker.next() => self.broker_event(Instant::now(), event),
                 () = self.shell.turn() => {}
                 question = inquiries.next() => self.shell.reply_to(question, self.held.in_hand()),
-                () = shutdown.reread.notified() => self.shell.reread_secrets(),
+                () = shutdown.reread.notified() => self.reread_secrets(),
                 () = shutdown.drain.cancelled(), if !draining => {
                     draining = true;
                     self.broker.stop_consuming();
@@ -133,6 +138,14 @@ impl Worker {
                 }
                 _ = summary.tick() => self.shell.summary(),
             }
+        }
+    }
+
+    fn reread_secrets(&self) {
+        self.shell.reread_secrets();
+        for file in self.secret_files.unusable() {
+            let watch = &self.shell.watch;
+            watch.unusable_secret(file.key, &file.path, &file.reason);
         }
     }
 
@@ -177,7 +190,7 @@ impl Worker {
         }
     }
 
-    /// Where one delivery is, there are often more: one turn takes what has arrived.
+    /// Takes all deliveries that have arrived, since one rarely comes alone.
     fn deliveries(&mut self, now: Instant, first: rabbitmq::Delivery) {
         let arrived = SystemTime::now();
         let mut bytes = first.message.size();
@@ -216,8 +229,7 @@ impl Worker {
             && let Some(message) = self.held.message(delivery)
         {
             let read = read(message, &self.rules);
-            self.shell.watch.read(read.form);
-            self.held.keep_read(delivery, read.decoded);
+            self.held.keep_read(delivery, read);
         }
         let input = Input::Delivered {
             delivery,
@@ -249,7 +261,7 @@ impl Worker {
         match order {
             Order::Decode(delivery) => self.decode(now, delivery),
             Order::Settle(settlement) => self.settle(now, settlement),
-            Order::Consume { prefetch } => self.consume(prefetch),
+            Order::Consume { prefetch } => self.consume(now, prefetch),
             Order::DeadLetter(due) => self.dead_letter(now, &due),
         }
     }
@@ -263,15 +275,15 @@ impl Worker {
         let Some(message) = self.held.message(delivery) else {
             unreachable!("a delivery is held until it is settled");
         };
-        let decoded = before.unwrap_or_else(|| {
-            let read = read(message, &self.rules);
-            self.shell.watch.read(read.form);
-            read.decoded
-        });
+        let Read {
+            decoded,
+            form,
+            invalid,
+        } = before.unwrap_or_else(|| read(message, &self.rules));
+        self.shell.watch.read(form);
         match decoded {
             Decoded::Event(event) => {
                 self.shell.watch.event(delivery, message, &event.users);
-                let invalid = !event.invalid.is_empty();
                 let input = Input::Event {
                     delivery,
                     key: event.key,
@@ -282,11 +294,14 @@ impl Worker {
                 if let Some(happened) = event.time {
                     self.held.set_time(delivery, happened);
                 }
-                if invalid {
+                if invalid > 0 {
                     self.held.set_invalid(delivery, event.invalid);
                 }
             }
-            Decoded::NotForUs(_) => self.shell.tell(now, Input::NotForUs { delivery }),
+            Decoded::NotForUs(why) => {
+                self.shell.watch.not_for_us(now, why);
+                self.shell.tell(now, Input::NotForUs { delivery });
+            }
             Decoded::Malformed(why) => {
                 self.held.set_malformed(delivery, why);
                 self.shell.tell(now, Input::Unreadable { delivery });
@@ -333,8 +348,8 @@ impl Worker {
         });
     }
 
-    fn consume(&mut self, prefetch: usize) {
-        self.shell.watch.consume(prefetch > 0);
+    fn consume(&mut self, now: Instant, prefetch: usize) {
+        self.shell.watch.consume(now, prefetch > 0);
         // Another worker may get the queue now, and make calls.
         self.delivering = None;
         let prefetch = prefetch.try_into().unwrap_or(u16::MAX);
@@ -350,18 +365,26 @@ impl Worker {
             unreachable!("a delivery is held until it is settled");
         };
         let first_seen = SystemTime::now() - now.saturating_duration_since(due.first_seen);
-        self.shell.watch.dead_letter(due);
+        let id = self.letter_ids.of(due.id);
+        let detail = letter::detail(due, &held.fault);
+        self.shell.watch.dead_letter(due, &id, &detail);
         self.broker
-            .publish_letter(letter::letter(due, held, first_seen));
+            .publish_letter(letter::letter(due, held, first_seen, id, detail));
     }
 }
 
-/// What a message is. Of IDs that break the API's rule as much as a letter names of them.
+/// Decodes a message. Of invalid IDs it keeps as much as a dead letter names.
 fn read(message: &Message, rules: &Rules) -> Read {
-    let mut read = wiring::read(message, rules);
-    if let Decoded::Event(event) = &mut read.decoded {
-        letter::cut_to_fit(&mut event.invalid);
-        event.users.shrink_to_fit();
+    let event::Read { mut decoded, form } = wiring::read(message, rules);
+    let mut count = 0;
+    if let Decoded::Event(Event { users, invalid, .. }) = &mut decoded {
+        count = u32::try_from(invalid.len()).unwrap_or(u32::MAX);
+        letter::cut_to_fit(invalid);
+        users.shrink_to_fit();
     }
-    read
+    Read {
+        decoded,
+        form,
+        invalid: count,
+    }
 }

@@ -4,6 +4,10 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use serde_json::Value;
+use tagsweep::engine::{Class, Ending, Reason, Trigger};
+use tagsweep::shell::State;
+
 const LEVELS: [&str; 5] = ["error", "warn", "info", "debug", "trace"];
 
 /// A line of the log. Ordered by target, as the document is.
@@ -36,6 +40,37 @@ fn every_field_of_a_log_line_is_explained_and_no_other() {
         .collect();
     let explained = first_column(&section(&read("docs/LOGGING.md"), "## Fields"));
     assert_eq!(used, explained.into_iter().collect::<BTreeSet<_>>());
+}
+
+#[test]
+fn every_example_of_a_log_line_is_one_that_the_sources_write() {
+    let said = said_lines();
+    let document = read("docs/LOGGING.md");
+    let examples = document
+        .lines()
+        .filter(|line| line.starts_with(r#"{"timestamp""#));
+    let mut messages = BTreeSet::new();
+    for example in examples {
+        let Ok(Value::Object(line)) = serde_json::from_str(example) else {
+            panic!("no JSON: {example}");
+        };
+        let text = |name: &str| line[name].as_str().expect("a text");
+        let known = said.iter().find(|known| {
+            known.target == text("target")
+                && known.message == text("message")
+                && known.level == text("level").to_lowercase()
+        });
+        let known = known.unwrap_or_else(|| panic!("nothing writes {example}"));
+        let common = ["timestamp", "level", "message", "target"];
+        for field in line
+            .keys()
+            .filter(|field| !common.contains(&field.as_str()))
+        {
+            assert!(known.fields.contains(field), "no {field} in {example}");
+        }
+        messages.insert(text("message").to_owned());
+    }
+    assert!(messages.len() > 10, "{messages:?} are not all");
 }
 
 #[test]
@@ -129,14 +164,56 @@ fn the_metrics_and_keys_that_the_runbook_names_exist() {
 
 /// Which ones there are, a test that scrapes a running worker holds true.
 #[test]
-fn every_metric_that_the_worker_exports_is_in_the_document_and_no_other() {
+fn every_metric_that_the_worker_exports_is_in_the_document_with_its_labels_and_no_other() {
     let list = read("tests/deploy/metrics.txt");
-    let samples = list.lines().filter(|line| !line.starts_with('#'));
-    let exported: Vec<&str> = samples
-        .filter_map(|sample| sample.split('{').next())
-        .collect();
-    let shown = section(&read("docs/METRICS.md"), "## What a soak showed");
-    assert_eq!(exported, first_column(&shown));
+    let samples: Vec<&str> = list.lines().filter(|line| !line.starts_with('#')).collect();
+    let is_histogram = |family: &str| samples.contains(&format!("{family}_bucket{{le}}").as_str());
+    let mut exported = BTreeSet::new();
+    for sample in &samples {
+        let (name, labels) = sample.split_once('{').unwrap_or((*sample, ""));
+        let labels = labels.trim_end_matches('}').split(',');
+        let labels: BTreeSet<String> = labels
+            .filter(|label| !["", "le"].contains(label))
+            .map(str::to_owned)
+            .collect();
+        // A histogram is exported as several.
+        let parts = ["_bucket", "_sum", "_count"];
+        let family = parts.iter().find_map(|part| name.strip_suffix(part));
+        let family = family.filter(|family| is_histogram(family));
+        exported.insert((family.unwrap_or(name).to_owned(), labels));
+    }
+    let document = read("docs/METRICS.md");
+    let (metrics, _) = document
+        .split_once("\n## Values of labels\n")
+        .expect("a section");
+    let explained = rows(metrics).into_iter().flat_map(|row| {
+        let labels: BTreeSet<String> = quoted(&row[2]).into_iter().collect();
+        let names = quoted(&row[0]).into_iter();
+        names.map(move |name| (name, labels.clone()))
+    });
+    assert_eq!(exported, explained.collect());
+}
+
+#[test]
+fn every_value_of_a_label_is_in_the_document() {
+    let document = section(&read("docs/METRICS.md"), "## Values of labels");
+    for (label, values) in [
+        ("result", Ending::ALL.map(Ending::name).as_slice()),
+        ("reason", &Reason::ALL.map(Reason::name)),
+        ("trigger", &Trigger::ALL.map(Trigger::name)),
+        ("class", &Class::ALL.map(Class::name)),
+        ("state", &State::NAMES),
+    ] {
+        let rows = rows(&document);
+        let row = rows.iter().find(|row| row[0] == format!("`{label}`"));
+        let explained = quoted(&row.expect("a row")[1]);
+        for value in values {
+            assert!(
+                explained.iter().any(|known| known == value),
+                "{label}: {value}"
+            );
+        }
+    }
 }
 
 #[test]

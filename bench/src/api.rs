@@ -1,6 +1,6 @@
-//! The API that contestants call: as quick as one thread can be, and it counts.
+//! The API that contestants call: as fast as one thread can be, and it counts calls.
 //!
-//! It checks no UserSig and has no quota; what contestants send is otherwise as the real API wants it.
+//! It checks no UserSig and has no quota; otherwise it expects requests of the real API's form.
 
 mod connection;
 mod record;

@@ -1,4 +1,4 @@
-//! What waits in the queue when a contestant starts.
+//! The backlog in the queue when a contestant starts.
 
 use anyhow::Context;
 use lapin::BasicProperties;

@@ -1,4 +1,4 @@
-//! Who competes, and how each is started. What a peer does is in its file in `bench/peers`.
+//! The contestants, and how each is started. The peers themselves are in `bench/peers`.
 
 use std::fmt;
 use std::path::PathBuf;

@@ -1,4 +1,4 @@
-//! On what it was measured.
+//! Describes the machine that the benchmark ran on.
 
 use std::fs;
 use std::path::PathBuf;

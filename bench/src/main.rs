@@ -1,8 +1,9 @@
-//! The benchmark: what tagsweep costs and how fast it is, beside others who do the same work.
+//! The benchmark: compares speed and cost of tagsweep with other workers that do the same work.
 //!
-//! It starts a broker of its own and an API that only counts, runs contestants on them one at a time,
-//! and writes `RESULTS.md`, the charts and `results.json`, which holds every single run. It knows
-//! contestants by their processes only: what they cost, and what the API and the queue have seen.
+//! It starts its own broker and an API that only counts, runs contestants on them one at a time,
+//! and writes `RESULTS.md`, the charts and `results.json`, which holds every single run. It
+//! measures contestants only from outside: the cost of their processes, and what the API and the
+//! queue have seen.
 
 mod api;
 mod backlog;

@@ -1,4 +1,4 @@
-//! A contestant's process: its start, what it has cost with all its children, and its end.
+//! A contestant's process: its start, its cost including all children, and its end.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};

@@ -1,4 +1,4 @@
-//! The queue that contestants take from, on the broker's side.
+//! The queue that contestants consume, on the broker's side.
 
 use anyhow::Context;
 use lapin::options::{ExchangeDeclareOptions, QueueDeclareOptions, QueueDeleteOptions};

@@ -1,4 +1,4 @@
-//! What was measured, as it is kept in `results.json`, and medians of it.
+//! The measurements, as stored in `results.json`, and their medians.
 
 use std::fs;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! The parts of the benchmark. Each runs on a stage and gives rows of results.
+//! The parts of the benchmark. Each runs on a stage and returns rows of results.
 
 pub mod ceiling;
 pub mod contestants;

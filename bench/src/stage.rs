@@ -1,4 +1,4 @@
-//! Broker and API, and one contestant at a time on them.
+//! The stage: a broker and an API, with one contestant at a time.
 
 use std::fs;
 use std::path::PathBuf;

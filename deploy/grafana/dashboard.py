@@ -218,10 +218,12 @@ NOW = [
 THROUGHPUT = [
     lines(
         "Events",
-        "Normal: acknowledged follows accepted. handed_back and remembered are redeliveries: some after a lost "
-        "session, else none. ignored are events of other types.",
+        "Normal: done, as high as received. returned and repeated are what comes again: some after a lost session, "
+        "else none. ignored are events of other types; dead_lettered needs somebody.",
         "cps",
         rates("tagsweep_events_total", "result"),
+        ("sum(rate(tagsweep_events_received_total{@}[$__rate_interval]))", "received"),
+        overrides=[dashed("received")],
     ),
     lines(
         "Users",
@@ -344,6 +346,24 @@ IN_HAND = [
         "short",
         ("sum by (reason) (increase(tagsweep_dead_letters_total{@}[$__rate_interval]))", "{{reason}}"),
         stacked=True,
+    ),
+    lines(
+        "Dead letters in their queue",
+        "Normal: none. As the broker counts them, those that it moved there itself included. After 4 hours it is an "
+        "alert.",
+        "short",
+        ("max(tagsweep_dead_letter_queue_messages{@})", "messages"),
+    ),
+    lines(
+        "Unknown users",
+        "Normal: few, or all where accounts are deleted before their event comes. The share of users that the API "
+        "does not know; most of them at once: another app, another region, another form of IDs.",
+        "percentunit",
+        (
+            'sum(rate(tagsweep_users_total{@, outcome="missing"}[$__rate_interval]))'
+            " / sum(rate(tagsweep_users_total{@}[$__rate_interval]))",
+            "of all users",
+        ),
     ),
     lines(
         "Broker sessions opened",

@@ -111,7 +111,7 @@ fn agrees_with_a_second_reading(decoded: &Decoded, written: &Written<'_>) {
                 (users.iter().map(String::as_str).collect(), &invalid)
             );
         }
-        Decoded::NotForUs(NotForUs::ForeignType) => {
+        Decoded::NotForUs(NotForUs::ForeignType(_)) => {
             let kind = body["type"].as_str();
             assert!(
                 !kind.is_some_and(|kind| TYPES.contains(&kind)),

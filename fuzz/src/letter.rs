@@ -21,7 +21,8 @@ const REASONS: [Reason; 6] = [
     Reason::RetriesExhausted,
     Reason::UnrecognisedEvent,
 ];
-const MARKS: [&str; 11] = [
+const MARKS: [&str; 12] = [
+    "tagsweep-letter-id",
     "tagsweep-reason",
     "tagsweep-detail",
     "tagsweep-attempts",
@@ -97,6 +98,7 @@ fn due(reason: Reason, users: &[UserId]) -> Letter {
         reason,
         code: (reason == Reason::RejectedByApi).then_some(90_001),
         users: users.iter().take(MOST_USERS).copied().collect(),
+        invalid: 0,
         attempts: 3,
         first_seen: Instant::now(),
     }

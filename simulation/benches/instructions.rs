@@ -166,7 +166,7 @@ fn engine<const USERS: usize>(users: usize) {
                             u128::from(delivery.tag) << 64 | u128::from(delivery.tag),
                         )),
                         users: events.next().expect("one for each delivery"),
-                        invalid: false,
+                        invalid: 0,
                     },
                 ),
                 Action::Call { window, .. } => out.push_back(window),

@@ -1,4 +1,5 @@
-//! The promises about a whole run: how many calls it costs, how long good events wait, how often events go back.
+//! The guarantees about a whole run: its number of calls, the delay of good events, the number of
+//! returns.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -24,7 +25,7 @@ pub struct Account {
     longest_wait_behind: Duration,
     longest_judgement: Duration,
     long_outage: Option<(Duration, Duration)>,
-    /// Calls that each user was in, and events that named it; kept where they are counted.
+    /// Calls that each user was in, and messages that named it; kept where they are counted.
     calls_of: Vec<u32>,
     named: Vec<u32>,
     /// Users that are called for more than one delivery.
@@ -83,7 +84,7 @@ impl Account {
 
     pub fn called(&mut self, now: Duration, users: &[u32]) -> Result<(), String> {
         self.calls += 1;
-        if self.overload.is_some_and(|it| it.counts(now)) {
+        if self.overload.is_some_and(|overload| overload.counts(now)) {
             self.after_overload += 1;
         }
         for user in users {
@@ -145,7 +146,10 @@ impl Account {
         }
         *self.returns.entry(publication).or_default() += 1;
         // Whoever has it next calls its users anew, as for an event that names them too.
-        let users = plan.publications.get(publication).map(|it| &it.users);
+        let users = plan
+            .publications
+            .get(publication)
+            .map(|publication| &publication.users);
         for user in users.into_iter().flatten() {
             if let Some(named) = self.named_again.get_mut(*user as usize) {
                 *named = true;
@@ -253,9 +257,8 @@ impl Account {
             ));
         }
         let long: u32 = self.calls_of.iter().skip(LONG.start as usize).sum();
-        // Of an event that is published twice, whatever is done of either is done.
-        let named = self.named.iter().skip(LONG.start as usize);
-        let users = named.filter(|events| **events > 0).count() as u32;
+        // An event that is published twice may be called for twice, if the first message is not done by then.
+        let users: u32 = self.named.iter().skip(LONG.start as usize).sum();
         if long > users + users / 4 + (returns + 1) * plan.settings.max_ids as u32 * each {
             return Err(format!(
                 "what was done of a long event is done again: {long} calls of {users} users"

@@ -1,4 +1,5 @@
-//! The API, as far as a worker can tell: its weather, its quota, and the users that it never takes.
+//! The simulated API as a worker sees it: its weather, its quota, and the users that it always
+//! refuses.
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! A queue with a single active consumer, as RabbitMQ keeps it. It knows neither wires nor workers.
+//! A queue with a single active consumer, like RabbitMQ's. It knows neither wires nor workers.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -37,6 +37,14 @@ pub struct Sent {
     pub asked: u32,
     pub tag: u64,
     pub message: Message,
+}
+
+/// A delivery that is held past the consumer timeout.
+#[derive(Clone, Copy, Debug)]
+pub struct Overdue {
+    pub session: SessionId,
+    /// How often the message came back before.
+    pub returned: u32,
 }
 
 #[derive(Debug)]
@@ -105,7 +113,9 @@ impl Broker {
     }
 
     pub fn is_consumed(&self) -> bool {
-        self.consumers.values().any(|it| it.since.is_some())
+        self.consumers
+            .values()
+            .any(|consumer| consumer.since.is_some())
     }
 
     /// The session is over: all that it held comes back.
@@ -204,16 +214,19 @@ impl Broker {
         std::mem::take(&mut self.dropped)
     }
 
-    /// The first session that has held a delivery since before `moment`.
-    pub fn overdue(&self, moment: Duration) -> Option<SessionId> {
-        let held_since = |consumer: &Consumer| {
-            let since = consumer.unacked.values().map(|(_, since)| *since);
-            since.min().is_some_and(|since| since < moment)
-        };
-        self.consumers
-            .iter()
-            .find(|(_, consumer)| held_since(consumer))
-            .map(|(session, _)| *session)
+    /// The first session that has held a delivery since before `moment`, with the oldest such delivery.
+    pub fn overdue(&self, moment: Duration) -> Option<Overdue> {
+        self.consumers.iter().find_map(|(session, consumer)| {
+            let held = consumer
+                .unacked
+                .values()
+                .filter(|(_, since)| *since < moment);
+            let (message, _) = held.min_by_key(|(_, since)| *since)?;
+            Some(Overdue {
+                session: *session,
+                returned: message.returned,
+            })
+        })
     }
 
     pub fn knows(&self, session: SessionId) -> bool {

@@ -1,5 +1,5 @@
-//! The error codes that the API of a simulated day answers with, and what its documentation says they mean.
-//! A list of its own, shorter than the engine's: a wrong row there must not be the measure here.
+//! The error codes of the simulated API, with their documented meaning. This list is separate from
+//! the engine's and shorter: a wrong row there must not make the oracle wrong.
 
 use fastrand::Rng;
 

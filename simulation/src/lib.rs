@@ -1,10 +1,10 @@
-//! Simulation: the engine against a broker, an API, operators and a clock that have bad days, millions of
-//! steps a minute, everything drawn from a seed. Same seed, same run.
+//! Simulation: runs the engine against a broker, an API, operators and a clock with random faults,
+//! millions of steps a minute. Everything is drawn from a seed: same seed, same run.
 //!
-//! [`plan`] says what happens in a run: who is bad, what the [`weather`] is, what comes in. [`world`] lets it
-//! happen between [`broker`], [`api`] and the engines. [`promises`] says what must hold of each user, [`account`]
-//! what it may cost altogether; both know only the facts of the plan and the contract, and none of the engine's
-//! rules. [`mod@shrink`] makes a plan that breaks a promise small enough to be read.
+//! [`plan`] defines a run: bad users, the [`weather`] of the API, incoming events. [`world`]
+//! executes it with [`broker`], [`api`] and the engines. [`promises`] checks the guarantees for
+//! each user, [`account`] the cost of the whole run; both know only the plan and the contract, not
+//! the engine's rules. [`mod@shrink`] reduces a plan that breaks a guarantee.
 
 // The very sources of the worker, compiled once more: here they are optimised in every build, and a change of
 // them costs seconds until it is simulated.

@@ -1,4 +1,4 @@
-//! `make simulate SEEDS=200000`, or `SEED=7` to play one again.
+//! The program of `make simulate SEEDS=200000`; `SEED=7` replays one run.
 
 use std::process::ExitCode;
 use std::time::Instant;

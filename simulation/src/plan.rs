@@ -1,4 +1,4 @@
-//! What happens in a run: made from its seed alone, and plain enough to be made smaller.
+//! The plan of a run: derived from its seed alone, and simple enough to be shrunk.
 
 mod bad;
 mod bounds;

@@ -1,7 +1,8 @@
-//! The promises about single users: who may be acknowledged, and who may be dead-lettered.
+//! The guarantees about single users: when an event may be acknowledged, and who may be
+//! dead-lettered.
 //!
-//! They rest on facts alone: what the plan says of a user, and what the API answered. How the engine comes to
-//! believe that somebody is bad is nowhere here.
+//! They use only facts: what the plan says about a user, and what the API answered. They do not use
+//! the engine's rules for bad users.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;

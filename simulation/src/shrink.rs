@@ -1,4 +1,4 @@
-//! Makes a failing plan smaller: fewer events, fewer disturbances, fewer users, while it still fails.
+//! Shrinks a failing plan: fewer events, disturbances and users, while it still fails.
 
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,4 @@
-//! What runs come to, in numbers.
+//! A summary of runs in numbers.
 
 use std::time::Duration;
 

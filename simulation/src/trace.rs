@@ -1,4 +1,4 @@
-//! What happened, in lines, where somebody wants to read it.
+//! The trace of a run, one line per step, if requested.
 
 use std::collections::VecDeque;
 use std::time::Duration;

@@ -1,7 +1,8 @@
-//! What the API does to calls for a while, whoever they are for.
+//! Weather: how the API treats calls for a while, whichever users they name.
 //!
-//! No weather refuses the same users all through and takes all others: nobody could tell that from bad users,
-//! and the promises leave it out. Whom a call's answer names, chance says, anew for each call.
+//! No weather refuses the same users throughout and accepts all others: that is indistinguishable
+//! from bad users, and the guarantees exclude it. Which users an answer names is drawn anew for
+//! each call.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! One run of a plan: every part of it, the wires between them, and a clock that jumps from one happening
+//! One run of a plan: all its parts, the wires between them, and a clock that jumps from one event
 //! to the next.
 
 mod calls;

@@ -1,4 +1,4 @@
-//! Answers as they stand on the wire.
+//! The wire format of answers.
 
 use bytes::Bytes;
 use serde::Serialize;

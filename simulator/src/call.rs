@@ -1,4 +1,4 @@
-//! One wholly read call.
+//! One call, completely read.
 
 use std::time::Instant;
 

@@ -1,7 +1,7 @@
-//! The checks a call has to pass, in the order of the real API. The first that fails gives the
-//! `ErrorCode`; which of several wrongs is reported is part of the contract.
+//! The checks of a call, in the order of the real API. The first that fails determines the
+//! `ErrorCode`; which of several errors is reported is part of the contract.
 //!
-//! They are pure: quota, faults and users are looked at elsewhere.
+//! They are pure functions: quota, faults and users are checked elsewhere.
 
 use axum::extract::Query;
 use axum::http::Method;

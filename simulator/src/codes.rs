@@ -1,4 +1,4 @@
-//! The `ErrorCode`s that the simulator gives by itself, and the `ErrorInfo` texts.
+//! The `ErrorCode`s that the simulator returns without a fault, and the `ErrorInfo` texts.
 
 pub(crate) const HTTP_PARSE: i32 = 60002;
 pub(crate) const NOT_JSON: i32 = 60003;

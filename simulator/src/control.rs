@@ -1,4 +1,5 @@
-//! `/_sim/…`: what another process may see and script. Not part of the real API.
+//! The control interface `/_sim/…`, for inspection and faults from another process. Not part of the
+//! real API.
 //!
 //! | path | |
 //! |---|---|

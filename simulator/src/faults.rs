@@ -1,6 +1,6 @@
-//! Faults: named, scripted, and the same again for the same seed.
+//! Faults: named, scripted, and reproducible for the same seed.
 //!
-//! A rule says which fault strikes which calls; this module picks, the server performs.
+//! A rule defines which fault hits which calls; this module selects it, the server carries it out.
 
 use std::str::FromStr;
 use std::time::{Duration, Instant};

@@ -1,4 +1,4 @@
-//! What the simulator saw: one entry a call, in bounded memory, and sums over the whole run.
+//! The journal: one entry per call, in bounded memory, and totals of the whole run.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;

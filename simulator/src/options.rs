@@ -1,4 +1,4 @@
-//! What a simulator is started with; most of it can be changed while it runs.
+//! Options of a simulator; most can be changed while it runs.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;

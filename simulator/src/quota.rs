@@ -1,7 +1,7 @@
 //! Calls counted over a true sliding second, per interface.
 //!
-//! A fixed one-second bucket would let twice the quota through across its edge, and would report
-//! too small a largest second. Here the second that ends now is `(now - 1 s, now]`.
+//! A fixed one-second bucket would allow twice the quota across its boundary, and would
+//! underestimate the busiest second. Here the second that ends now is `(now - 1 s, now]`.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};

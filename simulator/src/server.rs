@@ -1,4 +1,4 @@
-//! HTTP around the service: reads calls, performs faults on their answers, serves the control paths.
+//! The HTTP server: reads calls, applies faults to their answers, serves the control paths.
 
 use std::convert::Infallible;
 use std::future;

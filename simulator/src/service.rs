@@ -1,6 +1,6 @@
-//! The service behind the socket: one call in, one outcome out, with the clock given.
+//! The service behind the socket: one call in, one outcome out, with the time as a parameter.
 //!
-//! It knows nothing of HTTP connections; what a fault does to one is the server's business.
+//! It knows nothing of HTTP connections; the server applies faults to them.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -78,9 +78,9 @@ impl Service {
         let cleared_before = self.stats.users_cleared;
         self.note_arrival(call);
 
-        let in_front = call.interface.and_then(|it| {
+        let in_front = call.interface.and_then(|interface| {
             self.faults
-                .pick(call.arrived, Stage::Front, it, &listed_ids)
+                .pick(call.arrived, Stage::Front, interface, &listed_ids)
         });
         let (fault, answer) = match in_front {
             Some(fault) => (Some(fault), None),

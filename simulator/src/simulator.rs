@@ -1,4 +1,4 @@
-//! A running simulator in one's own process, and the switches of its service.
+//! A simulator that runs in the caller's process, and the settings of its service.
 
 use std::collections::BTreeMap;
 use std::io;

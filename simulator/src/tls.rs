@@ -1,4 +1,4 @@
-//! TLS with an authority of its own, made anew at each start. Only the authority's certificate leaves the
+//! TLS with its own CA, which is created at each start. Only the CA's certificate leaves the
 //! process, as a file for clients to trust; no key does.
 
 use std::path::{Path, PathBuf};

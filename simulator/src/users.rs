@@ -1,4 +1,4 @@
-//! The accounts of the app and their tags, which really vanish.
+//! The accounts of the app and their tags, which calls really remove.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;

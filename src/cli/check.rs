@@ -1,5 +1,6 @@
 //! `tagsweep check`: is everything outside as the worker needs it?
 
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use jiff::SignedDuration;
@@ -25,9 +26,9 @@ const DETAIL_COLUMN: usize = "fail  ".len() + WIDTH + "  ".len();
 #[command(
     after_help = "Examples:\n  tagsweep --config /etc/tagsweep/config.toml check\n  \
                   tagsweep check --declare --deny-warnings\n\n\
-                  Nothing is changed on the broker without --declare. To try the dead-letter route, check publishes one\n\
-                  message that expires at once.\n\n\
-                  Exit codes: 0 all checks passed (warnings allowed), 1 a check failed, 78 invalid configuration."
+                  Without --declare, nothing is changed on the broker. To test the dead-letter route,\n\
+                  one message is published that expires at once.\n\n\
+                  Exit codes: 0 no check failed, 1 a check failed, 78 invalid configuration."
 )]
 pub(super) struct Arguments {
     /// Stop after the configuration: connect to nothing.
@@ -47,12 +48,17 @@ pub(super) struct Arguments {
 pub(super) fn run(globals: &Globals, arguments: &Arguments) -> Result<(), Failure> {
     let mut report = Report {
         json: arguments.json,
+        quiet: globals.is_quiet(),
         colour: output::takes_colour(&std::io::stdout()),
         findings: Vec::new(),
     };
-    let exit_code = match globals.load::<Settings>() {
-        Ok(settings) => {
-            report.add(CONFIGURATION, Outcome::Ok, "valid")?;
+    let loaded = globals.sources().and_then(|sources| {
+        let settings: Settings = sources.load()?;
+        Ok((settings, sources))
+    });
+    let exit_code = match loaded {
+        Ok((settings, sources)) => {
+            report.add(CONFIGURATION, Outcome::Ok, valid(&sources.files))?;
             for warning in settings.warnings() {
                 report.add(CONFIGURATION, Outcome::Warn, warning)?;
             }
@@ -69,6 +75,17 @@ pub(super) fn run(globals: &Globals, arguments: &Arguments) -> Result<(), Failur
         }
     };
     report.finish(exit_code, arguments.deny_warnings)
+}
+
+fn valid(files: &[PathBuf]) -> String {
+    let files: Vec<_> = files
+        .iter()
+        .map(|file| file.display().to_string())
+        .collect();
+    match files.as_slice() {
+        [] => "valid: no file, environment and defaults only".to_owned(),
+        files => format!("valid: {}", files.join(", ")),
+    }
 }
 
 async fn outside(settings: &Settings, declare: bool, report: &mut Report) -> Result<(), Failure> {
@@ -177,6 +194,8 @@ fn clock(skew: Option<SignedDuration>) -> (Outcome, String) {
 /// its time; as JSON at the end.
 struct Report {
     json: bool,
+    /// Only what is wrong is printed.
+    quiet: bool,
     colour: bool,
     findings: Vec<Finding>,
 }
@@ -189,7 +208,7 @@ impl Report {
         detail: impl Into<String>,
     ) -> Result<(), Failure> {
         let detail = detail.into();
-        if !self.json {
+        if !self.json && !(self.quiet && outcome == Outcome::Ok) {
             let (word, colour) = shown(outcome);
             let word = self.coloured(&format!("{word:<4}"), colour);
             let detail = output::hanging(&detail, DETAIL_COLUMN);
@@ -213,7 +232,7 @@ impl Report {
         let [ok, warnings, failures] = [Outcome::Ok, Outcome::Warn, Outcome::Fail].map(count);
         if self.json {
             output::print(self.as_json()?)?;
-        } else {
+        } else if !self.quiet {
             let (_, colour) = shown(match (failures, warnings) {
                 (0, 0) => Outcome::Ok,
                 (0, _) => Outcome::Warn,

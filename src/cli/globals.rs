@@ -21,22 +21,13 @@ pub(super) struct Globals {
     /// Print and log only warnings and errors (log.level = warn)
     #[arg(short, long, conflicts_with = "verbose")]
     quiet: bool,
-    /// Print and log more (log.level = debug; twice: trace)
+    /// Log more (log.level = debug; twice: trace)
     #[arg(short, long, action = ArgAction::Count)]
     verbose: u8,
     /// Use colors: auto, always or never
     // What it says is looked up before: see `color_of`.
     #[arg(long, value_name = "WHEN", hide_possible_values = true)]
     color: Option<ColorChoice>,
-}
-
-/// How much a command prints.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Verbosity {
-    Quiet,
-    Normal,
-    Verbose,
-    VeryVerbose,
 }
 
 impl Globals {
@@ -49,22 +40,18 @@ impl Globals {
         self
     }
 
-    pub(super) fn verbosity(&self) -> Verbosity {
-        match (self.quiet, self.verbose) {
-            (true, _) => Verbosity::Quiet,
-            (false, 0) => Verbosity::Normal,
-            (false, 1) => Verbosity::Verbose,
-            (false, _) => Verbosity::VeryVerbose,
-        }
+    /// Whether only warnings and errors are printed.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.quiet
     }
 
     /// What this process takes its configuration from.
-    fn sources(&self) -> Result<Sources, Problems> {
-        let level = match self.verbosity() {
-            Verbosity::Quiet => Some("warn"),
-            Verbosity::Normal => None,
-            Verbosity::Verbose => Some("debug"),
-            Verbosity::VeryVerbose => Some("trace"),
+    pub(super) fn sources(&self) -> Result<Sources, Problems> {
+        let level = match (self.quiet, self.verbose) {
+            (true, _) => Some("warn"),
+            (false, 0) => None,
+            (false, 1) => Some("debug"),
+            (false, _) => Some("trace"),
         };
         let level = level.map(|level| ("log.level".to_owned(), level.to_owned()));
         let arguments: Vec<_> = level.into_iter().chain(self.set.clone()).collect();
@@ -73,11 +60,6 @@ impl Globals {
 
     /// The configuration of this process, as far as the command needs it: [`Settings`](crate::config::Settings), or
     /// a struct with some of its sections.
-    pub(super) fn load<S: DeserializeOwned + JsonSchema>(&self) -> Result<S, Problems> {
-        self.sources()?.load()
-    }
-
-    /// [`load`](Self::load), for a command that can do nothing without.
     pub(super) fn settings<S: DeserializeOwned + JsonSchema>(&self) -> Result<S, Failure> {
         self.settings_and_sources().map(|(settings, _)| settings)
     }

@@ -52,6 +52,7 @@ pub(super) fn run(globals: &Globals, arguments: &Arguments) -> Result<(), Failur
         read(&answer).with_context(|| format!("no tagsweep worker is listening on {address}"))?;
     match arguments.json {
         true => output::print(json!({ what: well, "detail": line }))?,
+        false if well && globals.is_quiet() => {}
         false => output::print(line)?,
     }
     match well {

@@ -84,7 +84,10 @@ pub(super) fn run(globals: &Globals, arguments: Arguments) -> Result<(), Failure
         };
     }
     let options = worker::broker_options(&rabbitmq, 0)?;
-    let bar = progress_bar(count);
+    let bar = match globals.is_quiet() {
+        true => ProgressBar::hidden(),
+        false => progress_bar(count),
+    };
     let end = super::block_on(async {
         let mut signals = Signals::listen()?;
         tokio::select! {
@@ -98,7 +101,7 @@ pub(super) fn run(globals: &Globals, arguments: Arguments) -> Result<(), Failure
         output::print(json!({ "events": count, "confirmed": confirmed }))?;
     }
     match end {
-        Ok(()) if arguments.json => Ok(()),
+        Ok(()) if arguments.json || globals.is_quiet() => Ok(()),
         Ok(()) => output::print(format_args!(
             "published {} of type {kind}, all confirmed",
             output::counted(count, "event")

@@ -18,23 +18,32 @@ pub(super) struct Arguments {}
 
 pub(super) fn run(globals: &Globals, _: &Arguments) -> Result<(), Failure> {
     let settings: Settings = globals.settings()?;
-    let _logging = telemetry::start(&settings.log, output::takes_colour(&std::io::stderr()));
-    super::block_on(async {
-        let shutdown = Shutdown::on_signals(settings.shutdown.grace_period)?;
-        let (inquirer, inquiries) = shell::inquiries();
-        if let Some(address) = settings.admin.listen {
-            let admin = Admin::bind(address).await.with_context(|| {
-                format!("admin.listen: cannot listen on {address}; name another, or \"\" for off")
-            })?;
-            tokio::spawn(admin.serve(inquirer));
+    let logging = telemetry::start(&settings.log, output::takes_colour(&std::io::stderr()));
+    let end = super::block_on(work(&settings));
+    match end {
+        Err(Failure::Other(error)) if logging.takes_errors() => {
+            tracing::error!(reason = super::in_one_line(&error), "exiting with an error");
+            Err(Failure::Said(super::FAILED))
         }
-        let traces = traces();
-        let end = worker::run(&settings, traces.as_ref(), inquiries, shutdown).await;
-        if let Some(traces) = traces {
-            traces.end().await;
-        }
-        Ok(end?)
-    })
+        end => end,
+    }
+}
+
+async fn work(settings: &Settings) -> Result<(), Failure> {
+    let shutdown = Shutdown::on_signals(settings.shutdown.grace_period)?;
+    let (inquirer, inquiries) = shell::inquiries();
+    if let Some(address) = settings.admin.listen {
+        let admin = Admin::bind(address).await.with_context(|| {
+            format!("admin.listen: cannot listen on {address}; name another, or \"\" for off")
+        })?;
+        tokio::spawn(admin.serve(inquirer));
+    }
+    let traces = traces();
+    let end = worker::run(settings, traces.as_ref(), inquiries, shutdown).await;
+    if let Some(traces) = traces {
+        traces.end().await;
+    }
+    Ok(end?)
 }
 
 /// Where traces cannot be sent, the work is done without: no user's erasure depends on them.
@@ -43,7 +52,7 @@ fn traces() -> Option<Traces> {
         .map_err(anyhow::Error::from)
         .and_then(|traces| Ok(traces.as_ref().map(Traces::start).transpose()?));
     started.unwrap_or_else(|error| {
-        tracing::warn!(reason = %error, "no traces are sent");
+        tracing::warn!(reason = %error, "traces disabled");
         None
     })
 }

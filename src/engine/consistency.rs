@@ -1,15 +1,14 @@
-//! What must hold between any two inputs: everything that is kept has its reason.
+//! Invariants between any two inputs: everything that is kept has a reason.
 
 use std::collections::HashMap;
 
 use super::{Delivery, Engine};
 
 impl Engine {
-    /// Checks the engine against itself, where debug assertions are on; it takes time in proportion to what is in
-    /// hand.
+    /// Checks the engine's invariants if debug assertions are on; takes time in proportion to what is held.
     ///
     /// # Panics
-    /// When a delivery waits for something that nothing will end, or the other way round.
+    /// When a delivery waits for something that will never end, or the other way round.
     pub fn assert_consistent(&self) {
         if cfg!(not(debug_assertions)) {
             return;

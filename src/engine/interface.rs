@@ -1,4 +1,4 @@
-//! What a shell tells the engine, and what the engine tells the shell to do.
+//! The engine's inputs and actions.
 
 use std::time::{Duration, Instant};
 
@@ -6,109 +6,107 @@ use super::named::named;
 use super::{Letter, LetterId, PauseReason, WindowId};
 use crate::event::{EventKey, UserId};
 
-/// One message in our hands: its delivery tag, and the broker session that the tag belongs to.
+/// A delivery: its tag, and the broker session that the tag belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Delivery {
     pub session: u32,
     pub tag: u64,
 }
 
-/// What the engine is to keep to.
+/// The engine's settings.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// Users in one call, 1 to 100.
     pub max_ids: usize,
-    /// The longest that an ID waits for others: so far apart are calls for windows that are not full.
+    /// The longest time that an ID waits for others: calls for windows that are not full are this far apart.
     pub max_wait: Duration,
     pub max_in_flight: usize,
     pub calls_per_second: u32,
-    /// How much later than another a call may reach the API, relative to their starts, without a second
-    /// there holding too many of them.
+    /// Network jitter that is tolerated before the API could count too many calls in a second.
     pub quota_margin: Duration,
-    /// How many deliveries the broker leaves in our hands.
+    /// The prefetch: how many unacknowledged deliveries the broker allows.
     pub prefetch: usize,
-    /// For how long after a sign of life the broker certainly gives the queue to nobody else. Later no
-    /// call is made until it gives another. None where nobody else could come in.
+    /// Time after a sign of life in which the broker certainly activates no other worker. After it, no call is made
+    /// until the next sign of life. None if no other worker can take over.
     pub lease: Option<Duration>,
-    /// How long a delivery is held before it goes back to the broker.
+    /// How long a delivery is held before it is returned to the broker.
     pub hold_limit: Duration,
-    /// The fewest refusals of a single user before it counts as failed, where the API does not reject it.
+    /// Minimum number of refusals of a single user before it counts as failed, unless the API rejects it.
     pub max_attempts: u32,
     pub backoff_min: Duration,
     pub backoff_max: Duration,
     pub missing_account: MissingAccount,
-    /// A user ID that is nobody's: a call for it shows whether the API takes calls at all.
+    /// A user ID that belongs to nobody: a call for it shows whether the API accepts calls at all.
     pub control_user: UserId,
     /// Seeds the jitter of the backoff.
     pub seed: u64,
 }
 
-/// What a user that the API does not know is.
+/// How a user that is unknown to the API is treated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MissingAccount {
     Done,
     DeadLetter,
 }
 
-/// What happened.
+/// An input: what happened.
 #[derive(Clone, Debug)]
 pub enum Input<'a> {
-    /// A message came in.
+    /// A message was delivered.
     Delivered {
         delivery: Delivery,
         redelivered: bool,
     },
-    /// The broker may drop this delivery when it goes back, as it was returned so often: it gets a letter instead.
-    /// `at_once`: the loss of the session would drop it as well.
+    /// The broker may drop this delivery at the next return: it gets a dead letter instead. `at_once`: the loss of
+    /// the session would drop it too.
     ReturnedTooOften { delivery: Delivery, at_once: bool },
-    /// The body that [`Action::Decode`] asked for holds these users. `invalid` says that it holds IDs,
-    /// too, that break the API's rule: they go to a dead letter while the others go on.
+    /// The body that [`Action::Decode`] requested names these users. `invalid` is the number of its invalid IDs:
+    /// they are dead-lettered, the others are cleared.
     Event {
         delivery: Delivery,
         key: Option<EventKey>,
         users: &'a [UserId],
-        invalid: bool,
+        invalid: u32,
     },
-    /// The body is not for us: another type, or a tombstone.
+    /// The event is ignored: it has another type, or is a tombstone.
     NotForUs { delivery: Delivery },
-    /// The body cannot be read.
+    /// The body is malformed.
     Unreadable { delivery: Delivery },
     /// No form and no type was recognised in the message, and such messages are to be dead-lettered.
     Unrecognised { delivery: Delivery },
-    /// The call of this window is over.
+    /// The call of this window has finished.
     Answered { window: WindowId, answer: Answer },
-    /// The broker has taken the letter: confirmed, routed, not returned.
+    /// The broker has confirmed the letter, and not returned it.
     LetterConfirmed(LetterId),
     /// The broker has refused or returned the letter.
     LetterRefused(LetterId),
-    /// The broker session is over; nothing can be acknowledged in it any more.
+    /// The broker session has ended; nothing can be acknowledged in it any more.
     SessionLost { session: u32 },
-    /// The queue is ours from now on: another worker may have made calls until this moment.
+    /// This worker has taken over the queue: another one may have made calls until this moment.
     TookOver,
-    /// The broker was in touch with us at this moment, or later: it has answered what was asked then.
+    /// The broker was alive at this moment: it has answered a request that was sent then.
     InTouch { since: Instant },
-    /// Nobody consumed the queue at this moment, as the broker said: a worker that takes it over after that
-    /// waits for a second before its first call.
+    /// According to the broker nobody consumed the queue at this moment: a worker that takes over later waits a
+    /// second before its first call.
     Unconsumed { since: Instant },
-    /// So many workers share the quota of this queue.
+    /// Number of workers that share the quota of this queue.
     Sharing { workers: u32 },
-    /// Finish what is in hand, and take no more.
+    /// Drain: finish what is held, and take no new deliveries.
     Drain,
 }
 
-/// What one call came back with.
+/// The answer to a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
-    /// The call succeeded for all its users but those in `failed`, each with a code of its own.
+    /// The call succeeded for all its users except those in `failed`, each with its own code.
     Done { failed: Vec<(UserId, i64)> },
     /// The call as a whole was refused with this code.
     Refused(i64),
-    /// There was an answer, but it contradicts itself.
+    /// The answer contradicts itself.
     Unclear,
-    /// No call could be made, since there is no secret to sign it with.
+    /// No call could be made, because there is no UserSig.
     NoCredential,
-    /// Something else than the API answered, with this HTTP status; perhaps it says how long no call is
-    /// worth a try.
+    /// Something other than the API answered, with this HTTP status and perhaps a `Retry-After`.
     Http {
         status: u16,
         retry_after: Option<Duration>,
@@ -117,7 +115,7 @@ pub enum Answer {
     Fault,
 }
 
-/// What to do.
+/// An action for the shell.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Action {
     /// Decode this delivery's body and answer with `Event`, `NotForUs`, `Unreadable` or `Unrecognised`.
@@ -128,36 +126,36 @@ pub enum Action {
         users: Vec<UserId>,
         trigger: Trigger,
     },
-    /// Use a new UserSig from the next call on.
+    /// Create a new UserSig for the next call.
     RenewUserSig,
     Settle(Settlement),
-    /// Take at most so many deliveries at a time from now on; zero: stop consuming.
+    /// Set the prefetch; zero: stop consuming.
     Consume {
         prefetch: usize,
     },
     /// Publish this letter and answer with `LetterConfirmed` or `LetterRefused`.
     DeadLetter(Letter),
-    /// Nothing to do but to tell.
+    /// Report this.
     Notice(Notice),
 }
 
-/// What the broker is told of deliveries. Each delivery is in exactly one of these, or its session is lost.
+/// How deliveries are settled. Each delivery is in exactly one settlement, or its session is lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Settlement {
     /// Acknowledge this delivery and all before it.
     UpTo(Delivery),
     /// Acknowledge this delivery alone.
     One(Delivery),
-    /// Give this delivery back to the queue.
+    /// Return this delivery to the queue.
     HandBack(Delivery),
 }
 
 named! {
     /// Why a call was made; the names are those in metrics and logs.
     pub enum Trigger {
-        /// As many IDs waited as a window can hold.
+        /// Enough IDs waited for a full window.
         Full => "full",
-        /// No window that was not full was called for long enough.
+        /// `max_wait` has passed since the last window that was not full.
         Expired => "expired",
         Drain => "drain",
         /// The window had failed before.
@@ -166,6 +164,22 @@ named! {
         Split => "split",
         /// A call for the control user.
         Control => "control",
+    }
+}
+
+named! {
+    /// How a delivery ended: each in exactly one way. The names are those in metrics.
+    pub enum Ending {
+        /// All its users are cleared, or unknown to the API.
+        Done => "done",
+        /// It was ignored.
+        Ignored => "ignored",
+        /// Redelivered after it was finished: acknowledged without a call.
+        Repeated => "repeated",
+        /// All of it or some of its users are in a dead letter.
+        DeadLettered => "dead_lettered",
+        /// It was returned to the queue, by the worker or with its session.
+        Returned => "returned",
     }
 }
 
@@ -182,41 +196,51 @@ named! {
     }
 }
 
-/// What an operator should hear of.
+/// A state change to report.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Notice {
-    /// No calls but probes from now on.
-    Paused(PauseReason),
-    /// Calls go on after a pause of this length.
+    /// Only probes from now on, the first after this time.
+    Paused {
+        reason: PauseReason,
+        probe_in: Duration,
+    },
+    /// Calls resume after a pause of this length.
     Resumed { after: Duration },
-    /// The API said that calls come too often; this many a second are made from now on.
+    /// The API rate-limited a call; the rate is now this many calls a second.
     Throttled { calls_per_second: f64 },
-    /// The pause outlasts the hold limit: so many events go back to the queue, and consuming stops.
+    /// The pause outlasts the hold limit: this many events are returned to the queue, and consuming stops.
     Suspended { returned: usize },
-    /// The API refuses the control user while it takes others, so it is no measure any more.
+    /// The API refuses the control user but accepts others, so control calls prove nothing any more.
     ControlRefused { code: Option<i64> },
 }
 
 /// Running totals.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
-    pub events_accepted: u64,
-    pub events_ignored: u64,
-    pub events_acknowledged: u64,
-    pub events_dead_lettered: u64,
-    /// Redelivered events that were finished before: acknowledged without a call.
-    pub events_remembered: u64,
-    pub events_handed_back: u64,
+    pub events_received: u64,
+    /// Finished deliveries, in the order of [`Ending::ALL`].
+    pub events: [u64; Ending::ALL.len()],
     pub users_cleared: u64,
     pub users_missing: u64,
+    /// Users in dead letters, including invalid IDs.
     pub users_dead_lettered: u64,
     pub calls: u64,
     /// Users in those calls, repeats included.
     pub called_users: u64,
-    /// For how long calls could only wait for others to end, while the quota had room.
+    /// Time for which calls waited only for others to finish, while the quota had room.
     pub held_up: Duration,
     /// Dead letters that were confirmed, in the order of [`Reason::ALL`].
     pub letters: [u64; Reason::ALL.len()],
+}
+
+impl Tally {
+    pub fn events(&self, ending: Ending) -> u64 {
+        self.events[ending as usize]
+    }
+
+    pub(super) fn count(&mut self, ending: Ending) {
+        self.events[ending as usize] += 1;
+    }
 }
 
 /// What the worker is doing, for logs and health.
@@ -227,9 +251,9 @@ pub struct Status {
     pub pending_ids: usize,
     pub in_flight_calls: usize,
     pub unsettled_deliveries: usize,
-    /// Calls that failed since the last one that went through.
+    /// Failed calls since the last success.
     pub failed_calls: u32,
-    /// Dead letters that the broker has refused, and not taken since.
+    /// Dead letters that the broker has refused and not confirmed since.
     pub refused_letters: usize,
     pub calls_per_second: f64,
     pub tally: Tally,

@@ -1,9 +1,7 @@
 //! Is it the user or the API? Three ideas answer it, without special cases:
 //!
-//! - *Witness.* A refusal counts only when another call, started after it, went through. Where no ordinary
-//!   call does, a [`control`] call asks: the same interface, for a user that is nobody's. If that is refused
-//!   as well, it is the API and not the user: [`pause`].
-//! - *Record.* How often does the API refuse whom it should not?
+//! - *Witness.* A refusal counts only if another call that started after it succeeded. If no ordinary call does, a [`control`] call is made: the same interface, for a user ID that belongs to nobody. If that is refused too, the API is at fault, not the user: [`pause`].
+//! - *Record.* How often does the API refuse good users?
 //! - *Verdict.* Who stands alone and was refused so often that an innocent user would meet that less than once
 //!   in a billion times is dead-lettered. Both in [`suspects`].
 //!
@@ -32,16 +30,16 @@ pub(super) use suspects::{Refusals, Suspect};
 
 use crate::event::UserId;
 
-/// So many calls in a row that fail, for whatever reasons, may be an outage: a control call tells.
+/// Failed calls in a row, for any reason, after which a control call checks for an outage.
 const RUN_LIMIT: u32 = 16;
 /// In doubt no other call is made until the control call is over, unless one went through this short a time
 /// ago, or in the time of so few calls.
 const FRESH: Duration = Duration::from_secs(2);
 const FRESH_CALLS: u32 = 10;
-/// A UserSig is renewed for a refusal this often at most.
+/// Minimum time between two renewals of the UserSig because of refusals.
 const RENEW_AGAIN: Duration = Duration::from_secs(60);
 
-/// So many suspects are remembered whose deliveries went back to the broker.
+/// Maximum number of remembered suspects whose deliveries went back to the broker.
 const MOST_AWAY: usize = 10_000;
 
 #[derive(Debug)]
@@ -49,16 +47,16 @@ pub(super) struct Judge {
     pub record: Record,
     pub control: Control,
     pub pauses: Pauses,
-    /// Failed calls since the last one that went through, and why the latest failed.
+    /// Failed calls since the last success, and why the latest failed.
     pub run: u32,
     latest: PauseReason,
     /// When a call last showed that the API works.
     worked: Option<Instant>,
-    /// A call was refused for our configuration.
+    /// A call was refused with class config.
     doubt: bool,
     renewed: Option<Instant>,
-    /// Suspects whose deliveries went back to the broker: when they come again, they are called alone, and what
-    /// is held against them still stands.
+    /// Suspects whose deliveries went back to the broker: when redelivered, they are called alone, and keep their
+    /// refusals.
     away: HashMap<UserId, Suspect>,
 }
 
@@ -77,7 +75,7 @@ impl Judge {
         }
     }
 
-    /// Whether a call was refused that nothing but a control call can explain.
+    /// Whether a call was refused that only a control call can explain.
     pub(super) fn is_in_doubt(&self) -> bool {
         self.doubt || self.run >= RUN_LIMIT
     }
@@ -88,7 +86,7 @@ impl Judge {
         self.is_in_doubt() && self.worked.is_none_or(|worked| now > worked + fresh)
     }
 
-    /// What is held against a user that comes again.
+    /// The refusals of a user that is delivered again.
     pub(super) fn recall(&mut self, user: &UserId) -> Option<Suspect> {
         // Nearly always empty, and a hash has its price.
         if self.away.is_empty() {
@@ -105,7 +103,7 @@ impl Judge {
         self.away.insert(user, suspect);
     }
 
-    /// The control user went through: whatever refused it before was wrong.
+    /// A control call succeeded: earlier refusals of the control user were wrong.
     fn control_passed(&mut self, measure: Measure, now: Instant) {
         let refused = self.control.passed(measure);
         self.record.wronged(refused, now);

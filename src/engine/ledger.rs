@@ -1,8 +1,8 @@
-//! Which deliveries are in our hands, what each still waits for, and when it may be acknowledged.
+//! The unacknowledged deliveries: what each still waits for, and when it may be acknowledged.
 //!
-//! Delivery tags count up by one within a session, so a ring of entries is the whole index. A finished
-//! delivery is acknowledged with the longest finished run from the head (one `multiple` acknowledgement
-//! for all of it), or singly when an older delivery holds that run up too long.
+//! Delivery tags count up by one within a session, so a ring of entries is the whole index. A finished delivery is
+//! acknowledged with the longest finished run from the head (one `multiple` acknowledgement for all of it), or
+//! singly when an older delivery blocks that run for too long.
 
 mod kept;
 #[cfg(test)]
@@ -11,7 +11,7 @@ mod tests;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use super::{Delivery, Reason, Settlement};
+use super::{Delivery, Ending, Reason, Settlement};
 use crate::event::{EventKey, UserId};
 
 /// How long a finished delivery waits for an older one before it is acknowledged alone.
@@ -22,31 +22,33 @@ const PATIENCE: Duration = Duration::from_secs(1);
 pub(super) struct Failure {
     pub reason: Reason,
     pub code: Option<i64>,
-    /// The user that failed; none for an event that is not readable, or whose IDs break the rule.
+    /// The user that failed; none if the event is malformed, or its IDs are invalid.
     pub user: Option<UserId>,
+    /// Number of invalid IDs.
+    pub invalid: u32,
     pub attempts: u32,
 }
 
-/// What follows for a delivery when one of the things that it waited for is over.
+/// The state of a delivery when one of the things that it waited for has finished.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Advance {
-    /// It waits for more, or is not ours any more.
+    /// It waits for more, or has gone back.
     None,
-    /// All users are through, but these failed: dead letters are due before it is finished.
+    /// All users are done, but these failed: dead letters are due before it is finished.
     LettersDue {
         failures: Vec<Failure>,
         first_seen: Instant,
     },
     Finished {
         event: Option<EventKey>,
-        dead_lettered: bool,
+        ending: Ending,
     },
 }
 
 /// How far a delivery has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
-    /// The broker left its tag out. It is not acknowledged with others: nobody has seen what it holds.
+    /// The broker skipped its tag. It is not acknowledged with others, since its content is unknown.
     Absent,
     /// Not decoded yet.
     Unread,
@@ -56,7 +58,7 @@ enum Stage {
     Letters(u32),
     /// Done, not acknowledged.
     Finished,
-    /// Acknowledged or handed back.
+    /// Acknowledged or returned.
     Settled,
 }
 
@@ -64,8 +66,9 @@ enum Stage {
 struct Entry {
     stage: Stage,
     redelivered: bool,
-    dead_lettered: bool,
-    /// It gets a letter instead of going back to the broker.
+    /// Its ending, as far as known.
+    ending: Ending,
+    /// It gets a dead letter instead of going back to the broker.
     stays: bool,
     /// Its users are not waited for any longer.
     given_up: bool,
@@ -79,9 +82,9 @@ struct Entry {
 /// A delivery that was held for long enough.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum HandedBack {
-    /// With its event and what has failed of it, where some of its users are done and some are not.
+    /// With its event and its failures, if some of its users are done and some are not.
     Returned(Delivery, Option<(EventKey, Vec<Failure>)>),
-    /// It is not to go back.
+    /// It must not go back.
     Stays(Delivery),
 }
 
@@ -93,14 +96,14 @@ pub(super) struct Ledger {
     entries: VecDeque<Entry>,
     /// The tags before this one have been given out for decoding.
     next_unread: u64,
-    /// The tags before this one have been looked at for the hold limit.
+    /// The tags before this one have been checked for the hold limit.
     next_held: u64,
     /// Everything up to this tag may be acknowledged in one go.
     run: Option<u64>,
     /// Finished behind an unfinished one, with the moment.
     scattered: VecDeque<(Instant, u64)>,
     unsettled: usize,
-    /// More scattered ones than this are not left waiting.
+    /// Maximum number of finished deliveries that wait behind an unfinished one.
     scattered_limit: usize,
     hold_limit: Duration,
 }
@@ -121,8 +124,7 @@ impl Ledger {
         }
     }
 
-    /// A delivery is in our hands. False when it cannot be: a tag that was here before, or one of a
-    /// session that is over.
+    /// Adds a delivery. False if its tag was seen before, or its session has ended.
     pub(super) fn arrive(&mut self, delivery: Delivery, redelivered: bool, now: Instant) -> bool {
         if delivery.session > self.session {
             self.lose_session(delivery.session - 1);
@@ -136,7 +138,7 @@ impl Ledger {
             self.entries.push_back(Entry {
                 stage: if came { Stage::Unread } else { Stage::Absent },
                 redelivered,
-                dead_lettered: false,
+                ending: Ending::Done,
                 stays: false,
                 given_up: false,
                 arrived: now,
@@ -167,14 +169,20 @@ impl Ledger {
         self.next_unread < self.head + self.entries.len() as u64
     }
 
-    /// The delivery turned out to hold `event`. Tells whether the broker had delivered it before; none
-    /// when it is not ours any more.
+    /// The delivery contains `event`. Returns whether the broker had delivered it before; none if it has gone back.
     pub(super) fn open(&mut self, delivery: Delivery, event: Option<EventKey>) -> Option<bool> {
         let entry = self.entry(delivery);
         let entry = entry.filter(|entry| entry.stage == Stage::Unread)?;
         entry.stage = Stage::Users(0);
         entry.event = event;
         Some(entry.redelivered)
+    }
+
+    /// The delivery waits for no user, and ends like this.
+    pub(super) fn ends_as(&mut self, delivery: Delivery, ending: Ending) {
+        if let Some(entry) = self.entry(delivery) {
+            entry.ending = ending;
+        }
     }
 
     /// The delivery waits for one user more.
@@ -187,8 +195,7 @@ impl Ledger {
         }
     }
 
-    /// One of its users was done when the event was in our hands before. Should it go back once more, that is
-    /// kept.
+    /// One of its users was done in an earlier delivery of the event. If it is returned again, that is kept.
     pub(super) fn was_done_before(&mut self, delivery: Delivery) {
         if let Some(entry) = self.entry(delivery) {
             entry.users += 1;
@@ -211,7 +218,7 @@ impl Ledger {
         }
     }
 
-    /// One of the users that the delivery waited for is over; false when it waits for none.
+    /// One of the users that the delivery waited for is done; false if it waits for none.
     pub(super) fn resolve(&mut self, delivery: Delivery) -> bool {
         match self.entry(delivery).map(|entry| &mut entry.stage) {
             Some(Stage::Users(open)) if *open > 0 => *open -= 1,
@@ -229,7 +236,7 @@ impl Ledger {
         true
     }
 
-    /// Looks whether the delivery waits for anything; call it after [`open`](Ledger::open) and
+    /// Checks whether the delivery waits for anything; call it after [`open`](Ledger::open) and
     /// [`resolve`](Ledger::resolve).
     pub(super) fn advance(&mut self, delivery: Delivery, now: Instant) -> Advance {
         let Some(entry) = self
@@ -239,7 +246,7 @@ impl Ledger {
             return Advance::None;
         };
         if !entry.failures.is_empty() {
-            entry.dead_lettered = true;
+            entry.ending = Ending::DeadLettered;
             return Advance::LettersDue {
                 failures: std::mem::take(&mut entry.failures),
                 first_seen: entry.arrived,
@@ -247,7 +254,7 @@ impl Ledger {
         }
         let finished = Advance::Finished {
             event: entry.event,
-            dead_lettered: entry.dead_lettered,
+            ending: entry.ending,
         };
         entry.stage = Stage::Finished;
         if delivery.tag == self.head {
@@ -275,8 +282,8 @@ impl Ledger {
         while self.scattered.pop_front_if(run_over).is_some() {}
     }
 
-    /// The next acknowledgement that is due, if any. `starved` says that the broker gives nothing more until
-    /// something is acknowledged: then none waits for an older one.
+    /// The next acknowledgement that is due, if any. `starved`: the broker delivers nothing more until something is
+    /// acknowledged, so none waits for an older one.
     pub(super) fn settle(&mut self, now: Instant, starved: bool) -> Option<Settlement> {
         if let Some(tag) = self.run.take() {
             return Some(Settlement::UpTo(self.delivery(tag)));
@@ -330,21 +337,28 @@ impl Ledger {
         }
     }
 
-    /// The session is over: the broker will deliver everything unsettled again. False when it is known to be
-    /// over already.
-    pub(super) fn lose_session(&mut self, session: u32) -> bool {
+    /// The session has ended: the broker will redeliver everything unsettled. Returns how many deliveries were
+    /// unfinished; none if the end was known.
+    pub(super) fn lose_session(&mut self, session: u32) -> Option<u64> {
         if session < self.session {
-            return false;
+            return None;
         }
+        let undone = self.entries.iter().filter(|entry| {
+            matches!(
+                entry.stage,
+                Stage::Unread | Stage::Users(_) | Stage::Letters(_)
+            )
+        });
+        let undone = undone.count() as u64;
         *self = Ledger {
             // Whatever of the lost session is still on its way in must not find a fresh ledger.
             session: session + 1,
             ..Ledger::new(self.scattered_limit, self.hold_limit)
         };
-        true
+        Some(undone)
     }
 
-    /// Whether somebody still wants to know what becomes of this delivery's users.
+    /// Whether the outcome of this delivery's users still matters.
     pub(super) fn is_open(&self, delivery: Delivery) -> bool {
         let entry = self.place(delivery).and_then(|at| self.entries.get(at));
         entry.is_some_and(|entry| matches!(entry.stage, Stage::Users(_)))

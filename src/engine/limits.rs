@@ -1,12 +1,12 @@
-//! What the broker would drop if it went back once more: it gets a letter instead.
+//! Deliveries that the broker would drop at the next return: they get a dead letter instead.
 
 use std::time::Instant;
 
 use super::{Action, Delivery, Engine, Failure, Reason};
 
 impl Engine {
-    /// The delivery gets a letter for what is not done of it, unless letters are all that it waits for. One that is
-    /// not decoded is so first: its body may not be kept, and then only its users can be named.
+    /// The delivery gets a dead letter for its unfinished users, unless it waits only for letters. An undecoded one
+    /// is decoded first: if its body is not kept, the letter can only name the users.
     pub(super) fn give_up(&mut self, now: Instant, delivery: Delivery) {
         if self.ledger.give_up_once_read(delivery) {
             self.out.push_back(Action::Decode(delivery));
@@ -17,6 +17,7 @@ impl Engine {
             reason: Reason::ReturnedTooOften,
             code: None,
             user: Some(user),
+            invalid: 0,
             attempts: 0,
         });
         self.ledger.give_up(delivery, failures.collect());

@@ -1,4 +1,4 @@
-//! Enums whose variants have names for people and programs: in metrics, logs, headers and tables.
+//! Enums whose variants have names, used in metrics, logs, headers and tables.
 
 /// Declares such an enum, with `ALL` of its variants and the `name` of each.
 macro_rules! named {

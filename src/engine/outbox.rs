@@ -1,4 +1,4 @@
-//! Dead letters on their way: each is sent until the broker has confirmed it.
+//! Unconfirmed dead letters: each is published until the broker has confirmed it.
 
 #[cfg(test)]
 mod tests;
@@ -13,16 +13,16 @@ use crate::event::UserId;
 const BACKOFF_MIN: Duration = Duration::from_secs(1);
 const BACKOFF_MAX: Duration = Duration::from_secs(30);
 
-/// One message must not stop the queue; when so many letters wait that were refused, it is no matter of one.
+/// Number of refused letters after which intake stops: a single refused message must not stop the queue.
 const STUCK: usize = 8;
 
-/// Users named in one letter at most. They stand in one header, and all headers must fit into a frame.
+/// Maximum number of users in a letter. They are in one header, and all headers must fit into a frame.
 const MAX_USERS: usize = 500;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct LetterId(pub u64);
 
-/// A dead letter that is due: the delivery's original body goes out with these facts in its headers.
+/// A dead letter to publish: the delivery's original body with these facts in its headers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Letter {
     pub id: LetterId,
@@ -31,9 +31,11 @@ pub struct Letter {
     pub code: Option<i64>,
     /// The users that failed for this reason; empty where no ID could be read.
     pub users: Vec<UserId>,
+    /// Number of invalid IDs, if that is the reason.
+    pub invalid: u32,
     /// Calls made for the user that was tried most.
     pub attempts: u32,
-    /// When the delivery came into our hands.
+    /// When the delivery arrived.
     pub first_seen: Instant,
 }
 
@@ -64,6 +66,7 @@ impl Letters {
             });
             if let Some(letter) = same {
                 letter.users.extend(failure.user);
+                letter.invalid += failure.invalid;
                 letter.attempts = letter.attempts.max(failure.attempts);
                 continue;
             }
@@ -74,6 +77,7 @@ impl Letters {
                 reason,
                 code,
                 users: failure.user.into_iter().collect(),
+                invalid: failure.invalid,
                 attempts: failure.attempts,
                 first_seen,
             });
@@ -97,12 +101,12 @@ impl Letters {
         None
     }
 
-    /// The broker has the letter for good.
+    /// The broker has confirmed the letter.
     pub(super) fn confirmed(&mut self, id: LetterId) -> Option<Letter> {
         self.open.remove(&id).map(|(letter, _)| letter)
     }
 
-    /// The broker did not take the letter: it is sent again, later and later.
+    /// The broker refused the letter: it is retried with exponential backoff.
     pub(super) fn refused(&mut self, id: LetterId, now: Instant) {
         if let Some((_, refusals)) = self.open.get_mut(&id) {
             let wait = BACKOFF_MIN
@@ -113,8 +117,8 @@ impl Letters {
         }
     }
 
-    /// Whether the dead-letter queue takes nothing at this time, and not only a letter of its own kind. New
-    /// events must wait then: what they bring could not be dead-lettered either.
+    /// Whether the dead-letter queue refuses everything, not only a particular letter. New events must wait then:
+    /// they could not be dead-lettered either.
     pub(super) fn is_stuck(&self) -> bool {
         self.refused_count() >= STUCK
     }
@@ -124,7 +128,7 @@ impl Letters {
         refused.count()
     }
 
-    /// The delivery is not ours any more.
+    /// The delivery has gone back.
     pub(super) fn forget(&mut self, delivery: Delivery) {
         self.keep(|letter, _| letter.delivery != delivery);
     }

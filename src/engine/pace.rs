@@ -1,7 +1,7 @@
 //! When the next call may start: never more than the quota in any second *as the API counts them*.
 //!
-//! [`log`] keeps who holds a slot of the quota, [`latency`] says from an answer's time when its call was
-//! counted at the latest, and [`rate`] halves the pace on a throttle answer and lets it grow back. Starts are
+//! [`log`] keeps which calls hold a slot of the quota, [`latency`] estimates from the time of an answer when its
+//! call was counted at the latest, and [`rate`] halves the pace on a throttle answer and restores it. Starts are
 //! spread evenly inside what the log allows; a timer that fires late may catch up, because the log still holds.
 
 mod latency;
@@ -18,10 +18,10 @@ pub(super) use log::Slot;
 use rate::Rate;
 
 const SECOND: Duration = Duration::from_secs(1);
-/// How far behind its even schedule a start may be and still catch up.
+/// How far behind schedule a start may be and still catch up.
 const CATCH_UP: Duration = Duration::from_millis(50);
-/// The longest wait that an answer can ask for. Well below the time without progress that a worker is
-/// restarted for.
+/// The longest wait that an answer can request: well below the time without progress after which a worker is
+/// restarted.
 const LONGEST_HOLD: Duration = Duration::from_secs(120);
 
 #[derive(Debug)]
@@ -47,8 +47,7 @@ impl Pace {
         }
     }
 
-    /// Somebody else may have made calls until now, from the same quota: ours must not share a second
-    /// with theirs.
+    /// Another worker may have made calls until now, from the same quota: ours must not share a second with them.
     pub(super) fn take_over(&mut self, now: Instant) {
         self.next_even = self.next_even.max(now + SECOND + self.margin);
     }
@@ -67,8 +66,8 @@ impl Pace {
         self.log.start(now)
     }
 
-    /// The call that started at `started` is over. Successes tell how long the API takes, of themselves only:
-    /// a refusal may come from its door at once, and so counts from its answer.
+    /// The call that started at `started` has finished. Only successes show how long the API takes: a refusal may
+    /// come at once from a gateway, so it counts from its answer.
     pub(super) fn answered(&mut self, slot: Slot, started: Instant, succeeded: bool, now: Instant) {
         let took = now.saturating_duration_since(started);
         let way = match succeeded {
@@ -83,8 +82,8 @@ impl Pace {
         }
     }
 
-    /// No call is to be made for so long, as whoever answered asks; within a bound, lest one answer stops the
-    /// work for a day. The pace grows back from then on.
+    /// Makes no calls for this long, as an answer requested; bounded, so that one answer cannot stop the work for a
+    /// day. The pace recovers from then on.
     pub(super) fn hold(&mut self, wait: Duration, now: Instant) {
         let until = now + wait.min(LONGEST_HOLD);
         self.next_even = self.next_even.max(until);
@@ -92,13 +91,13 @@ impl Pace {
         self.rate.rest(until, now);
     }
 
-    /// Whether whoever answered asked for a wait that is not over.
+    /// Whether a requested wait is not over yet.
     pub(super) fn is_held(&self, now: Instant) -> bool {
         self.held.is_some_and(|until| now < until)
     }
 
-    /// The API said that calls come too often, to a call that started at `started`. Tells whether the pace was
-    /// halved: calls from before the last halving say nothing new.
+    /// The API rate-limited a call that started at `started`. Returns whether the pace was halved: calls from
+    /// before the last halving report the same overload.
     pub(super) fn throttled(&mut self, started: Instant, now: Instant) -> bool {
         let halved = self.rate.throttled(started, now);
         if halved {

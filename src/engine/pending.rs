@@ -1,8 +1,8 @@
 //! User IDs that wait for a call, distinct and in the order of their arrival.
 //!
-//! It knows nothing of calls or acknowledgement: it keeps who waits for which ID, and cuts windows. The users
-//! of an event that names very many wait in a lane of their own and leave half of each window to the others,
-//! so that small events behind a long one get their turn.
+//! It knows nothing of calls or acknowledgement: it keeps which delivery waits for which ID, and cuts windows. The
+//! users of a long event wait in their own lane and leave half of each window to the others, so that small events
+//! behind it get their turn.
 
 #[cfg(test)]
 mod tests;
@@ -40,7 +40,7 @@ struct Line {
 #[derive(Debug, Default)]
 pub(super) struct Pending {
     lines: [Line; 2],
-    /// Where each waiting ID stands: its lane, and its number there in order of arrival.
+    /// Position of each waiting ID: its lane, and its number there in order of arrival.
     places: HashMap<UserId, (Lane, u64)>,
     /// Of an odd number the lanes get the larger half in turn.
     odd: usize,

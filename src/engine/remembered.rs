@@ -1,4 +1,4 @@
-//! Events that were finished lately, so that their redelivery costs no second call.
+//! Recently finished events, so that their redelivery costs no second call.
 //!
 //! An acknowledgement can be lost after it was written; the broker then delivers the event again.
 //! Entries are keyed by the event and not by the user: a *new* reset of the same user needs a new call.
@@ -14,11 +14,10 @@ use std::time::{Duration, Instant};
 use super::ledger::Failure;
 use crate::event::{EventKey, UserId};
 
-/// So many users are kept of events that went back half done, over all of them.
+/// Maximum number of users kept for partly done events that went back.
 const UNFINISHED_USERS: usize = 100_000;
 
-/// Two generations: one is filled, the one before is forgotten as a whole, so no event needs a time or a place
-/// in an order of its own.
+/// Two generations: one is filled, the previous one is dropped as a whole, so no event needs its own time or order.
 #[derive(Debug)]
 pub(super) struct Remembered {
     capacity: usize,
@@ -31,7 +30,7 @@ pub(super) struct Remembered {
 
 type Generation = HashSet<EventKey, BuildHasherDefault<Placed>>;
 
-/// Places an event by its key as it is: that is a keyed hash already, which nobody outside can aim.
+/// Uses an event's key unchanged as its hash: it is a keyed hash already, so no outsider can cause collisions.
 #[derive(Default)]
 struct Placed(u64);
 
@@ -94,12 +93,12 @@ impl Remembered {
     }
 }
 
-/// What is left to do of events that went back to the broker half done: so that one that is too long for a
-/// hold limit ends, and nobody is called again who is done.
+/// The remaining users of events that went back to the broker partly done: so an event that is too long for a hold
+/// limit ends, and no finished user is called again.
 #[derive(Debug, Default)]
 pub(super) struct Unfinished {
     events: HashMap<EventKey, Rest, BuildHasherDefault<Placed>>,
-    /// In the order in which they were handed back.
+    /// In the order in which they were returned.
     order: VecDeque<EventKey>,
     users: usize,
 }
@@ -112,7 +111,7 @@ pub(super) struct Rest {
 }
 
 impl Unfinished {
-    /// Of an event that is there twice, whatever is done of either is done.
+    /// If an event is there twice, a user that is done for one is done for both.
     pub(super) fn insert(&mut self, event: EventKey, mut rest: Rest) {
         if let Some(before) = self.remove(event) {
             rest.users.retain(|user| before.users.contains(user));
@@ -131,7 +130,7 @@ impl Unfinished {
         }
     }
 
-    /// What is left to do of an event that is in our hands again.
+    /// The remaining users of an event that was redelivered.
     pub(super) fn rest(&self, event: EventKey) -> Option<&Rest> {
         self.events.get(&event)
     }

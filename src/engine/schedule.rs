@@ -8,11 +8,11 @@ use super::window::{Place, Window};
 use super::{Action, Engine, Trigger};
 use crate::event::UserId;
 
-/// While new users wait, one call in so many is for windows that were called before.
+/// While new users wait, one in this many calls is for windows that were called before.
 const REPEATED_SHARE: u32 = 4;
-/// So long after nobody consumed the queue, no other worker has made a call.
+/// If nobody consumed the queue this long ago, no other worker has made a call since.
 const UNCONSUMED: Duration = Duration::from_millis(300);
-/// So long after a refusal an ordinary call may show that the API works, before a control call is made for it.
+/// How long after a refusal an ordinary call may show that the API works, before a control call is made.
 const ORDINARY_FIRST: Duration = Duration::from_millis(500);
 
 /// What is remembered of earlier calls to decide on the next one.
@@ -83,7 +83,7 @@ impl Engine {
         due.flatten().min()
     }
 
-    /// The call that comes first, and when.
+    /// The next call, and when it may start.
     fn next_call(&self, now: Instant) -> Option<(Instant, Next)> {
         if self.windows.calls() >= self.settings.max_in_flight || !self.has_lease(now) {
             return None;
@@ -113,8 +113,8 @@ impl Engine {
         }
     }
 
-    /// When a control call is to tell whether it is the API: at once in doubt, else when no ordinary call has
-    /// gone through for a moment after a refusal.
+    /// When a control call is due: at once in doubt, else when no ordinary call has succeeded for a moment after a
+    /// refusal.
     fn control_due(&self, now: Instant) -> Option<Instant> {
         let asked = match self.judge.is_in_doubt() {
             true => now,
@@ -165,8 +165,8 @@ impl Engine {
         Window::new(self.pending.cut(self.settings.max_ids), trigger)
     }
 
-    /// A probe is for one user: so a bad one fails no probe but its own. Users that were not called yet, and
-    /// those that were called longest ago, take turns.
+    /// A probe is for one user, so a bad user fails only its own probe. Users that were not called yet alternate
+    /// with those called longest ago.
     fn take_probe(&mut self) -> Option<Window> {
         let pause = self.judge.pauses.current.as_mut()?;
         let fresh = pause.fresh_turn && !self.pending.is_empty();
@@ -213,11 +213,14 @@ impl Engine {
         call
     }
 
-    /// Whether the queue is certainly ours: the broker gave it to us, and was in touch lately. A worker that was
-    /// cut off from the broker, or stood still, must not share a second with the one that has the queue by then.
-    /// One that does not consume makes a call only at a moment at which nobody does.
+    /// Whether this worker certainly owns the queue: the broker delivers to it, and has answered recently. A worker
+    /// that was cut off or suspended must not share a second with the next owner. One that does not consume makes
+    /// calls only while nobody does.
     fn has_lease(&self, now: Instant) -> bool {
-        if self.suspension.is_some_and(|it| it.held == 0) {
+        if self
+            .suspension
+            .is_some_and(|suspension| suspension.held == 0)
+        {
             return self
                 .unconsumed
                 .is_some_and(|since| now < since + UNCONSUMED);

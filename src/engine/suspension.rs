@@ -1,7 +1,7 @@
-//! What goes back to the broker undone.
+//! Returns unfinished deliveries to the broker.
 //!
-//! A delivery goes back when it was held for the hold limit. A pause that outlasts that gives everything back
-//! once, and takes nothing until it is over: so even a long outage costs each event one return.
+//! A delivery is returned when it was held for the hold limit. A pause that outlasts that returns everything once,
+//! and consuming stops until it is over: so even a long outage costs each event one return.
 
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
@@ -10,13 +10,18 @@ use super::judge::Measure;
 use super::ledger::HandedBack;
 use super::pending::Claim;
 use super::remembered::Rest;
-use super::{Action, Delivery, Engine, Notice};
+use super::{Action, Delivery, Ending, Engine, Notice};
 use crate::event::UserId;
 
-/// Deliveries that are held for probes where control calls tell nothing.
+/// Deliveries that are held for probes if control calls prove nothing.
 const PROBES_HELD: usize = 8;
 /// For so many hold limits control calls alone may show that the API works again, before any went through.
 const TRUSTED: u32 = 6;
+/// A control user that went through once is trusted for longer: others are tried at intervals that double, so that an
+/// outage of a week costs few returns.
+fn is_seldom(holds: u32) -> bool {
+    holds > TRUSTED && holds.is_power_of_two()
+}
 /// From such a quota on, a call of each worker at a moment at which nobody consumes the queue cannot break it.
 const APART_QUOTA: u32 = 10;
 
@@ -24,7 +29,7 @@ const APART_QUOTA: u32 = 10;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Suspension {
     since: Instant,
-    /// So many deliveries are held all the same, for probes.
+    /// Number of deliveries that are still held, for probes.
     pub held: usize,
 }
 
@@ -59,23 +64,22 @@ impl Engine {
     /// and come first again when they went back.
     fn wanted_for_probes(&self, now: Instant) -> usize {
         let holds = self.suspended_for(now);
-        let times = match self.judge.control.measure {
+        let control = &self.judge.control;
+        let times = match control.measure {
             _ if self.settings.calls_per_second < APART_QUOTA => holds + 1,
-            Measure::Whole => 0,
-            // Should the API refuse it for good, that shows by real users only. What is out of reach, is so for all.
-            Measure::Unknown if self.judge.control.was_refused_by_code() => {
-                (holds + 1).saturating_sub(TRUSTED)
-            }
-            Measure::Unknown => 0,
-            // While it is refused itself, nobody else can go through.
-            Measure::Door if self.judge.control.is_refused() => 0,
-            Measure::Door | Measure::None => holds + 1,
+            Measure::None => holds + 1,
+            Measure::Door if !control.is_refused() => holds + 1,
+            // What is out of reach, is so for all. Should the API refuse it for good, only real users show that.
+            _ if !control.was_refused_by_code() => 0,
+            Measure::Unknown => (holds + 1).saturating_sub(TRUSTED),
+            Measure::Whole | Measure::Door if is_seldom(holds) => holds,
+            Measure::Whole | Measure::Door => 0,
         };
         let most = self.settings.prefetch;
         (times as usize).saturating_mul(PROBES_HELD).min(most)
     }
 
-    /// For so many hold limits nothing is consumed, or as good as nothing.
+    /// Number of hold limits for which (almost) nothing is consumed.
     fn suspended_for(&self, now: Instant) -> u32 {
         let since = self.suspension.map_or(now, |suspension| suspension.since);
         let holds = (now - since).as_nanos() / self.settings.hold_limit.as_nanos();
@@ -105,8 +109,8 @@ impl Engine {
         Some(held.min(pause.since + limit))
     }
 
-    /// What was held for the whole hold limit goes back to the broker, or gets a letter where the broker might drop
-    /// it. What is done of it is kept, so that nobody is called again who is.
+    /// Returns what was held for the whole hold limit, or dead-letters it if the broker might drop it. Its finished
+    /// users are remembered, so that they are not called again.
     pub(super) fn hand_back(&mut self, now: Instant) -> Option<Delivery> {
         let latest = match self.suspension {
             Some(Suspension { held: 0, .. }) => Some(now),
@@ -123,7 +127,7 @@ impl Engine {
             self.unfinished.insert(event, Rest { users, failures });
         }
         self.forget(|window| window.suspect.is_some() && window.is_for(delivery));
-        self.tally.events_handed_back += 1;
+        self.tally.count(Ending::Returned);
         self.letters.forget(delivery);
         Some(delivery)
     }

@@ -256,7 +256,7 @@ impl World {
                             delivery,
                             key,
                             users: &event.users,
-                            invalid: false,
+                            invalid: 0,
                         }
                     };
                     self.engine.handle(self.now, input);
@@ -386,7 +386,10 @@ impl World {
             self.engine.status(self.now)
         );
         assert_eq!(self.acknowledged.len(), self.published);
-        assert_eq!(self.engine.status(self.now).unsettled_deliveries, 0);
+        let status = self.engine.status(self.now);
+        assert_eq!(status.unsettled_deliveries, 0);
+        let ended: u64 = status.tally.events.iter().sum();
+        assert_eq!(ended, status.tally.events_received, "{:?}", status.tally);
     }
 
     fn dead_lettered(&self) -> Vec<&str> {

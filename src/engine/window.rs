@@ -24,24 +24,23 @@ pub(super) struct Window {
     pub claims: Vec<Claim>,
     /// Why its next call is made.
     pub trigger: Trigger,
-    /// Calls made for these users, in whatever company.
+    /// Calls made for these users, alone or with others.
     pub calls: u32,
     /// When its last call started.
     pub called: Option<Instant>,
-    /// Failures in a row, by which the next try is put off.
+    /// Failures in a row, which determine the backoff.
     pub failures: u32,
-    /// Failures while others went through, of these users in whatever company.
+    /// Failures of these users, alone or with others, while other calls succeeded.
     pub strikes: u32,
-    /// What is held against its user, once it was refused alone.
+    /// The refusals of its user, once it was refused alone.
     pub suspect: Option<Suspect>,
     /// Why its last call was refused.
     pub refusal: PauseReason,
-    /// Since when it waits for a witness. Should it be called again before there is one, one witness speaks for
-    /// both refusals, and they count as one.
+    /// Since when it waits for a witness. If it is called again before there is one, both refusals count as one.
     pub unwitnessed: Option<Instant>,
     /// When it may be called again; none: at once.
     pub due: Option<Instant>,
-    /// When it is called again though nothing is known to have gone through, where no control call can tell.
+    /// When it is called again without a witness, if control calls prove nothing.
     pub overdue: Option<Instant>,
     pub history: History,
 }
@@ -64,7 +63,7 @@ impl Window {
         }
     }
 
-    /// One for a user that was refused alone before.
+    /// A window for a user that was refused alone before.
     pub(super) fn of_suspect(user: UserId, delivery: Delivery, suspect: Suspect) -> Window {
         let waiters = smallvec![delivery];
         Window {
@@ -79,7 +78,7 @@ impl Window {
         claims.all(|claim| claim.waiters.as_slice() == [delivery])
     }
 
-    /// When the call started that is over at `now`.
+    /// When the call that finished at `now` started.
     pub(super) fn started(&self, now: Instant) -> Instant {
         self.called.unwrap_or(now)
     }
@@ -88,7 +87,7 @@ impl Window {
         self.claims.len() == 1
     }
 
-    /// The two halves, each to be called at once. A guilty user among `n` is alone after log2(n) splits.
+    /// The two halves, each due at once. A bad user among `n` is alone after log2(n) splits.
     pub(super) fn split(mut self) -> [Window; 2] {
         let second = self.claims.split_off(self.claims.len().div_ceil(2));
         [std::mem::take(&mut self.claims), second].map(|claims| Window {
@@ -99,7 +98,7 @@ impl Window {
         })
     }
 
-    /// A window of some of its users, with the same past.
+    /// A window of some of its users, with the same history.
     pub(super) fn part(&self, claims: Vec<Claim>) -> Window {
         Window {
             claims,
@@ -108,15 +107,15 @@ impl Window {
     }
 }
 
-/// The refused calls that a window and its like come from: once all of their users have gone through, those
-/// refusals were wrong.
+/// The refused calls that a window and its siblings come from: if all their users succeed later, those refusals
+/// were wrong.
 #[derive(Clone, Debug, Default)]
 pub(super) struct History(Option<Arc<Refused>>);
 
 #[derive(Debug)]
 struct Refused {
     calls: Refusals,
-    /// One of its users was found guilty, or was lost sight of.
+    /// One of its users was condemned, or is no longer tracked.
     explained: AtomicBool,
     before: History,
 }
@@ -139,8 +138,8 @@ impl History {
         })));
     }
 
-    /// All who held this end of the history went through. Returns the refusals that this shows to be wrong:
-    /// those which nobody else is left to explain.
+    /// All users at this end of the history succeeded. Returns the refusals that this proves wrong: those that no
+    /// other user explains.
     pub(super) fn went_through(self) -> Refusals {
         let mut wronged = Refusals::default();
         let mut history = self;
@@ -153,7 +152,7 @@ impl History {
         wronged
     }
 
-    /// Somebody who shares this history explains its refusals.
+    /// Another user with this history explains its refusals.
     pub(super) fn explain(&self) {
         let mut history = self;
         while let Some(refused) = &history.0
@@ -164,14 +163,14 @@ impl History {
     }
 }
 
-/// Where a window waits that is in no call.
+/// The place where a window waits that is in no call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Place {
-    /// Refused, of class reject or of another, while it is not known whether another call goes through.
+    /// Refused, with class reject or another, and waiting for a witness.
     Unwitnessed { reject: bool },
-    /// Put off until a moment.
+    /// Backing off until a moment.
     PutOff,
-    /// To be called.
+    /// Due.
     Ready,
 }
 
@@ -199,7 +198,7 @@ impl Windows {
         WindowId(self.next)
     }
 
-    /// The window goes out with the call that holds `slot`.
+    /// The window is in the call that holds `slot`.
     pub(super) fn call(&mut self, mut window: Window, slot: Slot, now: Instant) -> WindowId {
         window.called = Some(now);
         window.calls += 1;
@@ -208,7 +207,7 @@ impl Windows {
         id
     }
 
-    /// The call is over.
+    /// The call has finished.
     pub(super) fn answered(&mut self, id: WindowId) -> Option<(Window, Slot)> {
         self.in_call.remove(&id)
     }
@@ -218,12 +217,12 @@ impl Windows {
         self.put(Place::PutOff, window.due, window);
     }
 
-    /// The window is to be called as soon as there is room.
+    /// The window is due as soon as there is room.
     pub(super) fn make_ready(&mut self, window: Window) {
         self.put(Place::Ready, None, window);
     }
 
-    /// The window was refused, and nothing is known to have gone through since.
+    /// The window was refused and waits for a witness.
     pub(super) fn await_witness(&mut self, window: Window) {
         let reject = window.refusal.class == Class::Reject;
         let overdue = &mut self.overdue[usize::from(reject)];
@@ -267,8 +266,8 @@ impl Windows {
         due
     }
 
-    /// The window that was called longest ago, wherever it waits. Probes go round with this, so that one bad
-    /// user cannot fail all of them.
+    /// The window that was called longest ago, wherever it waits. Probes rotate with this, so that one bad user
+    /// cannot fail all of them.
     pub(super) fn take_least_called(&mut self) -> Option<Window> {
         let wanted = self.not_in_call().map(|window| window.called).min()?;
         let mut found = false;

@@ -7,9 +7,10 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 
 use super::body::{Body, Scalar, Users};
+use super::foreign::{TypeSource, foreign};
 use super::forms::is_encoded;
 use super::ids::Ids;
-use super::{Decoded, Found, Malformed, Message, NotForUs, Rules};
+use super::{Decoded, Found, Malformed, Message, Rules};
 
 const STRUCTURED: &[u8] = b"application/cloudevents";
 
@@ -91,7 +92,7 @@ impl CloudEvent<'_> {
         if let Scalar::Text(kind) = &self.kind
             && !rules.act_on(kind)
         {
-            return Ok(Decoded::NotForUs(NotForUs::ForeignType));
+            return Ok(foreign(kind, TypeSource::CloudEvents));
         }
         // What another version means by its fields is unknown, so nothing else of it is judged.
         match &self.specversion {

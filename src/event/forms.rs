@@ -1,13 +1,12 @@
 //! Which form a message is in, and what it says in that form.
 
 use super::body::{self, Body, Outline};
+use super::foreign::{TypeSource, foreign};
 use super::plain::outer_kind;
-use super::{Decoded, Form, Format, Malformed, Message, NotForUs, Rules, TOMBSTONE};
+use super::{Decoded, Form, Format, Malformed, Message, Rules, TOMBSTONE};
 use super::{cloudevents, plain};
 
 type Outcome = Result<Decoded, Malformed>;
-
-const FOREIGN: Decoded = Decoded::NotForUs(NotForUs::ForeignType);
 
 pub(super) fn read(message: &Message<'_>, rules: &Rules) -> (Option<Form>, Outcome) {
     if rules.format == Format::None {
@@ -77,17 +76,17 @@ fn is_nothing(text: &[u8]) -> bool {
 /// A type inside would be the one that counts, so the routing key decides nothing here.
 fn encoded(message: &Message<'_>, rules: &Rules, may_be_plain: bool) -> Outcome {
     let kind = message.kind.filter(|kind| !kind.is_empty());
-    match kind.is_some_and(|kind| may_be_plain && !rules.act_on(kind)) {
-        true => Ok(FOREIGN),
-        false => Err(Malformed::Encoded),
+    match kind.filter(|kind| may_be_plain && !rules.act_on(kind)) {
+        Some(kind) => Ok(foreign(kind, TypeSource::Property)),
+        None => Err(Malformed::Encoded),
     }
 }
 
 fn no_object(message: &Message<'_>, rules: &Rules, may_be_plain: bool) -> Outcome {
     match outer_kind(message, rules) {
         _ if !may_be_plain => Err(Malformed::NotAnObject),
-        Some(kind) if rules.act_on(kind) => Err(Malformed::NotAnObject),
-        Some(_) => Ok(FOREIGN),
+        Some((kind, _)) if rules.act_on(kind) => Err(Malformed::NotAnObject),
+        Some((kind, read_from)) => Ok(foreign(kind, read_from)),
         None => Ok(Decoded::Unrecognised),
     }
 }
@@ -104,20 +103,24 @@ fn unreadable(
     if outline.is_ill_typed {
         return Err(why);
     }
-    if !outline.kinds.is_empty() {
+    let is_plain = may_be_plain && (rules.format == Format::Plain || !outline.has_specversion);
+    if let Some(kind) = outline.kinds.first() {
+        let read_from = match is_plain {
+            true => TypeSource::Body,
+            false => TypeSource::CloudEvents,
+        };
         return match outline.kinds.iter().any(|kind| rules.act_on(kind)) {
             true => Err(why),
-            false => Ok(FOREIGN),
+            false => Ok(foreign(kind, read_from)),
         };
     }
-    let is_plain = may_be_plain && (rules.format == Format::Plain || !outline.has_specversion);
     if !is_plain || !outline.is_whole {
         return Err(why);
     }
     match outer_kind(message, rules) {
         _ if outline.says_otherwise => Ok(Decoded::Unrecognised),
-        Some(kind) if rules.act_on(kind) => Err(why),
-        Some(_) => Ok(FOREIGN),
+        Some((kind, _)) if rules.act_on(kind) => Err(why),
+        Some((kind, read_from)) => Ok(foreign(kind, read_from)),
         None => Ok(Decoded::Unrecognised),
     }
 }

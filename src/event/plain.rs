@@ -1,24 +1,25 @@
 //! The plain form: `{"type":"user.deleted","user_id":"alice","id":"evt-1","time":"…"}`.
 
 use super::body::{Body, Scalar};
-use super::{Decoded, Found, Malformed, Message, NotForUs, Rules};
+use super::foreign::{TypeSource, foreign};
+use super::{Decoded, Found, Malformed, Message, Rules};
 
 pub(super) fn event(
     body: Body<'_>,
     message: &Message<'_>,
     rules: &Rules,
 ) -> Result<Decoded, Malformed> {
-    let kind = match &body.kind {
-        Scalar::Text(kind) => kind,
+    let (kind, read_from) = match &body.kind {
+        Scalar::Text(kind) => (&**kind, TypeSource::Body),
         Scalar::Absent if body.says_otherwise => return Ok(Decoded::Unrecognised),
         Scalar::Absent => match outer_kind(message, rules) {
-            Some(kind) => kind,
+            Some(outer) => outer,
             None => return Ok(Decoded::Unrecognised),
         },
         Scalar::Number(_) | Scalar::Other => return Err(Malformed::TypeNotText),
     };
     if !rules.act_on(kind) {
-        return Ok(Decoded::NotForUs(NotForUs::ForeignType));
+        return Ok(foreign(kind, read_from));
     }
     let found = Found {
         kind,
@@ -31,11 +32,14 @@ pub(super) fn event(
 }
 
 /// The type of a message whose body says nothing about what happened.
-pub(super) fn outer_kind<'a>(message: &Message<'a>, rules: &Rules) -> Option<&'a str> {
+pub(super) fn outer_kind<'a>(
+    message: &Message<'a>,
+    rules: &Rules,
+) -> Option<(&'a str, TypeSource)> {
     if let Some(kind) = message.kind.filter(|kind| !kind.is_empty()) {
-        return Some(kind);
+        return Some((kind, TypeSource::Property));
     }
     let key = message.routing_key;
     let names_queue = message.exchange == Some("") && !rules.act_on(key);
-    (!key.is_empty() && !names_queue).then_some(key)
+    (!key.is_empty() && !names_queue).then_some((key, TypeSource::RoutingKey))
 }

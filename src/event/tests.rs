@@ -27,6 +27,14 @@ fn rules(format: Format) -> Rules {
     }
 }
 
+/// Decodes; what is told of a foreign type has a test of its own.
+fn decode(message: &Message<'_>, rules: &Rules) -> Decoded {
+    match super::decode(message, rules) {
+        Decoded::NotForUs(NotForUs::ForeignType(_)) => FOREIGN,
+        decoded => decoded,
+    }
+}
+
 fn decode_auto(message: &Message<'_>) -> Decoded {
     decode(message, &rules(Format::Auto))
 }
@@ -42,7 +50,11 @@ fn users(event: &Event) -> Vec<&str> {
     event.users.iter().map(UserId::as_str).collect()
 }
 
-const FOREIGN: Decoded = Decoded::NotForUs(NotForUs::ForeignType);
+const FOREIGN: Decoded = Decoded::NotForUs(NotForUs::ForeignType(ForeignType {
+    read_from: TypeSource::Body,
+    name: None,
+}));
+const TOMBSTONE: Decoded = Decoded::NotForUs(NotForUs::Tombstone);
 
 fn malformed(why: Malformed) -> Decoded {
     Decoded::Malformed(why)
@@ -153,6 +165,44 @@ fn the_type_in_the_body_beats_property_and_routing_key() {
     };
     assert_eq!(event(&outside(ours, "user.created")).kind, "user.deleted");
     assert_eq!(decode_auto(&outside(foreign, "user.deleted")), FOREIGN);
+}
+
+#[test]
+fn a_foreign_type_is_told_with_the_place_where_it_was_read() {
+    let renamed = br#"{"type":"user.renamed"}"#.as_slice();
+    let cloud_event = br#"{"specversion":"1.0","type":"user.renamed"}"#;
+    let twice = br#"{"type":"user.renamed","id":1,"id":2}"#;
+    for (body, property, expected) in [
+        (renamed, None, (TypeSource::Body, Some("user.renamed"))),
+        (twice, None, (TypeSource::Body, Some("user.renamed"))),
+        (
+            cloud_event,
+            None,
+            (TypeSource::CloudEvents, Some("user.renamed")),
+        ),
+        (
+            b"{}",
+            Some("user.merged"),
+            (TypeSource::Property, Some("user.merged")),
+        ),
+        (
+            b"no JSON",
+            Some("user.merged"),
+            (TypeSource::Property, Some("user.merged")),
+        ),
+        (b"{}", None, (TypeSource::RoutingKey, None)),
+    ] {
+        let message = Message {
+            kind: property,
+            routing_key: "user.renamed",
+            ..message(body)
+        };
+        let decoded = super::decode(&message, &rules(Format::Auto));
+        let Decoded::NotForUs(NotForUs::ForeignType(kind)) = decoded else {
+            panic!("{decoded:?}");
+        };
+        assert_eq!((kind.read_from, kind.name.as_deref()), expected);
+    }
 }
 
 #[test]

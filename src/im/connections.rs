@@ -1,4 +1,4 @@
-//! The connections to the API, and when they are made anew.
+//! The connections to the API, and when they are replaced.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -9,12 +9,12 @@ use secrecy::ExposeSecret;
 
 use super::{BuildError, Options};
 
-/// Shorter than the 60 to 75 seconds after which servers and load balancers close an idle
-/// connection, lest a call is sent on one that is just being closed.
+/// Shorter than the 60 to 75 seconds after which servers and load balancers close an idle connection, so that no
+/// call is sent on one that is just being closed.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A host that has moved may still answer at its old address, or accept and say nothing: after so long
-/// without an answer of the API, connections are made anew and its name is looked up again.
+/// After this time without an API answer, connections are replaced and the name is resolved again: a host that has
+/// moved may still accept connections at its old address.
 const RENEW_AFTER: Duration = Duration::from_secs(60);
 
 pub(super) struct Connections {
@@ -24,7 +24,7 @@ pub(super) struct Connections {
 
 struct State {
     http: reqwest::Client,
-    /// Since when the API has not answered, or since the connections were last made anew.
+    /// Since when the API has not answered, or the connections were last replaced.
     silent_since: Option<Instant>,
 }
 
@@ -46,7 +46,7 @@ impl Connections {
         state.unwrap_or_else(PoisonError::into_inner).http.clone()
     }
 
-    /// A call ended at `now`; whether it was the API that answered.
+    /// Notes that a call ended at `now`, and whether the API itself answered.
     pub(super) fn answered(&self, by_the_api: bool, now: Instant) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if by_the_api {
@@ -65,8 +65,7 @@ impl Connections {
     }
 }
 
-/// Proxy variables of the environment are not followed: what a call passes through is a matter of
-/// configuration.
+/// Proxy variables of the environment are ignored: only the configuration sets a proxy.
 fn builder(options: &Options) -> Result<impl Fn() -> ClientBuilder + use<>, BuildError> {
     let proxy = options
         .proxy

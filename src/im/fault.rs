@@ -1,4 +1,4 @@
-//! Why a call got no answer, found out from what the libraries say.
+//! Why a call got no answer, derived from the errors of the libraries.
 
 use std::error::Error;
 use std::io;
@@ -7,16 +7,16 @@ use rustls::CertificateError;
 
 use super::SecretError;
 
-/// Why a call got no answer. The texts are fixed: what a library says of an error may hold the URL,
-/// and with it the UserSig.
+/// Why a call got no answer. The texts are fixed: a library's error text may contain the URL, and with it the
+/// UserSig.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Fault {
     /// Nothing was sent.
     #[error("cannot create a UserSig: {0}")]
     Secret(SecretError),
-    #[error("the API's host name could not be resolved")]
+    #[error("cannot resolve the API's host name")]
     Dns,
-    #[error("the API could not be connected to")]
+    #[error("cannot connect to the API")]
     Connect,
     #[error("TLS handshake with the API failed: {0}")]
     Tls(TlsFault),
@@ -24,7 +24,7 @@ pub enum Fault {
     Timeout,
     #[error("the connection broke before the answer was complete")]
     Interrupted,
-    #[error("the proxy im.proxy_url made no connection to the API")]
+    #[error("the proxy of im.proxy_url cannot connect to the API")]
     Proxy,
     #[error("the answer is larger than 256 KiB")]
     TooLarge,
@@ -32,20 +32,20 @@ pub enum Fault {
     NotJson,
 }
 
-/// Why there was no TLS session. Nothing was sent then.
+/// Why the TLS handshake failed. Nothing was sent then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TlsFault {
     #[error("certificate signed by an unknown authority")]
     UnknownIssuer,
-    #[error("its certificate has expired")]
+    #[error("certificate expired")]
     Expired,
-    #[error("its certificate is not valid yet")]
+    #[error("certificate not valid yet")]
     NotYetValid,
-    #[error("its certificate is for another host name")]
+    #[error("certificate is for another host name")]
     OtherName,
-    #[error("its certificate is not valid")]
+    #[error("certificate not valid")]
     BadCertificate,
-    #[error("the handshake failed")]
+    #[error("protocol error")]
     Handshake,
 }
 
@@ -67,7 +67,7 @@ impl Fault {
     }
 }
 
-/// Why a proxy made no tunnel, by the text of a type that is not public. It has no other form.
+/// Why a proxy opened no tunnel, from the text of a type that is not public, since it has no other form.
 fn tunnel(error: &(dyn Error + 'static)) -> Option<String> {
     let text = error.to_string();
     match text.starts_with("tunnel error: ") {
@@ -76,7 +76,7 @@ fn tunnel(error: &(dyn Error + 'static)) -> Option<String> {
     }
 }
 
-/// Whether the proxy asks for a login before it makes a tunnel, as its status 407 says.
+/// Whether the proxy requires a login (status 407) before it opens a tunnel.
 pub(super) fn wants_proxy_login(error: &reqwest::Error) -> bool {
     tunnel(error).is_some_and(|text| text.ends_with("proxy authorization required"))
 }

@@ -1,4 +1,4 @@
-//! Doors for the fuzz targets, which are no part of the client.
+//! Entry points for the fuzz targets; not part of the client.
 
 use secrecy::{ExposeSecret, SecretString};
 

@@ -1,4 +1,4 @@
-//! Answers that are not the API's: what of their head is of use. Their text is never kept.
+//! Answers that are not from the API: the useful parts of their head. Their text is never kept.
 
 use std::io::Read;
 use std::time::Duration;
@@ -11,13 +11,13 @@ use reqwest::header::{CONTENT_ENCODING, DATE, HeaderMap, HeaderName, LOCATION, R
 
 use super::{Fault, MAX_ANSWER};
 
-/// The head of an answer with another HTTP status than 200.
+/// The head of an answer whose HTTP status is not 200.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HttpAnswer {
     pub status: u16,
-    /// How long no call is worth a try, as `Retry-After` says.
+    /// How long to make no call, from `Retry-After`.
     pub retry_after: Option<Duration>,
-    /// The host that a redirect leads to. Nothing else of its URL: that may repeat ours, and with it the UserSig.
+    /// The host that a redirect leads to. The rest of its URL may repeat ours, and with it the UserSig.
     pub redirect_host: Option<String>,
 }
 
@@ -34,7 +34,7 @@ impl HttpAnswer {
     }
 }
 
-/// Seconds, or a date by the clock of whoever wrote it.
+/// Seconds, or a date by the sender's clock.
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let value = text(headers, RETRY_AFTER)?.trim();
     if let Ok(seconds) = value.parse() {
@@ -46,7 +46,7 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     Some(wait.try_into().unwrap_or_default())
 }
 
-/// The time of the answer, by the clock of whoever wrote it.
+/// The time of the answer, by the sender's clock.
 pub(super) fn date(headers: &HeaderMap) -> Option<Timestamp> {
     parse_date(text(headers, DATE)?)
 }

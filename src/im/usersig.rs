@@ -1,5 +1,5 @@
-//! The UserSig that proves a call to be the admin's (Tencent's TLSSigAPIv2), made from the app's
-//! secret key or taken ready-made.
+//! The UserSig that authenticates a call as the admin's (Tencent's TLSSigAPIv2), created from the app's secret key
+//! or given ready-made.
 
 use std::fmt;
 use std::io::{self, Write};
@@ -17,11 +17,11 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
-/// Seconds after which the secret is read again, to see whether it was replaced.
+/// Seconds after which the secret is reread, in case it was replaced.
 const REREAD: u64 = 60;
 
-/// Reads a secret anew at each call, since a mounted file may have been replaced meanwhile. It may
-/// block for as long as reading a small file takes.
+/// Rereads a secret at each call, since a mounted file may have been replaced. It may block while it reads a small
+/// file.
 pub type SecretSource = Arc<dyn Fn() -> Result<SecretString, SecretError> + Send + Sync>;
 
 /// Why a secret could not be read.
@@ -29,21 +29,21 @@ pub type SecretSource = Arc<dyn Fn() -> Result<SecretString, SecretError> + Send
 pub enum SecretError {
     #[error("the secret cannot be read: {0}")]
     Unreadable(io::ErrorKind),
-    /// As a file is for a moment when it is overwritten in place.
+    /// A file is empty for a moment when it is overwritten in place.
     #[error("the secret is empty")]
     Empty,
 }
 
-/// What a UserSig is made from.
+/// The source of UserSigs.
 #[derive(Clone)]
 pub enum Credential {
-    /// The app's secret key, as the console shows it. A UserSig made with it is valid for
-    /// `lifetime`, in whole seconds, and replaced when 80 % of that have passed.
+    /// The app's secret key, as the console shows it. A UserSig created with it is valid for `lifetime`, in whole
+    /// seconds, and replaced after 80 % of that.
     SecretKey {
         load: SecretSource,
         lifetime: Duration,
     },
-    /// A ready-made UserSig. How long it is valid is its maker's business.
+    /// A ready-made UserSig. Its validity is not known here.
     UserSig { load: SecretSource },
 }
 
@@ -64,7 +64,7 @@ impl fmt::Debug for Credential {
     }
 }
 
-/// Holds the UserSig of one admin and makes the next one in time.
+/// The UserSig of one admin, which is renewed in time.
 pub(super) struct Signer {
     credential: Credential,
     sdk_app_id: u32,
@@ -75,17 +75,19 @@ pub(super) struct Signer {
 /// A UserSig with its times, in seconds since 1970.
 struct Held {
     user_sig: SecretString,
-    /// Of what it was made from, to see whether that has changed. The secret itself is not kept.
+    /// Hash of its source, to notice a change. The secret itself is not kept.
     fingerprint: [u8; 32],
-    /// When the secret was read last.
+    /// When the secret was last read.
     read: u64,
     fresh: Range<u64>,
     expires: u64,
+    /// Why the last attempt to read the secret failed.
+    trouble: Option<SecretError>,
 }
 
 impl Held {
-    /// Whether the secret need not be read for a call at `now`. A clock that was set back leaves times in
-    /// the future behind: with them it is read again.
+    /// Whether a call at `now` can do without reading the secret. If the clock was set back, stored times are in
+    /// the future, and it is reread.
     fn is_known_good(&self, now: u64) -> bool {
         self.fresh.contains(&now) && (self.read..self.read.saturating_add(REREAD)).contains(&now)
     }
@@ -104,8 +106,8 @@ impl Signer {
     /// The UserSig for a call at `now`, in seconds since 1970.
     ///
     /// # Errors
-    /// When the secret cannot be read and no UserSig is valid any more. As long as one is, a file that is
-    /// away stops no calls.
+    /// When the secret cannot be read and no UserSig is valid any more. While one is valid, a missing file stops no
+    /// calls.
     pub(super) fn user_sig_at(&self, now: u64) -> Result<SecretString, SecretError> {
         let mut held = self.held();
         if let Some(held) = held.as_ref().filter(|held| held.is_known_good(now)) {
@@ -115,12 +117,16 @@ impl Signer {
             Ok(secret) => {
                 let same = |old: &&mut Held| old.fingerprint == fingerprint(&secret);
                 match held.as_mut().filter(same) {
-                    Some(old) if old.fresh.contains(&now) => old.read = now,
+                    Some(old) if old.fresh.contains(&now) => {
+                        old.read = now;
+                        old.trouble = None;
+                    }
                     _ => *held = Some(self.make(&secret, now)),
                 }
             }
             Err(error) => {
-                held.as_ref().filter(|old| now < old.expires).ok_or(error)?;
+                let valid = held.as_mut().filter(|old| now < old.expires);
+                valid.ok_or(error)?.trouble = Some(error);
             }
         }
         held.as_ref()
@@ -128,16 +134,21 @@ impl Signer {
             .ok_or(SecretError::Empty)
     }
 
-    /// Lets the next call read the secret again.
+    /// Makes the next call reread the secret.
     pub(super) fn renew(&self) {
         *self.held() = None;
     }
 
-    /// Lets the next call see whether the secret was replaced; else the UserSig stays.
+    /// Makes the next call check whether the secret was replaced; if not, the UserSig stays.
     pub(super) fn reread(&self) {
         if let Some(held) = self.held().as_mut() {
             held.read = 0;
         }
+    }
+
+    /// Why the secret cannot be read, while the UserSig created from it is still valid.
+    pub(super) fn trouble(&self) -> Option<SecretError> {
+        self.held().as_ref()?.trouble
     }
 
     fn make(&self, secret: &SecretString, now: u64) -> Held {
@@ -151,6 +162,7 @@ impl Signer {
                     read: now,
                     fresh: now..now.saturating_add(lifetime - lifetime / 5),
                     expires: now.saturating_add(lifetime),
+                    trouble: None,
                 }
             }
             Credential::UserSig { .. } => Held {
@@ -159,6 +171,7 @@ impl Signer {
                 read: now,
                 fresh: 0..u64::MAX,
                 expires: u64::MAX,
+                trouble: None,
             },
         }
     }
@@ -182,7 +195,7 @@ fn fingerprint(secret: &SecretString) -> [u8; 32] {
     Sha256::digest(secret.expose_secret()).into()
 }
 
-/// Makes a UserSig that is valid from `now`, in seconds since 1970, for `lifetime` seconds.
+/// Creates a UserSig that is valid from `now`, in seconds since 1970, for `lifetime` seconds.
 #[expect(
     clippy::expect_used,
     reason = "our own strings and numbers, written to memory"
@@ -239,7 +252,7 @@ pub(super) fn sign_at(
     SecretString::from(text)
 }
 
-/// The key is taken as the characters that the console shows, though they look like hexadecimal.
+/// The key is used as the characters that the console shows, although they look like hexadecimal.
 #[expect(clippy::expect_used, reason = "HMAC takes a key of any length")]
 fn signature(
     now: u64,

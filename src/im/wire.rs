@@ -1,4 +1,4 @@
-//! Requests and answers as they stand on the wire.
+//! The wire format of requests and answers.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -27,8 +27,8 @@ pub(super) fn endpoint(base: &Url, path: &str) -> Url {
     url
 }
 
-/// The path of `im_get_tag`: beside `im_remove_all_tags` where that is called, and at its official
-/// place where a sibling service is, which has no such command.
+/// The path of `im_get_tag`: next to `im_remove_all_tags` where that is called; its official path where a sibling
+/// service is called, which lacks this command.
 pub(super) fn probe_path(path: &str) -> String {
     match path.strip_suffix(REMOVE_ALL_TAGS) {
         Some(service) => format!("{service}{GET_TAG}"),
@@ -45,7 +45,7 @@ pub(super) fn query(sdk_app_id: u32, identifier: &str, user_sig: &str, random: u
     )
 }
 
-/// Form encoding, but for the space, whose `+` not every server takes for one.
+/// Form encoding, except for the space: not every server reads `+` as a space.
 fn percent_encode(text: &str) -> String {
     byte_serialize(text.as_bytes())
         .collect::<String>()
@@ -66,14 +66,14 @@ pub(super) fn request<'a>(accounts: impl Iterator<Item = &'a str>) -> Vec<u8> {
     .expect("a list of strings is always JSON")
 }
 
-/// The fields that decide. `ErrorInfo` is prose, may be absent, and may quote an ID: it is not read.
+/// The fields that matter. `ErrorInfo` is free text, may be absent, and may quote an ID: it is not read.
 #[derive(Deserialize)]
 struct Answer {
     #[serde(rename = "ActionStatus")]
     action_status: ActionStatus,
     #[serde(rename = "ErrorCode")]
     error_code: i64,
-    /// Not documented for this command, but for its siblings: code 0 and yet not all was done.
+    /// Documented only for sibling commands: code 0, although not everything was done.
     #[serde(rename = "ErrorList")]
     error_list: Option<Vec<Object<Failure>>>,
 }
@@ -102,7 +102,7 @@ enum Account {
     Signed(i64),
 }
 
-/// A JSON object with the fields of `T`. A derived reader alone would take a list of their values, too.
+/// A JSON object with the fields of `T`. A derived deserializer alone would also accept an array of their values.
 struct Object<T>(T);
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
@@ -135,8 +135,8 @@ impl Account {
     }
 }
 
-/// Reads the answer to a request for `users`. Nothing counts as done unless the whole answer is
-/// understood, the list of failures included.
+/// Parses the answer to a request for `users`. Nothing counts as done unless the whole answer, including the list
+/// of failures, is understood.
 pub(super) fn reply(answer: &[u8], users: &[UserId]) -> Reply {
     // What is passed over in the JSON is not looked at, and broken UTF-8 there may have been a field.
     let Ok(answer) = str::from_utf8(answer) else {

@@ -1,8 +1,8 @@
-//! One AMQP connection: from a URL to a login, or to the reason why not, and to an end that is certain.
+//! One AMQP connection: opened from a URL, or failed with a cause, and reliably closed.
 //!
-//! lapin's I/O thread lives as long as its socket: a broker that accepts and stays mute, or that
-//! stops answering while the connection closes, would keep the thread for ever. So the socket is
-//! made here, a second handle on it is kept, and it is cut when this value goes.
+//! lapin's I/O thread lives as long as its socket: a broker that accepts and stays silent, or stops answering while
+//! the connection closes, would keep the thread forever. So the socket is opened here, a second handle on it is
+//! kept, and it is shut down when this value is dropped.
 
 mod backlog;
 mod cause;
@@ -43,9 +43,9 @@ pub(crate) struct Link {
     pub(crate) timing: Timing,
     /// Of what comes in on it.
     pub(crate) backlog: Backlog,
-    /// How the broker takes leave of it.
+    /// How the broker closes it.
     pub(crate) farewell: Farewell,
-    /// Where it leads and who was let in, for people.
+    /// Broker and user, for people.
     pub(crate) login: String,
     // Last, so that it is cut after lapin had its chance to say goodbye.
     _socket: Socket,
@@ -70,7 +70,7 @@ impl Link {
         first_of(options, 0, open).await.map(|(_, link)| link)
     }
 
-    /// What happens to it. Each event goes to one of those who listen.
+    /// Events of the connection. Each one goes to only one listener.
     pub(crate) fn events(&self) -> BoxStream<'static, lapin::Event> {
         self.connection.events_listener().boxed()
     }
@@ -88,7 +88,7 @@ impl Link {
         .await
     }
 
-    /// The largest frame that both ends take, in bytes; 0 is any.
+    /// The largest frame that both ends accept, in bytes; 0 is no limit.
     pub(crate) fn frame_max(&self) -> u32 {
         self.connection.configuration().frame_max()
     }
@@ -103,7 +103,7 @@ impl Link {
         Arc::clone(&self.connection)
     }
 
-    /// Closes in order, as far as the broker answers in time; the socket is gone either way.
+    /// Closes gracefully if the broker answers in time; the socket is closed in any case.
     pub(crate) async fn close(self) -> Result<(), Loss> {
         let goodbye = self.connection.close(200, "bye".into());
         within(self.timing.close, "connection.close", goodbye).await?;
@@ -118,7 +118,7 @@ impl Drop for Link {
     }
 }
 
-/// Opens the first URL that is of use, from `first` on, and tells which one that is.
+/// Opens the first usable URL, from `first` on, and returns its position.
 pub(crate) async fn first_of<T, F: Future<Output = Result<T, Loss>>>(
     options: &Options,
     first: usize,
@@ -142,7 +142,7 @@ fn uri(options: &Options, position: usize) -> Result<AMQPUri, UrlProblem> {
     url::uri(url, options.timing.heartbeat)
 }
 
-/// The broker of a URL as texts name it: host and port, or which of the URLs it is.
+/// The name of a URL's broker in texts: host and port, or the position of the URL.
 fn broker(options: &Options, position: usize) -> String {
     match uri(options, position) {
         Ok(uri) => address(&uri),
@@ -171,7 +171,7 @@ fn login(uri: &AMQPUri) -> String {
     format!("logged in to {address} {user}, vhost {vhost}{tls}")
 }
 
-/// Tries the addresses of the host until one of them lets us in, or the broker itself says no.
+/// Tries the addresses of the host until a login succeeds, or the broker itself refuses.
 async fn connect(uri: &AMQPUri, options: &Options, name: &str) -> Result<Link, Cause> {
     let tls = match uri.scheme {
         AMQPScheme::AMQP => None,
@@ -260,7 +260,7 @@ fn no_login(uri: &AMQPUri, heard: &Heard, error: &lapin::Error) -> Cause {
         .unwrap_or_else(|| Cause::of_silent_end(io, heard.spoken(), is_tls))
 }
 
-/// A broker says nothing to a mechanism that it does not have, waits, and hangs up.
+/// A broker that lacks the SASL mechanism does not answer: it waits, and closes the connection.
 fn unoffered_mechanism(uri: &AMQPUri, heard: &Heard) -> Option<Cause> {
     let asked = uri.query.auth_mechanism.unwrap_or_default().name();
     let offered = heard.mechanisms()?;

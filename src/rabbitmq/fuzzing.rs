@@ -1,4 +1,4 @@
-//! Doors for the fuzz targets, which are no part of the broker's edge.
+//! Entry points for the fuzz targets; not part of the broker client.
 
 #![expect(
     clippy::expect_used,

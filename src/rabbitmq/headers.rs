@@ -1,8 +1,8 @@
-//! Which headers of a message fit into a frame: the protocol has no way to send them in two.
+//! Selects the headers of a message that fit into one frame: the protocol cannot split them.
 
 use lapin::types::{AMQPValue, FieldTable, ShortString, generation::gen_value};
 
-/// As many of the headers as fit into so many bytes, the small ones first, and the names of those that do not.
+/// Returns as many headers as fit into this many bytes, small ones first, and the names of the others.
 pub(crate) fn fitting<'a>(
     headers: impl IntoIterator<Item = (&'a ShortString, &'a AMQPValue)>,
     mut room: usize,
@@ -23,7 +23,7 @@ pub(crate) fn fitting<'a>(
     (fitting, others)
 }
 
-/// What a header takes in a frame, in bytes.
+/// Size of a header in a frame, in bytes.
 pub(crate) fn size(name: &str, value: &AMQPValue) -> usize {
     // Writing to memory does not fail; what cannot be written has no room anywhere.
     let written = gen_value(value)(Vec::new().into());

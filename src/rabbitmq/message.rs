@@ -1,4 +1,4 @@
-//! A delivery as the rest of the program sees it.
+//! A delivery, independent of lapin.
 
 use std::{fmt, sync::Arc};
 
@@ -10,8 +10,8 @@ use lapin::{
 
 use super::headers::size;
 
-/// Names one delivery. Tags start anew with every session, so a tag without its session's number
-/// could settle somebody else's delivery.
+/// Identifies a delivery. Tags restart with every session, so a tag without its session number could settle another
+/// delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DeliveryTag {
     pub session: u32,
@@ -21,19 +21,19 @@ pub struct DeliveryTag {
 #[derive(Debug)]
 pub struct Delivery {
     pub tag: DeliveryTag,
-    /// The broker handed this out before, maybe to somebody else.
+    /// The broker delivered this before, maybe to another consumer.
     pub redelivered: bool,
-    /// How often it was returned to its queue, as a quorum queue counts that; 0 on other queues.
+    /// Number of returns to its queue, counted by a quorum queue; 0 on other queues.
     pub returned: u32,
     pub returns: Returns,
     pub message: Message,
 }
 
-/// How often the broker takes a delivery back before it drops it.
+/// Number of returns after which the broker drops a delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Returns {
     Many,
-    /// So few that they are left for what cannot be avoided: a lost connection, a killed worker.
+    /// Returns reserved for what cannot be avoided: a lost connection, a killed worker.
     Few,
     None,
 }
@@ -49,7 +49,7 @@ impl Returns {
     }
 }
 
-/// What was published. `Debug` shows no content. Clones share the body.
+/// A published message. `Debug` shows no content. Clones share the body.
 #[derive(Clone)]
 pub struct Message {
     pub body: Bytes,
@@ -60,15 +60,15 @@ pub struct Message {
     envelope: Arc<Envelope>,
 }
 
-/// All else that a publisher writes on a message. It mostly writes the same on all, and thousands of messages
-/// are held at a time: so those in a row share one. The ID and the time in its properties are the first one's.
+/// Everything in a message besides body, ID and time. It is mostly the same in all messages, and thousands are held
+/// at a time, so consecutive messages share one. The ID and time in its properties are those of the first message.
 pub(crate) struct Envelope {
     exchange: ShortString,
     routing_key: ShortString,
     properties: BasicProperties,
 }
 
-/// A header's value, as far as anyone here can use it.
+/// A header's value, reduced to the types that are used.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum HeaderValue<'a> {
     Text(&'a str),
@@ -106,7 +106,7 @@ impl Envelope {
 }
 
 impl Message {
-    /// `last` is the envelope of the message before this one, and becomes this one's.
+    /// `last` is the envelope of the previous message, and is replaced with this one's.
     pub(crate) fn new(
         exchange: ShortString,
         routing_key: ShortString,
@@ -137,7 +137,7 @@ impl Message {
         }
     }
 
-    /// About what it takes in memory, in bytes.
+    /// Approximate size in memory, in bytes.
     pub fn size(&self) -> usize {
         self.body.len() + self.header_bytes
     }
@@ -347,7 +347,7 @@ mod tests {
         let messages = [sent("a", "b"), sent("a", "c"), sent("d", "c")];
         let routes = messages
             .each_ref()
-            .map(|it| (it.exchange(), it.routing_key()));
+            .map(|message| (message.exchange(), message.routing_key()));
         assert_eq!(routes, [("a", "b"), ("a", "c"), ("d", "c")]);
     }
 }

@@ -1,4 +1,4 @@
-//! What a session is opened with.
+//! Options of a broker session.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -13,7 +13,7 @@ use super::{Part, connection};
 pub struct Options {
     /// `amqp://` or `amqps://`, tried in turn. At least one.
     pub urls: Vec<SecretString>,
-    /// Asked before each session, as passwords and certificates change.
+    /// Called before each session, since passwords and certificates change.
     pub newer: Option<AccessSource>,
     /// Trust roots for `amqps://` as PEM, instead of the system's.
     pub ca_pem: Option<String>,
@@ -25,9 +25,9 @@ pub struct Options {
     pub dead_letter_queue: String,
     /// `true`: create what is missing. `false`: only check that it is there.
     pub declare: bool,
-    /// Use a queue that can lose messages all the same.
+    /// Accept a queue that can lose messages.
     pub accept_lossy_queue: bool,
-    /// How often the broker takes an event back before it drops it, where the queue itself does not tell.
+    /// Number of returns after which the broker drops an event, if the queue's own limit is unknown.
     pub delivery_limit: Option<u32>,
     pub prefetch: u16,
     pub timing: Timing,
@@ -43,8 +43,8 @@ impl Options {
         }
     }
 
-    /// For how long after a sign of life the broker leaves the queue to us at least: it gives up a peer
-    /// that was silent for the whole heartbeat, not sooner. Half of that, to be on the safe side.
+    /// Minimum time after a sign of life in which the broker does not give the queue to another worker: it drops a
+    /// peer only after a whole heartbeat of silence. Half of that, for safety.
     pub fn lease(&self) -> Duration {
         let urls = self.urls.iter();
         let heartbeats = urls.filter_map(|url| connection::heartbeat(url, self.timing.heartbeat));
@@ -62,7 +62,7 @@ pub struct Access {
     pub identity: Option<Identity>,
 }
 
-/// Where access comes from that may be another by now. None: what was given last still holds.
+/// Returns the current access. None: the last one is still valid.
 #[derive(Clone)]
 pub struct AccessSource(pub Arc<dyn Fn() -> Option<Access> + Send + Sync>);
 
@@ -79,7 +79,7 @@ pub struct Identity {
     pub key_pem: SecretString,
 }
 
-/// How long each kind of waiting may last. Only tests need other values than the default.
+/// Timeouts and intervals. Only tests change the defaults.
 #[derive(Clone, Copy, Debug)]
 pub struct Timing {
     /// TCP, TLS and login of one connection, each.
@@ -95,9 +95,9 @@ pub struct Timing {
     /// Between two counts of the queue's messages and consumers.
     pub count: Duration,
     pub backoff_min: Duration,
-    /// A broker that is back is found within this, however long it was away.
+    /// Longest backoff: a broker that is back is found within this time.
     pub backoff_max: Duration,
-    /// A session that lived this long starts the backoff anew.
+    /// A session of at least this length resets the backoff.
     pub steady_after: Duration,
     /// AMQP heartbeat in seconds, unless the URL names one: a dead peer shows within twice this.
     pub heartbeat: u16,

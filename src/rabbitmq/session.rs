@@ -32,9 +32,12 @@ pub use supervisor::Broker;
 
 /// Letters between publish and confirm at the same time.
 const LANES: usize = 8;
+/// If the dead-letter queue cannot be counted, it is retried only every this many counts, since the broker logs
+/// each refusal.
+const COUNTS_PER_TRY: u32 = 20;
 
-/// What the broker was asked and has not answered, kept over the turns of [`Session::next`]. Terminated, and never
-/// ready, while it is asked nothing.
+/// A pending request to the broker, kept between turns of [`Session::next`]. Terminated, and never ready, while
+/// there is none.
 type Call<T> = Fuse<BoxFuture<'static, Result<T, Loss>>>;
 
 fn call<T>(asked: impl Future<Output = Result<T, Loss>> + Send + 'static) -> Call<T> {
@@ -60,12 +63,14 @@ struct Session {
     heartbeat: Heartbeat,
     /// Of the latest delivery.
     envelope: Option<Arc<Envelope>>,
-    /// No delivery is given any more.
+    /// No delivery is returned any more.
     draining: bool,
     count: Interval,
     counting: Call<QueueCount>,
+    /// Counts since the last one that told what the dead-letter queue holds.
+    letters_unknown: u32,
     redeclaring: Call<()>,
-    /// Found while somebody asked for a delivery only; told by the next turn.
+    /// A loss found while only a delivery was requested; reported by the next turn.
     loss: Option<Loss>,
     consume: Link,
     publish: Link,
@@ -105,7 +110,8 @@ impl Session {
         let share = match topology.sharing {
             Sharing::SingleActiveConsumer => 1,
             Sharing::ByCount => {
-                let counted = count(consume.connection(), Arc::clone(&options), topology.sharing);
+                let options = Arc::clone(&options);
+                let counted = count(consume.connection(), options, topology.sharing, false);
                 counted.await?.share
             }
         };
@@ -127,6 +133,7 @@ impl Session {
             draining: false,
             count: every(timing.count),
             counting: Call::terminated(),
+            letters_unknown: 0,
             redeclaring: Call::terminated(),
             loss: None,
             channel,
@@ -144,11 +151,11 @@ impl Session {
         self.letters.push(id, outgoing);
     }
 
-    /// No delivery is given any more. What the broker had sent ahead is its own again when the
-    /// channel closes; its tags are above all that were given, so no ack can include them.
+    /// Stops returning deliveries. Prefetched deliveries go back to the broker when the channel closes; their tags
+    /// are above all returned ones, so no ack can include them.
     ///
-    /// A single active consumer is not cancelled: the broker would make another worker the active one at
-    /// once, while our last calls still use the quota. It hands the queue on when the channel closes.
+    /// A single active consumer is not cancelled: the broker would activate another worker at once, while our last
+    /// calls still use the quota. It does so when the channel closes.
     fn stop_consuming(&mut self) {
         self.draining = true;
         match self.sharing {
@@ -157,14 +164,14 @@ impl Session {
         }
     }
 
-    /// Consumes with this prefetch from now on, with 0 not at all.
+    /// Sets the prefetch; 0 stops consuming.
     fn consume(&mut self, prefetch: u16) {
         if !self.draining {
             self.consuming.want(prefetch);
         }
     }
 
-    /// Ends the session for this reason, with the next turn.
+    /// Ends the session for this reason at the next turn.
     fn end(&mut self, reason: Loss) {
         self.loss.get_or_insert(reason);
     }
@@ -228,7 +235,7 @@ impl Session {
         }
     }
 
-    /// A delivery that is here already. A loss found on the way is told by the next turn.
+    /// Returns a delivery that has already arrived. A loss found on the way is reported by the next turn.
     fn try_delivery(&mut self) -> Option<Delivery> {
         if self.loss.is_some() || self.draining {
             return None;
@@ -284,7 +291,8 @@ impl Session {
         }
     }
 
-    /// Some ends of a connection give no other sign. Why the consumer ended says more than that something is closed.
+    /// Detects ends of a connection that give no other sign. The reason why the consumer ended is more specific
+    /// than a closed channel.
     fn check(&mut self) -> Result<(), Loss> {
         let closed = [
             (self.consume.connected(), "consume connection"),
@@ -307,13 +315,16 @@ impl Session {
 
     fn start_count(&mut self) {
         let (connection, options) = (self.consume.connection(), Arc::clone(&self.options));
-        self.counting = call(count(connection, options, self.sharing));
+        let with_letters = self.letters_unknown.is_multiple_of(COUNTS_PER_TRY);
+        self.counting = call(count(connection, options, self.sharing, with_letters));
     }
 
     fn counted(&mut self, counted: Result<QueueCount, Loss>) -> Result<Option<QueueCount>, Loss> {
         self.count.reset();
         match (counted, self.sharing) {
             (Ok(mut counted), _) => {
+                let unknown = self.letters_unknown;
+                self.letters_unknown = counted.dead_letters.map_or(unknown + 1, |_| 0);
                 if !self.consuming.is_active() {
                     // Our own probes count, and we may consume again before the next count.
                     counted.share = self.sharing.among(counted.consumers + 1);
@@ -326,8 +337,8 @@ impl Session {
         }
     }
 
-    /// Lets go of a lost session: what still answers is told goodbye, nothing is waited for
-    /// longer than the close limit, and nothing unsent is sent.
+    /// Abandons a lost session: closes what still answers, waits at most for the close limit, and sends nothing
+    /// that is unsent.
     async fn abandon(self) {
         drop(self.acks);
         // The loss is known; how the goodbye goes changes nothing.
@@ -351,7 +362,7 @@ impl Session {
     }
 }
 
-/// Waits for what the broker was asked, if anything.
+/// Waits for the pending request, if there is one.
 async fn answered<T>(call: Call<T>) -> Result<Option<T>, Loss> {
     match call.is_terminated() {
         true => Ok(None),

@@ -1,7 +1,7 @@
-//! What must be on the broker: exchange, queue, bindings and the dead-letter route.
+//! The topology on the broker: exchange, queue, bindings and the dead-letter route.
 //!
-//! What exists with other settings is the operator's choice: it is used as it is, and told as a
-//! [`Warning`], unless it loses messages.
+//! What exists with other settings is the operator's choice: it is used as it is, with a [`Warning`], unless it
+//! loses messages.
 
 mod check;
 mod declare;
@@ -22,10 +22,10 @@ pub use warning::Warning;
 
 /// How several consumers of the queue divide the API's quota.
 ///
-/// With a single active consumer the broker lets one work and the others stand by: it has the
-/// whole quota. This is known only when the broker accepted a declaration that asks for it, since
-/// AMQP shows no arguments. Otherwise all consumers may be at work, and each takes an equal part.
-/// Counting where it was not needed only makes one slow; not counting would break the quota.
+/// With a single active consumer one works and has the whole quota; the others are on standby. This is known only
+/// if the broker accepted a declaration that asks for it, since AMQP shows no arguments. Otherwise all consumers
+/// may work, and each takes an equal part. Counting consumers needlessly only slows one down; not counting would
+/// break the quota.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Sharing {
     SingleActiveConsumer,
@@ -33,7 +33,7 @@ pub(crate) enum Sharing {
 }
 
 impl Sharing {
-    /// By how many the quota is to be divided.
+    /// Number of consumers that share the quota.
     pub(crate) fn among(self, consumers: u32) -> u32 {
         match self {
             Sharing::SingleActiveConsumer => 1,
@@ -44,14 +44,14 @@ impl Sharing {
 
 pub(crate) struct Topology {
     pub(crate) sharing: Sharing,
-    /// How often the broker takes an event back before it drops it, as far as that is known.
+    /// Number of returns after which the broker drops an event, if known.
     pub(crate) delivery_limit: Option<u32>,
     /// Known to be a quorum queue.
     pub(crate) quorum: bool,
     pub(crate) warnings: Vec<Warning>,
 }
 
-/// Makes or checks everything, as `options.declare` has it.
+/// Declares or checks everything, depending on `options.declare`.
 pub(crate) async fn prepare(
     connection: Arc<Connection>,
     options: &Options,

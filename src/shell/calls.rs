@@ -1,4 +1,4 @@
-//! The calls in flight, and what their replies are to the engine.
+//! The calls in flight, and the translation of their replies for the engine.
 
 use std::time::{Duration, Instant};
 
@@ -51,14 +51,14 @@ impl Calls {
         self.made = true;
     }
 
-    /// On one thread a call only starts when the loop lets go, and it should start now.
+    /// On a single thread a call starts only when the loop yields, and it should start now.
     pub(super) async fn let_start(&mut self) {
         if std::mem::take(&mut self.made) {
             tokio::task::yield_now().await;
         }
     }
 
-    /// The next call that ends. Never ready while none is in flight. Cancel-safe.
+    /// Waits for the next call to finish. Never ready while none is in flight. Cancel-safe.
     pub(super) async fn next(&mut self) -> Call {
         match self.in_flight.join_next().await {
             Some(call) => ended(call),
@@ -66,7 +66,7 @@ impl Calls {
         }
     }
 
-    /// A call that has ended already.
+    /// Returns a call that has already finished, if any.
     pub(super) fn try_next(&mut self) -> Option<Call> {
         self.in_flight.try_join_next().map(ended)
     }
@@ -77,7 +77,7 @@ fn ended(call: Result<Call, JoinError>) -> Call {
     call.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
 }
 
-/// What the API's reply is to the engine.
+/// Translates a reply of the API for the engine.
 pub(super) fn answer(reply: Reply) -> Answer {
     match reply {
         // A failure under a name that was not asked for may be one of ours, spelt differently: to

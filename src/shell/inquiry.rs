@@ -1,4 +1,4 @@
-//! Questions to a worker that works. Its own loop answers them, so that an answer shows that it turns.
+//! Inquiries to a running worker. Its main loop answers them, so an answer proves that the loop runs.
 
 use std::time::{Duration, SystemTime};
 
@@ -8,12 +8,12 @@ use super::{Stall, State};
 use crate::engine::Status;
 use crate::rabbitmq::QueueCount;
 
-/// Longer than a turn of the loop takes on the busiest machine.
+/// Answer timeout: longer than a turn of the loop takes on the busiest machine.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// Questions that wait; more than that are refused.
+/// Maximum number of waiting inquiries; further ones are refused.
 const WAITING: usize = 16;
 
-/// What the worker tells of itself.
+/// A snapshot of the worker.
 #[derive(Clone, Debug)]
 pub struct View {
     pub state: State,
@@ -21,11 +21,11 @@ pub struct View {
     pub unconnected: Option<String>,
     pub stall: Option<Stall>,
     pub engine: Status,
-    /// Age of the oldest event in hand; zero when nothing is.
+    /// Age of the oldest unacknowledged event; zero if there is none.
     pub oldest_event: Duration,
-    /// Of all events in hand, how often the one was returned to its queue that was returned most.
+    /// Highest number of returns to the queue among unacknowledged events.
     pub highest_delivery_count: u32,
-    /// Since the last sign of progress; zero when nothing is in hand.
+    /// Time since the last progress; zero if the worker holds no event.
     pub since_progress: Duration,
     /// This worker's share of the quota.
     pub limit_calls_per_second: f64,
@@ -33,11 +33,11 @@ pub struct View {
     pub queue: Option<QueueCount>,
     /// What was wrong with the latest call, where its code or status does not say.
     pub trouble: Option<String>,
-    /// What keeps events from being worked off though there is a session and no pause.
+    /// What prevents events from being processed although there is a session and no pause.
     pub hindrance: Option<String>,
 }
 
-/// The extremes of the events in hand.
+/// Extreme values over the unacknowledged events.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct InHand {
     /// The earliest time: of the event where it has one, else of its arrival.
@@ -50,7 +50,7 @@ pub(crate) enum Question {
     Metrics(oneshot::Sender<String>),
 }
 
-/// Asks a worker. Clones ask the same one.
+/// The asking end. Clones ask the same worker.
 #[derive(Clone, Debug)]
 pub struct Inquirer(mpsc::Sender<Question>);
 
@@ -63,14 +63,14 @@ pub struct Inquiries(mpsc::Receiver<Question>);
 #[error("the worker does not answer")]
 pub struct NoAnswer;
 
-/// The two ends of the line between a worker and whoever wants to know of it.
+/// Creates the two connected ends: one for the asker, one for the worker.
 pub fn inquiries() -> (Inquirer, Inquiries) {
     let (sender, receiver) = mpsc::channel(WAITING);
     (Inquirer(sender), Inquiries(receiver))
 }
 
 impl Inquirer {
-    /// What the worker is doing.
+    /// Asks what the worker is doing.
     ///
     /// # Errors
     /// When it does not answer within two seconds.
@@ -97,7 +97,7 @@ impl Inquirer {
 }
 
 impl Inquiries {
-    /// The next question. Never ready when nobody is left to ask one.
+    /// Waits for the next inquiry. Never ready if no asking end is left.
     pub(crate) async fn next(&mut self) -> Question {
         match self.0.recv().await {
             Some(question) => question,

@@ -1,18 +1,23 @@
-//! Everybody who is told what happens: log, metrics, traces and health. Each thing is told here, once.
+//! Log, metrics, traces and health: each thing that happens is reported here, once.
 
 mod condition;
 mod meters;
 mod origins;
+mod replies;
 mod report;
+mod sessions;
 mod traced;
+mod unexpected;
 
+use std::path::Path;
 use std::time::{Instant, SystemTime};
 
 use jiff::SignedDuration;
 
 use crate::config::Settings;
-use crate::engine::{Delivery, Letter, Notice, Settlement, Status, Trigger};
-use crate::event::{Form, UserId};
+use crate::engine::{Delivery, Letter, Notice, Settlement, Status, Tally, Trigger};
+use crate::event::{Form, NotForUs, UserId};
+use crate::im::SecretError;
 use crate::rabbitmq::{self, Message};
 use crate::shell::calls::Call;
 use crate::shell::{InHand, SetupError, View};
@@ -21,10 +26,14 @@ use condition::Condition;
 pub use condition::{Stall, State};
 use meters::Meters;
 use report::Report;
+use sessions::Sessions;
 use traced::{Traced, outcome};
+use unexpected::Unexpected;
 
 pub(crate) struct Watch {
     report: Report,
+    sessions: Sessions,
+    unexpected: Unexpected,
     meters: Meters,
     traced: Traced,
     condition: Condition,
@@ -39,6 +48,8 @@ impl Watch {
     ) -> Result<Watch, SetupError> {
         Ok(Watch {
             report: Report::default(),
+            sessions: Sessions::default(),
+            unexpected: Unexpected::new(settings.events.types.clone()),
             meters: Meters::new(settings.events.rules()?.mapping.names()),
             traced: Traced::new(traces, settings)?,
             condition: Condition::new(
@@ -61,7 +72,12 @@ impl Watch {
         report::rereading();
     }
 
+    pub(crate) fn unusable_secret(&self, key: &str, path: &Path, reason: &str) {
+        report::unusable_secret(key, path, reason);
+    }
+
     pub(super) fn summary(&mut self, now: Instant, status: &Status) {
+        self.unexpected.tell_ignored(now);
         self.report.summary(now, status);
     }
 
@@ -69,7 +85,7 @@ impl Watch {
         self.traced.call(users, trigger)
     }
 
-    /// A call has ended. Whatever came of it is progress: an error explains why nothing else moves.
+    /// Reports a finished call. Any result counts as progress: an error explains why nothing else moves.
     pub(super) fn call_over(&mut self, now: Instant, call: &mut Call) {
         self.report.call(call);
         self.meters.call(call);
@@ -80,16 +96,25 @@ impl Watch {
         self.condition.progress(now);
     }
 
+    /// Reports what the engine concluded from finished calls.
+    pub(super) fn judged(&mut self, now: Instant, tally: &Tally) {
+        self.unexpected.users(now, tally);
+    }
+
     pub(super) fn clock_skew(&mut self, skew: Option<SignedDuration>) {
         self.report.clock_skew(skew);
     }
 
+    pub(super) fn secret(&mut self, trouble: Option<SecretError>) {
+        self.report.secret(trouble);
+    }
+
     pub(super) fn notice(&mut self, now: Instant, notice: Notice) {
-        self.report.notice(notice);
+        self.report.notice(notice, self.condition.trouble());
         match notice {
             Notice::Resumed { .. } => self.condition.progress(now),
             Notice::Throttled { .. } => self.meters.throttled(),
-            Notice::Paused(_) | Notice::Suspended { .. } | Notice::ControlRefused { .. } => {}
+            Notice::Paused { .. } | Notice::Suspended { .. } | Notice::ControlRefused { .. } => {}
         }
     }
 
@@ -104,13 +129,14 @@ impl Watch {
 
 /// The queue, and what comes from it.
 impl Watch {
-    /// `idle` says that no delivery is in hand.
+    /// `idle`: no delivery is unacknowledged.
     pub(crate) fn broker(&mut self, now: Instant, event: &rabbitmq::Event, idle: bool) {
         use rabbitmq::Event;
-        report::broker_event(event, self.condition.is_consuming());
+        self.sessions
+            .event(now, event, self.condition.is_consuming());
         match event {
             Event::Opened { share, .. } => {
-                self.condition.opened(*share);
+                self.condition.opened(now, *share);
                 self.meters.session_opened();
             }
             Event::NotOpened { reason, .. } => self.condition.not_opened(reason),
@@ -118,10 +144,14 @@ impl Watch {
                 self.condition.lost(now, reason);
                 self.traced.lost();
             }
-            Event::Delivered(_) => self.condition.delivered(idle, now),
+            Event::Delivered(_) => {
+                if let Some(stood_by) = self.condition.delivered(idle, now) {
+                    sessions::took_over(stood_by);
+                }
+            }
             Event::Counted(queue) => {
                 if self.condition.counted(*queue, idle, now) {
-                    report::share_changed(queue.share);
+                    sessions::share_changed(queue.share);
                 }
             }
             Event::LetterRefused(_, reason) => self.condition.letter_refused(*reason),
@@ -134,8 +164,8 @@ impl Watch {
     }
 
     /// Deliveries are wanted from now on, or not.
-    pub(crate) fn consume(&mut self, wanted: bool) {
-        self.condition.consume(wanted);
+    pub(crate) fn consume(&mut self, now: Instant, wanted: bool) {
+        self.condition.consume(now, wanted);
     }
 
     pub(crate) fn event(&mut self, delivery: Delivery, message: &Message, users: &[UserId]) {
@@ -151,7 +181,7 @@ impl Watch {
 
     /// Nothing was recognised in a message, and it is ignored.
     pub(crate) fn unrecognised(&mut self, now: Instant) {
-        self.report.unrecognised(now);
+        self.unexpected.unrecognised(now);
     }
 
     pub(crate) fn settled(&mut self, now: Instant, settlement: Settlement) {
@@ -161,12 +191,19 @@ impl Watch {
         }
     }
 
-    /// An event that happened at `time` was acknowledged.
+    /// Reports that an event with timestamp `time` was acknowledged.
     pub(crate) fn acknowledged(&self, time: SystemTime, now: SystemTime) {
         self.meters.acknowledged(time, now);
     }
 
-    pub(crate) fn dead_letter(&self, letter: &Letter) {
-        report::dead_letter(letter);
+    pub(crate) fn not_for_us(&mut self, now: Instant, why: NotForUs) {
+        if let NotForUs::ForeignType(kind) = why {
+            self.unexpected.ignored(now, kind);
+        }
+    }
+
+    /// `id` and `detail` are those in the letter's headers.
+    pub(crate) fn dead_letter(&self, letter: &Letter, id: &str, detail: &str) {
+        report::dead_letter(letter, id, detail);
     }
 }

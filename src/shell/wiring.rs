@@ -1,4 +1,4 @@
-//! From the configuration to the engine and the API client.
+//! Builds the engine's settings and the API client from the configuration.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -11,11 +11,11 @@ use crate::engine::{self, MissingAccount};
 use crate::event::{InvalidUserId, UserId};
 use crate::im::{self, BuildError, Credential};
 
-/// How much the way to the API may jitter before a second there could hold too many calls. At 20 ms,
-/// 98 calls a second are left of 100; a fast API gives most of them back.
+/// Network jitter that is tolerated before the API could count too many calls in a second. At 20 ms, 98 calls a
+/// second are left of 100; a fast API gives most of them back.
 const QUOTA_MARGIN: Duration = Duration::from_millis(20);
 
-/// Why a part could not be built from a configuration that was found to be in order.
+/// Why a part could not be built from a valid configuration.
 #[derive(Debug, thiserror::Error)]
 pub enum SetupError {
     #[error(transparent)]
@@ -67,7 +67,7 @@ pub(super) fn engine_settings(
     })
 }
 
-/// What the API client is built from.
+/// Options of the API client.
 ///
 /// # Errors
 /// When a file cannot be read any more, or the settings were not checked.

@@ -1,7 +1,7 @@
-//! Log lines on their way to a reader that may be slow, stuck or gone: none of that may hold up the worker.
+//! Writes log lines to a reader that may be slow, stuck or gone, without blocking the worker.
 //!
-//! A thread of its own writes them. It may wait for ever on a full pipe; the worker only puts a line into a
-//! bounded queue, or drops it.
+//! A separate thread writes them. It may wait forever on a full pipe; the worker only puts a line into a bounded
+//! queue, or drops it.
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Write};
@@ -15,12 +15,12 @@ use tracing_subscriber::fmt::MakeWriter;
 
 /// Lines that wait to be written; a line has some hundred bytes.
 const WAITING: usize = 1024;
-/// How long the end waits for the last lines to be written.
+/// How long shutdown waits for the last lines.
 const LAST_LINES: Duration = Duration::from_secs(1);
-/// Between two tries to write.
+/// Delay between two attempts to write.
 const AGAIN: Duration = Duration::from_millis(10);
 
-/// All that were dropped, and those that no line has told of yet.
+/// Dropped lines: all, and those not reported yet.
 static DROPPED: AtomicU64 = AtomicU64::new(0);
 static UNTOLD: AtomicU64 = AtomicU64::new(0);
 
@@ -36,7 +36,7 @@ fn drop_line() {
 
 enum Order {
     Write(Vec<u8>),
-    /// Tells when all lines before it are written.
+    /// Signals that all lines before it are written.
     Tell(Sender<()>),
 }
 
@@ -48,7 +48,7 @@ impl Lines {
     /// Lines for standard error.
     ///
     /// # Errors
-    /// When standard error is closed, or there is no thread to be had.
+    /// When standard error is closed, or no thread can be started.
     pub(super) fn to_stderr() -> io::Result<Lines> {
         // Not through the library's handle: whoever else writes to that would wait for its lock.
         let file = File::from(io::stderr().as_fd().try_clone_to_owned()?);
@@ -59,7 +59,7 @@ impl Lines {
         Ok(Lines(sender))
     }
 
-    /// Waits until all lines are written, if that takes no longer than a moment.
+    /// Waits until all lines are written, but at most a moment.
     pub(super) fn flush(&self) {
         let (done, written) = channel();
         let lines = self.0.clone();
@@ -92,7 +92,7 @@ fn write_lines(orders: &Receiver<Order>, mut file: File) {
     }
 }
 
-/// Writes all of it. A pipe that somebody else made non-blocking is waited for like any other.
+/// Writes everything, also to a pipe that another process has set to non-blocking.
 fn write(file: &mut File, mut line: &[u8]) -> io::Result<()> {
     while !line.is_empty() {
         match file.write(line) {
@@ -114,13 +114,13 @@ impl<'a> MakeWriter<'a> for Lines {
     }
 }
 
-/// Takes a whole line at a time, as the formatter gives them.
+/// Accepts whole lines, as the formatter writes them.
 impl Write for &Lines {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         if self.put(line) {
             let lines = UNTOLD.swap(0, Ordering::Relaxed);
             if lines > 0 {
-                tracing::warn!(lines, "log lines were dropped: nobody read them in time");
+                tracing::warn!(lines, "log lines dropped: their reader is too slow");
             }
         }
         Ok(line.len())

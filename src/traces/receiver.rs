@@ -1,4 +1,4 @@
-//! The way to whoever takes the traces: one request after the other, by the worker's own HTTP library.
+//! Exports spans with the worker's own HTTP library, one request after the other.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -15,27 +15,27 @@ use crate::config;
 #[derive(Debug)]
 pub(super) struct Receiver {
     http: reqwest::Client,
-    /// The SDK asks on a thread of its own, on which no runtime is.
+    /// The SDK calls from its own thread, which has no runtime.
     runtime: Handle,
-    /// Whether the last request failed, so that it is told once.
+    /// Whether the last request failed, so that this is logged once.
     failing: AtomicBool,
 }
 
-/// Why spans were not taken. The texts are fixed: a library's may hold the URL, and with it a key.
+/// Why an export failed. The texts are fixed: a library's may contain the URL, and with it a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 enum Trouble {
-    #[error("its answer has HTTP status {0}")]
+    #[error("HTTP status {0}")]
     Status(u16),
-    #[error("it could not be connected to")]
+    #[error("cannot connect")]
     Connect,
-    #[error("it did not answer in time")]
+    #[error("timed out")]
     Timeout,
     #[error("the connection broke, or the answer could not be read")]
     Interrupted,
 }
 
 impl Receiver {
-    /// As strict as the API's client: no redirect, and no proxy that the environment names.
+    /// As strict as the API's client: follows no redirect, and ignores proxy variables.
     pub(super) fn new(settings: &config::Traces) -> Result<Receiver, StartError> {
         let mut http = reqwest::Client::builder()
             .timeout(settings.timeout)
@@ -66,9 +66,9 @@ impl Receiver {
         let failed = self.failing.swap(trouble.is_some(), Ordering::Relaxed);
         match trouble {
             Some(trouble) if !failed => {
-                tracing::warn!(%trouble, "the receiver of traces takes none; what the queue cannot hold is lost");
+                tracing::warn!(reason = %trouble, "cannot export spans; those that the queue cannot hold are lost");
             }
-            None if failed => tracing::info!("the receiver of traces takes them again"),
+            None if failed => tracing::info!("span export recovered"),
             _ => {}
         }
     }

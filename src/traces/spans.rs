@@ -16,7 +16,7 @@ use url::Url;
 const TRACEPARENT: &str = "traceparent";
 const TRACESTATE: &str = "tracestate";
 
-/// What a `tracestate` may take, in bytes: what W3C asks everybody to pass on. It is kept with its event.
+/// Maximum size of a `tracestate` in bytes: what W3C requires to be passed on. It is kept with its event.
 const LONGEST_TRACESTATE: usize = 512;
 
 /// The span that an event, or a window, came from.
@@ -67,7 +67,7 @@ pub struct Api<'a> {
     pub path: &'a str,
 }
 
-/// Makes spans.
+/// Creates spans.
 #[derive(Clone, Debug)]
 pub struct Spans {
     tracer: SdkTracer,
@@ -75,7 +75,7 @@ pub struct Spans {
     call: SpanBuilder,
 }
 
-/// The span of a window and the one of its call, both running. Dropping it ends them as they are.
+/// The running spans of a window and of its call. Dropping it ends both.
 #[derive(Debug)]
 pub struct OpenWindow {
     // Fields are dropped in this order: the child ends first.
@@ -87,11 +87,11 @@ pub struct OpenWindow {
 #[derive(Clone, Debug, Default)]
 pub struct Outcome {
     pub http_status: Option<u16>,
-    /// The API's error code; 0 where it did what was asked.
+    /// The API's error code; 0 for success.
     pub api_code: Option<i64>,
-    /// Why the call failed as a whole, if it did: a word of a small vocabulary.
+    /// Why the call failed as a whole, if it did: one of a small set of words.
     pub error: Option<Cow<'static, str>>,
-    /// Users of a call that did not fail as a whole, but for them.
+    /// Users that failed in a call that succeeded as a whole.
     pub failed_ids: usize,
 }
 
@@ -124,8 +124,8 @@ impl Spans {
         }
     }
 
-    /// A window of so many IDs is called now. It begins a trace, or goes on in that of the window in which
-    /// its users were called first.
+    /// Starts the spans of a window with this many IDs. It starts a trace, or continues that of the window in which
+    /// its users were first called.
     pub fn window(&self, trigger: &'static str, ids: usize, first: Option<Origin>) -> OpenWindow {
         let parent = match first {
             Some(Origin(first)) => Context::new().with_remote_span_context(first),
@@ -150,8 +150,8 @@ impl OpenWindow {
         Origin(self.window.span_context().clone())
     }
 
-    /// The window is for so many events, which came from these spans. Each is linked once, and as many of
-    /// them as the SDK's limit lets in: 128, if `OTEL_SPAN_LINK_COUNT_LIMIT` does not say otherwise.
+    /// Links the window to the spans of its events. Each is linked once, up to the SDK's limit: 128, unless
+    /// `OTEL_SPAN_LINK_COUNT_LIMIT` changes it.
     pub fn link<'a>(&mut self, events: usize, origins: impl Iterator<Item = &'a Origin>) {
         let events = KeyValue::new("messaging.batch.message_count", events as i64);
         self.window.set_attribute(events);
@@ -163,7 +163,7 @@ impl OpenWindow {
         }
     }
 
-    /// The call is over.
+    /// Ends the spans.
     pub fn end(mut self, outcome: Outcome) {
         let status = outcome.http_status.map(i64::from);
         self.call.set_attributes(

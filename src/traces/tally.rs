@@ -1,5 +1,5 @@
-//! How many spans did not arrive. The SDK drops them silently: when its queue is full, when the receiver
-//! refuses them, when there is no time left.
+//! Counts lost spans. The SDK drops them silently: when its queue is full, when the receiver refuses them, when
+//! there is no time left.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -1,9 +1,10 @@
-//! Doors for the fuzz targets, which are no part of the worker.
+//! Entry points for the fuzz targets; not part of the worker.
 
 use std::time::SystemTime;
 
 use super::held::{Fault, LetterParts};
-use super::{letter, wiring};
+use super::letter::{self, LetterIds};
+use super::wiring;
 use crate::engine;
 use crate::event::{Decoded, Malformed, Rules};
 use crate::rabbitmq::{Letter, Message};
@@ -27,5 +28,9 @@ pub fn letter(
         digest: None,
         fault,
     };
-    letter::letter(due, parts, SystemTime::UNIX_EPOCH)
+    let (id, detail) = (
+        LetterIds::new().of(due.id),
+        letter::detail(due, &parts.fault),
+    );
+    letter::letter(due, parts, SystemTime::UNIX_EPOCH, id, detail)
 }

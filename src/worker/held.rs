@@ -1,7 +1,7 @@
-//! The messages in our hands, until they are settled: a dead letter needs the original.
+//! The unacknowledged messages: a dead letter needs the original.
 //!
-//! They are bounded by their bytes, not by their number: beyond [`ROOM`] a body is read as soon as it comes, and
-//! only what is needed of it is kept. Its dead letter then has its hash and its size.
+//! They are bounded by bytes, not by number: beyond [`ROOM`] a body is decoded on arrival, and only what is needed
+//! of it is kept. Its dead letter then has hash and size instead.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::SystemTime;
@@ -9,15 +9,15 @@ use std::time::SystemTime;
 use sha2::{Digest as _, Sha256};
 
 use crate::engine::Delivery;
-use crate::event::{Decoded, Malformed, UserId};
+use crate::event::{Decoded, Form, Malformed, UserId};
 use crate::rabbitmq::Message;
 use crate::shell::InHand;
 
-/// So many bytes of messages are held as they are.
+/// Bytes of messages that are kept whole.
 const ROOM: usize = 8 << 20;
-/// With so many, of which nothing more can be left out, fewer messages at a time must be asked for.
+/// Bytes at which the prefetch must be lowered, since nothing more can be left out.
 pub(super) const LIMIT: usize = 16 << 20;
-/// A body that is no larger costs no more than what would be kept of it.
+/// A body of at most this size is always kept: what would replace it is no smaller.
 const SMALL: usize = 512;
 
 /// Messages by delivery tag. Tags of one session count up by one, so a ring is the whole index.
@@ -26,11 +26,11 @@ pub(super) struct Held {
     /// The tag of the message at the head.
     head: u64,
     messages: VecDeque<Option<Entry>>,
-    /// What was wrong with the few that were not all right.
+    /// What decoding found wrong, for the few messages where it did.
     faults: HashMap<Delivery, Fault>,
-    /// What the few are that were read before their turn.
-    read: HashMap<Delivery, Decoded>,
-    /// In bytes, all that is held of messages.
+    /// The decoded content of those that were decoded on arrival.
+    read: HashMap<Delivery, Read>,
+    /// Total size of what is held, in bytes.
     bytes: usize,
 }
 
@@ -39,13 +39,13 @@ struct Entry {
     /// How often it was returned to its queue.
     returned: u32,
     since: Since,
-    /// What stands for the body, where that is not kept.
+    /// Replaces the body where that is not kept.
     digest: Option<Box<Digest>>,
     /// What it counts in [`Held::bytes`].
     bytes: usize,
 }
 
-/// A body that is not kept.
+/// Hash and size of a body that is not kept.
 #[derive(Clone, Debug)]
 pub(super) struct Digest {
     /// In hexadecimal digits.
@@ -53,7 +53,17 @@ pub(super) struct Digest {
     pub(super) bytes: usize,
 }
 
-/// From when the age of an event counts.
+/// A decoded message.
+pub(super) struct Read {
+    /// At most as many invalid IDs as a dead letter names.
+    pub(super) decoded: Decoded,
+    /// What decided how it was read.
+    pub(super) form: Option<Form>,
+    /// How many invalid IDs there were.
+    pub(super) invalid: u32,
+}
+
+/// Start of an event's age.
 #[derive(Clone, Copy)]
 enum Since {
     Arrived(SystemTime),
@@ -69,7 +79,7 @@ pub(super) struct Fault {
     pub(super) malformed: Option<Malformed>,
 }
 
-/// The original of a letter, and what was found wrong with it.
+/// The original of a dead letter, and what decoding found wrong with it.
 pub(super) struct LetterParts {
     pub(super) message: Message,
     pub(super) digest: Option<Digest>,
@@ -110,7 +120,7 @@ impl Held {
         }));
     }
 
-    /// What is held of messages, in bytes.
+    /// Size of what is held, in bytes.
     pub(super) fn bytes(&self) -> usize {
         self.bytes
     }
@@ -123,8 +133,8 @@ impl Held {
         self.bytes > ROOM && body > SMALL
     }
 
-    /// Keeps what the delivery was read as, instead of its body.
-    pub(super) fn keep_read(&mut self, delivery: Delivery, read: Decoded) {
+    /// Keeps the decoded content of the delivery instead of its body.
+    pub(super) fn keep_read(&mut self, delivery: Delivery, read: Read) {
         let Some(entry) = self.entry(delivery) else {
             return;
         };
@@ -133,16 +143,16 @@ impl Held {
             sha256: sha256(&body),
             bytes: body.len(),
         }));
-        let bytes = entry.message.size() + size_of::<Digest>() + users_of(&read);
+        let bytes = entry.message.size() + size_of::<Digest>() + users_of(&read.decoded);
         let before = std::mem::replace(&mut entry.bytes, bytes);
         self.bytes = self.bytes + bytes - before;
         self.read.insert(delivery, read);
     }
 
-    /// What the delivery was read as before its turn.
-    pub(super) fn take_read(&mut self, delivery: Delivery) -> Option<Decoded> {
+    /// Takes the decoded content of a delivery that was decoded on arrival.
+    pub(super) fn take_read(&mut self, delivery: Delivery) -> Option<Read> {
         let read = self.read.remove(&delivery)?;
-        let users = users_of(&read);
+        let users = users_of(&read.decoded);
         if let Some(entry) = self.entry(delivery) {
             entry.bytes -= users;
             self.bytes -= users;
@@ -191,7 +201,7 @@ impl Held {
         }
     }
 
-    /// The extremes of all that is held.
+    /// Returns the extreme values over all that is held.
     pub(super) fn in_hand(&self) -> InHand {
         let entries = || self.messages.iter().flatten();
         let times = entries().map(|entry| match entry.since {
@@ -243,7 +253,7 @@ impl Held {
         self.trim();
     }
 
-    /// Nothing of a lost session can be settled.
+    /// Forgets everything: nothing of a lost session can be settled.
     pub(super) fn clear(&mut self) {
         self.messages.clear();
         self.faults.clear();

@@ -1,11 +1,11 @@
-//! A dead letter as it goes to the broker: the original, and why it could not be done.
+//! Builds a dead letter: the original message, with headers that say why it failed.
 
 use std::time::SystemTime;
 
 use jiff::Timestamp;
 
 use super::held::{Fault, LetterParts};
-use crate::engine::{Letter, Reason, error_code};
+use crate::engine::{Letter, LetterId, Reason, error_code};
 use crate::event::UserId;
 use crate::rabbitmq::{self, Mark};
 
@@ -13,8 +13,28 @@ use crate::rabbitmq::{self, Mark};
 const INVALID_IDS: usize = 100;
 const INVALID_BYTES: usize = 200;
 
+/// IDs of dead letters, in a header and in the log: unique over all runs, and unchanged when a letter is sent
+/// again.
+pub(super) struct LetterIds(u64);
+
+impl LetterIds {
+    pub(super) fn new() -> LetterIds {
+        LetterIds(fastrand::u64(..))
+    }
+
+    pub(super) fn of(&self, letter: LetterId) -> String {
+        format!("{:016x}-{}", self.0, letter.0)
+    }
+}
+
 /// Writes the headers of the contract.
-pub(super) fn letter(due: &Letter, parts: LetterParts, first_seen: SystemTime) -> rabbitmq::Letter {
+pub(super) fn letter(
+    due: &Letter,
+    parts: LetterParts,
+    first_seen: SystemTime,
+    id: String,
+    detail: String,
+) -> rabbitmq::Letter {
     let LetterParts {
         message,
         digest,
@@ -22,7 +42,8 @@ pub(super) fn letter(due: &Letter, parts: LetterParts, first_seen: SystemTime) -
     } = parts;
     let mut marks = vec![
         ("tagsweep-reason", text(due.reason.name())),
-        ("tagsweep-detail", text(&detail(due, &fault))),
+        ("tagsweep-detail", Mark::Text(detail)),
+        ("tagsweep-letter-id", Mark::Text(id)),
         ("tagsweep-attempts", Mark::Integer(i64::from(due.attempts))),
         ("tagsweep-first-seen", time(first_seen)),
         ("tagsweep-dead-lettered-at", time(SystemTime::now())),
@@ -62,8 +83,8 @@ fn failed_users(due: &Letter, fault: Fault) -> Vec<String> {
         .collect()
 }
 
-/// A short text of ours: what the API says besides the code is never repeated, and no ID is named.
-fn detail(due: &Letter, fault: &Fault) -> String {
+/// A short text of ours: it never contains the API's text or an ID.
+pub(super) fn detail(due: &Letter, fault: &Fault) -> String {
     let known = due.code.and_then(error_code).map(|known| known.meaning);
     match due.reason {
         Reason::MalformedEvent => fault.malformed.map_or_else(

@@ -1,4 +1,4 @@
-//! From the configuration to a broker session, and from its messages to events.
+//! Builds the broker options from the configuration, and decoder input from messages.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use crate::event::{self, Rules, Surroundings};
 use crate::rabbitmq::{self, Access, AccessSource, HeaderValue, Identity, Message, Timing};
 use crate::shell::{SetupError, certificates};
 
-/// What a broker session is opened with. A `prefetch` of 0 is for whom consumes nothing.
+/// Builds the options of a broker session. A `prefetch` of 0 is for commands that do not consume.
 ///
 /// # Errors
 /// When a file cannot be read any more, or the settings were not checked.
@@ -44,7 +44,7 @@ pub fn broker_options(
     })
 }
 
-/// URLs, trust roots and client certificate, as their files have them now.
+/// Reads URLs, trust roots and client certificate from their files.
 fn access(broker: &config::RabbitMq) -> Result<Access, SetupError> {
     let identity = match (&broker.cert_file, &broker.key_file) {
         (Some(cert), Some(key)) => Some(Identity {
@@ -60,8 +60,8 @@ fn access(broker: &config::RabbitMq) -> Result<Access, SetupError> {
     })
 }
 
-/// The files as they are when a session is opened. What cannot be used, or would take the worker from TLS
-/// to a connection in the clear, changes nothing.
+/// Rereads the files when a session is opened. What is unusable, or would downgrade the worker from TLS, is
+/// ignored.
 fn newer_access(broker: &config::RabbitMq, tls: bool) -> AccessSource {
     let broker = broker.clone();
     AccessSource(Arc::new(move || {

@@ -1,5 +1,4 @@
-//! The other ends of the worker's queues: somebody who publishes events, and somebody who reads
-//! dead letters.
+//! The other ends of the worker's queues: publishes events, and reads dead letters.
 
 use std::time::Duration;
 

@@ -1,10 +1,9 @@
-//! What tests, the demo and benchmarks need around the worker: private
-//! RabbitMQ nodes ([`rabbitmq`]), certificates for them ([`tls`]), somebody who
-//! publishes and reads dead letters ([`amqp`]), a TCP proxy
-//! that breaks connections on request ([`proxy`]) and a way to wait for a fact
-//! ([`eventually()`]).
+//! The environment of the worker for tests, the demo and benchmarks: private RabbitMQ nodes
+//! ([`rabbitmq`]), certificates for them ([`tls`]), an AMQP client that publishes events and reads
+//! dead letters ([`amqp`]), a TCP proxy that breaks connections on request ([`proxy`]) and a way to
+//! wait for a fact ([`eventually()`]).
 //!
-//! It knows nothing of the worker itself, and Linux only.
+//! It knows nothing of the worker itself, and supports only Linux.
 
 pub mod amqp;
 mod eventually;

@@ -1,4 +1,4 @@
-//! Ports that stay ours between choosing them and the server's binding them.
+//! Ports that stay reserved between choosing them and the server's binding them.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};

@@ -1,8 +1,8 @@
 //! A TCP proxy that breaks connections on request.
 //!
-//! It runs on a thread of its own, so it outlives the runtime of the test that
-//! started it, does not notice when that one's clock is paused, and ends when
-//! it is dropped. It knows nothing of the protocol that passes through.
+//! It runs on its own thread, so it outlives the runtime of the test that started it, is not
+//! affected when that runtime's clock is paused, and ends when it is dropped. It knows nothing of
+//! the protocol that passes through.
 
 mod connection;
 

@@ -1,7 +1,6 @@
-//! Certificates for one test, and a server's side of TLS that can show any of
-//! them ([`TlsFront`]).
+//! Certificates for one test, and a TLS server that can present any of them ([`TlsFront`]).
 //!
-//! They are made anew each time, so that no private key lies in the repository.
+//! They are created each time, so that no private key is in the repository.
 
 mod front;
 

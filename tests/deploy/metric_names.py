@@ -8,6 +8,8 @@ import yaml
 
 ROOT = Path(__file__).parents[2]
 RULES = ROOT / "deploy/prometheus/alerts.yaml"
+# Where the links of the rules lead until somebody says where the runbook is.
+RUNBOOK = "https://runbooks.example.com/tagsweep"
 DASHBOARD = ROOT / "deploy/grafana/dashboards/tagsweep.json"
 
 NAME = r"[a-zA-Z_:][a-zA-Z0-9_:]*"

@@ -15,8 +15,8 @@ const NO_SESSION: &str = "no broker session";
 const PAUSED: &str = "paused: API calls suspended";
 /// In the line of a dead letter.
 const RETURNED_TOO_OFTEN: &str = "returned-too-often";
-const LETTER_REFUSED: &str = "a dead letter was not taken";
-const LETTER_REDUCED: &str = "the broker refused a dead letter as it is";
+const LETTER_REFUSED: &str = "dead letter rejected by the broker";
+const LETTER_REDUCED: &str = "the broker refused a part of a dead letter";
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Fault {

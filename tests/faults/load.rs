@@ -183,7 +183,7 @@ async fn publish_steadily(
         let events = write(book, simulator, EVENTS_A_TICK, flaw);
         sound_users += events
             .iter()
-            .map(|it| it.sound_users().len())
+            .map(|event| event.sound_users().len())
             .sum::<usize>();
         while !try_publish(&mut amqp, url, &events).await {
             ticks.tick().await;

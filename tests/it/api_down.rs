@@ -28,7 +28,7 @@ async fn an_api_that_rejects_everything_for_a_minute_costs_none_of_3000_users() 
     assert!(over.refused_with(90001) < 100, "{over:?}");
     stage.cleared(3_000).await;
     let account = stage.finish(worker).await;
-    assert_eq!(account.count("events_acknowledged"), 3_000);
+    assert_eq!(account.count("events_done"), 3_000);
 }
 
 #[tokio::test]
@@ -54,7 +54,7 @@ async fn an_outage_that_outlasts_the_hold_limit_returns_events_once_and_ends_by_
     stage.cleared(200).await;
     let account = stage.finish(worker).await;
     // Those that came first may have been held for their time before the pause was known to be a long one.
-    let returned = account.count("events_handed_back");
+    let returned = account.count("events_returned");
     assert!((200..300).contains(&returned), "{returned}");
 }
 
@@ -84,7 +84,7 @@ async fn a_spell_of_nothing_but_throttling_ends_without_a_dead_letter() {
     let stats = stage.cleared(3_000).await;
     assert!(stats.refused_with(60007) > 0);
     let account = stage.finish(worker).await;
-    assert_eq!(account.count("events_acknowledged"), 3_000);
+    assert_eq!(account.count("events_done"), 3_000);
 }
 
 #[tokio::test]
@@ -122,7 +122,7 @@ async fn a_feature_that_is_off_pauses_and_work_goes_on_by_itself_when_it_is_on()
     stage.cleared(250).await;
     assert_eq!(stage.said("API recovered, resuming"), 1);
     let account = stage.finish(worker).await;
-    assert_eq!(account.count("events_acknowledged"), 250);
+    assert_eq!(account.count("events_done"), 250);
 }
 
 #[tokio::test]
@@ -145,7 +145,7 @@ async fn a_wrong_secret_key_dead_letters_nothing_and_work_goes_on_once_the_file_
     std::fs::write(key_file.path(), SECRET_KEY).expect("it is written");
     stage.cleared(250).await;
     let account = stage.finish(worker).await;
-    assert_eq!(account.count("events_acknowledged"), 250);
+    assert_eq!(account.count("events_done"), 250);
 }
 
 #[tokio::test]

@@ -27,7 +27,7 @@ async fn a_drain_calls_at_once_for_the_ids_that_wait_and_acknowledges_all() {
     let account = stage.finish(worker).await;
     assert_eq!(account.count("calls"), 2);
     assert_eq!(account.count("users_cleared"), 150);
-    assert_eq!(account.count("events_acknowledged"), 1);
+    assert_eq!(account.count("events_done"), 1);
 }
 
 #[tokio::test]
@@ -42,7 +42,7 @@ async fn a_drain_waits_for_a_slow_call_and_acknowledges_what_it_cleared() {
     stage.seen("a call", |stats| stats.in_flight == 1).await;
     let account = stage.finish(worker).await;
     assert_eq!(account.count("calls"), 1);
-    assert_eq!(account.count("events_acknowledged"), 1);
+    assert_eq!(account.count("events_done"), 1);
 }
 
 #[tokio::test]

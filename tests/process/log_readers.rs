@@ -73,9 +73,7 @@ async fn a_reader_that_is_stuck_holds_up_nothing_and_learns_later_how_many_lines
     ends_in_order(worker).await;
     let log = reading.join().unwrap().unwrap();
     secrets::assert_clean_text("the log", &log);
-    let told = log
-        .lines()
-        .find(|line| line.contains("log lines were dropped"));
+    let told = log.lines().find(|line| line.contains("log lines dropped"));
     let told: serde_json::Value = serde_json::from_str(told.expect(&log)).unwrap();
     assert!(
         told["lines"].as_u64().unwrap() >= dropped.parse().unwrap(),

@@ -54,6 +54,26 @@ impl Program {
         self
     }
 
+    pub fn unset(mut self, key: &str) -> Program {
+        let key = key.to_uppercase().replace('.', "__");
+        self.settings.remove(&format!("TAGSWEEP__{key}"));
+        self
+    }
+
+    /// Another program with this one's environment, to start this one.
+    pub fn wrapped_in(&self, program: &str, arguments: &[&str]) -> Command {
+        let mut command = Command::new(program);
+        command
+            .args(arguments)
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .envs(&self.settings)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .kill_on_drop(true);
+        command
+    }
+
     /// What the program reads from standard input.
     pub fn input(mut self, input: impl Into<Vec<u8>>) -> Program {
         self.input = input.into();
@@ -168,9 +188,9 @@ impl Running {
 
     /// Where it listens at `admin.listen`, if that is port 0 and it logs JSON.
     pub async fn admin_address(&self) -> String {
-        self.says("answering /livez").await;
+        self.says("serving /livez").await;
         let log = self.log();
-        let listens = log.lines().find(|line| line.contains("answering /livez"));
+        let listens = log.lines().find(|line| line.contains("serving /livez"));
         let line: serde_json::Value = serde_json::from_str(listens.expect("said")).expect("JSON");
         line["address"].as_str().expect("an address").to_owned()
     }

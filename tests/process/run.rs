@@ -49,7 +49,7 @@ async fn a_second_signal_stops_at_once_and_the_broker_delivers_again() {
     // Far below the grace period of 25 s, after which it would stop by itself.
     let (code, log) = within(Duration::from_secs(20), worker.ended()).await;
     assert_eq!(code, Some(1), "{log}");
-    assert!(log.contains("asked again"), "{log}");
+    assert!(log.contains("second signal"), "{log}");
     stage.waits_in_the_queue(5).await;
 
     stage.simulator.remove_fault(hang);
@@ -100,7 +100,7 @@ async fn the_end_of_the_grace_period_stops_the_worker_with_1() {
     worker.signal("TERM").await;
     let (code, log) = worker.ended().await;
     assert_eq!(code, Some(1), "{log}");
-    assert!(log.contains("the grace period is over"), "{log}");
+    assert!(log.contains("grace period expired"), "{log}");
     let cleared = stage.simulator.stats().users_cleared;
     assert!(cleared < 18);
     stage.waits_in_the_queue(18 - cleared).await;
@@ -203,10 +203,7 @@ async fn a_broker_that_comes_late_is_waited_for() {
     let url = stage.vhost.url_through(proxy.address().port());
     let worker = stage.program("run").set("rabbitmq.url", url).start();
     testkit::eventually(PATIENCE, "it tries more than once", async || {
-        let tries = worker
-            .log()
-            .matches("no broker session, trying again")
-            .count();
+        let tries = worker.log().matches("no broker session, retrying").count();
         (tries > 1).then_some(())
     })
     .await;
@@ -215,7 +212,158 @@ async fn a_broker_that_comes_late_is_waited_for() {
     stage.delete(0..1).await;
     stage.cleared(1).await;
     worker.signal("TERM").await;
-    assert_eq!(worker.ended().await.0, Some(0));
+    let (code, log) = worker.ended().await;
+    assert_eq!(code, Some(0));
+    let tried = line(&log, "no broker session, retrying");
+    assert_eq!(tried["attempts"], 1);
+    let opened = line(&log, "broker session open, consuming");
+    assert!(opened["attempts"].as_u64() > Some(2), "{opened}");
+    assert!(opened["disconnected_seconds"].is_number(), "{opened}");
+}
+
+/// The first line of a JSON log with this message.
+fn line(log: &str, message: &str) -> Value {
+    let lines = log.lines().map(|line| serde_json::from_str(line).unwrap());
+    let mut found = lines.filter(|line: &Value| line["message"] == message);
+    let found = found.next();
+    found.unwrap_or_else(|| panic!("the log does not say {message:?}\n{log}"))
+}
+
+#[tokio::test]
+async fn the_line_of_a_dead_letter_has_what_its_headers_have_and_users_as_a_list_of_aliases() {
+    let stage = Stage::new().await;
+    let worker = stage.worker().await;
+    stage.import(0..4);
+    stage.simulator.reject_user(user(0), 90001);
+    stage.delete(0..4).await;
+    stage.letters_wait(1).await;
+    stage.all_settled().await;
+    worker.signal("TERM").await;
+    let (code, log) = worker.ended().await;
+    assert_eq!(code, Some(0), "{log}");
+    let letters = stage.letters().await;
+    let said = line(&log, "dead-lettering an event");
+    for (field, header) in [
+        ("letter", "tagsweep-letter-id"),
+        ("reason", "tagsweep-reason"),
+        ("detail", "tagsweep-detail"),
+    ] {
+        let header = letters[0].header(header);
+        assert_eq!(said[field].as_str(), header.as_deref(), "{said}");
+    }
+    assert_eq!((&said["code"], &said["users"]), (&json!(90001), &json!(1)));
+    let aliases = said["aliases"].as_array().unwrap();
+    assert!(
+        matches!(&aliases[..], [Value::String(alias)] if alias.starts_with("user-")),
+        "{said}"
+    );
+}
+
+#[tokio::test]
+async fn a_reload_of_a_secret_file_that_cannot_be_used_is_warned_of_and_changes_nothing() {
+    let stage = Stage::new().await;
+    stage.import(0..3);
+    let folder = tempfile::tempdir().unwrap();
+    let [key, url] = ["key", "url"].map(|name| folder.path().join(name));
+    std::fs::write(&key, SECRET_KEY).unwrap();
+    std::fs::write(&url, stage.vhost.url()).unwrap();
+    let worker = stage
+        .program("run")
+        .unset("im.secret_key")
+        .unset("rabbitmq.url")
+        .set("im.secret_key_file", key.display())
+        .set("rabbitmq.url_file", url.display())
+        .start();
+    worker.says("broker session open").await;
+    stage.delete(0..1).await;
+    stage.cleared(1).await;
+
+    std::fs::write(&key, "").unwrap();
+    std::fs::remove_file(&url).unwrap();
+    worker.signal("HUP").await;
+    worker.says("rabbitmq.url_file").await;
+    stage.delete(1..2).await;
+    stage.cleared(2).await;
+    worker
+        .says("using the current UserSig until it expires")
+        .await;
+    stage.vhost.close_connections("a cut").await.unwrap();
+    worker.says("broker session lost").await;
+    let amqp = testkit::amqp::Amqp::connect(&stage.vhost.url()).await;
+    let stage = Stage {
+        amqp: amqp.unwrap(),
+        ..stage
+    };
+    stage.delete(2..3).await;
+    stage.cleared(3).await;
+    worker.signal("TERM").await;
+    let (code, log) = worker.ended().await;
+    assert_eq!(code, Some(0), "{log}");
+    let lines = log.lines().map(|line| serde_json::from_str(line).unwrap());
+    let warned: Vec<Value> = lines
+        .filter(|line: &Value| line["key"].is_string())
+        .map(|line| json!([line["level"], line["key"], line["path"]]))
+        .collect();
+    let expected = [("im.secret_key_file", &key), ("rabbitmq.url_file", &url)];
+    assert_eq!(
+        warned,
+        expected.map(|(key, path)| json!(["WARN", key, path]))
+    );
+}
+
+#[tokio::test]
+async fn a_terminal_that_is_closed_ends_the_worker_in_good_order() {
+    let stage = Stage::new().await;
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("log");
+    let command = format!(
+        "exec {} run 2>{}",
+        env!("CARGO_BIN_EXE_tagsweep"),
+        log.display()
+    );
+    // `script` gives it a terminal as its standard input, which is gone when `script` is.
+    let mut script = stage
+        .program("run")
+        .wrapped_in("script", &["--quiet", "--command", &command, "/dev/null"]);
+    let mut script = script.spawn().expect("script (of util-linux) can be run");
+    let said = async |text: &str| {
+        testkit::eventually(PATIENCE, text, async || {
+            let log = std::fs::read_to_string(&log).unwrap_or_default();
+            log.contains(text).then_some(log)
+        })
+        .await
+    };
+    said("broker session open").await;
+    script.kill().await.unwrap();
+    let log = said(r#""message":"ended""#).await;
+    let asked = line(&log, "shutdown requested, draining");
+    assert_eq!(asked["signal"], "SIGHUP");
+    stage.waits_in_the_queue(0).await;
+}
+
+#[tokio::test]
+async fn an_error_that_ends_the_worker_is_a_line_of_the_log_where_that_is_json() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let program = sound("run").set("admin.listen", taken.local_addr().unwrap());
+    let why = "admin.listen: cannot listen on";
+    for (settings, is_json) in [
+        (("log.format", "json"), true),
+        (("log.format", "text"), false),
+        // A log that shows nothing must not hide why the worker ended.
+        (("log.level", "off"), false),
+    ] {
+        let (key, value) = settings;
+        let ended = program.clone().set(key, value).run().await;
+        assert_eq!(ended.code, Some(1), "{ended:?}");
+        if is_json {
+            let error = line(&ended.stderr, "exiting with an error");
+            assert_eq!(error["level"], "ERROR");
+            assert!(error["reason"].as_str().unwrap().starts_with(why));
+        } else {
+            let start = format!("tagsweep: {why}");
+            assert!(ended.stderr.starts_with(&start), "{ended:?}");
+        }
+    }
 }
 
 #[tokio::test]
@@ -341,7 +489,7 @@ async fn no_secret_and_no_user_is_in_the_log_at_trace_level_whatever_goes_wrong(
         ])
         .await;
     stage.cleared(98).await;
-    worker.says("a dead letter was not taken").await;
+    worker.says("dead letter rejected by the broker").await;
     // The next session declares the queue again.
     assert!(stage.vhost.close_connections(&user(3)).await.unwrap() > 0);
     let stage = Stage {
@@ -383,7 +531,7 @@ async fn no_secret_and_no_user_is_in_the_log_at_trace_level_whatever_goes_wrong(
     for said in [
         "call failed",
         "call refused",
-        "contradicts",
+        "inconsistent answer",
         "dead-lettering",
         "slowing down",
     ] {

@@ -1,5 +1,5 @@
-//! A worker before servers whose certificates are not in order: it tells nobody a secret, loses nothing,
-//! and goes on when they are mended.
+//! A worker before servers whose certificates are not in order: it tells nobody a secret, loses
+//! nothing, and resumes when they are fixed.
 
 use tempfile::TempDir;
 use testkit::tls::{Certificates, Identity, TlsFront};
@@ -48,7 +48,7 @@ impl Vault {
             ),
             flawed(
                 &self.ours.expired_server,
-                "has expired",
+                "certificate expired",
                 "certificate is expired",
             ),
             flawed(&self.ours.future_server, "not valid yet", "not valid yet"),
@@ -125,7 +125,7 @@ async fn a_broker_with_a_flawed_certificate_gets_no_login_and_is_tried_again() {
     for flawed in vault.flawed() {
         front.show(flawed.server).unwrap();
         let worker = program.start();
-        worker.says("no broker session, trying again").await;
+        worker.says("no broker session, retrying").await;
         worker.says(flawed.at_the_broker).await;
         ends_in_order(worker).await;
         stage.waits_in_the_queue(3).await;
@@ -133,7 +133,7 @@ async fn a_broker_with_a_flawed_certificate_gets_no_login_and_is_tried_again() {
     }
 
     let worker = program.start();
-    worker.says("no broker session, trying again").await;
+    worker.says("no broker session, retrying").await;
     front.show(&vault.ours.server).unwrap();
     stage.cleared(3).await;
     ends_in_order(worker).await;

@@ -71,9 +71,12 @@ async fn what_has_arrived_can_be_taken_without_waiting() {
     let mut bodies = Vec::new();
     while bodies.len() < 50 {
         bodies.push(delivered(&mut broker).await.message.body);
-        bodies.extend(std::iter::from_fn(|| broker.try_next()).map(|it| it.message.body));
+        bodies
+            .extend(std::iter::from_fn(|| broker.try_next()).map(|delivery| delivery.message.body));
     }
-    let expected: Vec<_> = (1..=50).map(|it| it.to_string().into_bytes()).collect();
+    let expected: Vec<_> = (1..=50)
+        .map(|number| number.to_string().into_bytes())
+        .collect();
     assert_eq!(bodies, expected);
 }
 

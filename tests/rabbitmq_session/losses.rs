@@ -24,7 +24,11 @@ async fn a_cut_connection_opens_the_next_session_and_old_tags_are_never_sent() {
     assert_eq!(opened(&mut broker).await.session, 2);
 
     let again = delivered_many(&mut broker, 3).await;
-    assert!(again.iter().all(|it| it.redelivered && it.tag.session == 2));
+    assert!(
+        again
+            .iter()
+            .all(|delivery| delivery.redelivered && delivery.tag.session == 2)
+    );
     // The old tags name the new deliveries too, as far as the broker can see.
     assert_eq!(old[2].tag.tag, again[2].tag.tag);
     broker.settle(Settlement::UpTo(old[2].tag));

@@ -1,6 +1,8 @@
 use lapin::{
-    ExchangeKind,
-    options::{ExchangeDeclareOptions, QueueDeclareOptions},
+    BasicProperties, ExchangeKind,
+    options::{
+        BasicPublishOptions, ExchangeDeclareOptions, QueueDeclareOptions, QueueDeleteOptions,
+    },
     types::{AMQPValue, FieldTable},
 };
 use tagsweep::rabbitmq::{Broker, Loss, Outcome, Part, QueueCount, Warning, inspect};
@@ -38,12 +40,13 @@ async fn set_default_queue_type(vhost: &Vhost<'_>, kind: &str) {
     vhost.node().eval(&code).await.expect("another default");
 }
 
-/// An empty queue that this many consumers share.
+/// An empty queue that this many consumers share, and no dead letter.
 fn shared_by(share: u32) -> QueueCount {
     QueueCount {
         ready: 0,
         consumers: share,
         share,
+        dead_letters: Some(0),
     }
 }
 
@@ -64,7 +67,7 @@ async fn a_second_worker_stands_by_and_both_have_the_whole_quota() {
 
     first.close().await.expect("an orderly close");
     let taken_over = delivered_many(&mut second, 3).await;
-    assert!(taken_over.iter().all(|it| it.redelivered));
+    assert!(taken_over.iter().all(|delivery| delivery.redelivered));
 }
 
 #[tokio::test]
@@ -180,9 +183,11 @@ async fn without_declare_what_is_missing_is_named_and_nothing_is_made() {
         );
     }
     let findings = inspect(&passive, false).await;
-    let failed = findings.iter().filter(|it| it.outcome == Outcome::Fail);
+    let failed = findings
+        .iter()
+        .filter(|finding| finding.outcome == Outcome::Fail);
     assert!(failed.clone().count() == 4, "{findings:?}");
-    assert!(failed.clone().any(|it| it.detail.contains(QUEUE)));
+    assert!(failed.clone().any(|finding| finding.detail.contains(QUEUE)));
 
     // As soon as it is there, the session opens by itself.
     let mut maker = Broker::new(options(vhost.url()));
@@ -197,7 +202,9 @@ async fn inspecting_a_fresh_broker_makes_and_proves_everything_and_leaves_no_mes
     let findings = inspect(&options(vhost.url()), true).await;
     assert_eq!(findings.len(), 7, "{findings:?}");
     assert!(
-        findings.iter().all(|it| it.outcome == Outcome::Ok),
+        findings
+            .iter()
+            .all(|finding| finding.outcome == Outcome::Ok),
         "{findings:?}"
     );
     let left = async {
@@ -229,8 +236,41 @@ async fn inspecting_finds_a_dead_letter_route_that_leads_nowhere() {
     let findings = inspect(&passive, false).await;
     let failed: Vec<_> = findings
         .iter()
-        .filter(|it| it.outcome == Outcome::Fail)
-        .map(|it| it.what)
+        .filter(|finding| finding.outcome == Outcome::Fail)
+        .map(|finding| finding.what)
         .collect();
     assert_eq!(failed, ["dead-letter route"]);
+}
+
+#[tokio::test]
+async fn dead_letters_are_counted_and_a_missing_dead_letter_queue_ends_no_session() {
+    let vhost = shared_vhost().await;
+    let (_client, channel) = client(&vhost.url()).await;
+    let mut broker = Broker::new(options(vhost.url()));
+    opened(&mut broker).await;
+    counted(&mut broker, shared_by(1)).await;
+    let letter = channel.basic_publish(
+        "".into(),
+        DEAD_LETTERS.into(),
+        BasicPublishOptions::default(),
+        b"{}",
+        BasicProperties::default(),
+    );
+    letter.await.expect("published").await.expect("confirmed");
+    let one = QueueCount {
+        dead_letters: Some(1),
+        ..shared_by(1)
+    };
+    counted(&mut broker, one).await;
+    channel
+        .queue_delete(DEAD_LETTERS.into(), QueueDeleteOptions::default())
+        .await
+        .expect("deleted");
+    let unknown = QueueCount {
+        dead_letters: None,
+        ..shared_by(1)
+    };
+    counted(&mut broker, unknown).await;
+    counted(&mut broker, unknown).await;
+    broker.close().await.expect("an orderly close");
 }

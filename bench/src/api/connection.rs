@@ -1,4 +1,5 @@
-//! One connection to the API: as much HTTP/1.1 with keep-alive as clients of this interface need.
+//! One connection to the API: the part of HTTP/1.1 with keep-alive that clients of this interface
+//! need.
 
 use std::io;
 

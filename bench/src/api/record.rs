@@ -1,4 +1,4 @@
-//! What the API has seen: which users were cleared and when, and when calls arrived.
+//! The API's record: which users were cleared and when, and when calls arrived.
 
 use std::time::Duration;
 

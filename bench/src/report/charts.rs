@@ -1,4 +1,4 @@
-//! Which charts there are.
+//! The charts of the report.
 
 use super::{growth_cells, latencies, of, thousands};
 use crate::chart::{Bar, Chart, Colour, Group, draw as svg};

@@ -1,4 +1,4 @@
-//! What was wished for, and whether it was reached.
+//! The performance targets, and whether they are met.
 
 use super::{growth_cells, of, table, thousands};
 use crate::contestant::Contestant;

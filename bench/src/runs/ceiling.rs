@@ -1,4 +1,4 @@
-//! What the API itself can do, so that it is seen not to be the limit.
+//! Measures the API itself, to show that it is not the limit.
 
 use std::time::{Duration, Instant};
 

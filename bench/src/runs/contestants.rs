@@ -1,4 +1,4 @@
-//! Everybody on the same work, as fast as they can.
+//! All contestants on the same work at full speed.
 
 use super::Scale;
 use crate::api::Latency;

@@ -1,4 +1,4 @@
-//! Whether a longer backlog, or one of another shape, costs more for each user.
+//! Measures whether a longer backlog, or one of another shape, costs more per user.
 
 use anyhow::Context;
 

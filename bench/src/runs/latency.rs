@@ -1,4 +1,4 @@
-//! How long a user waits in a trickle: from before its event is published until the API has the call, and until
+//! Latency at a low rate: from before an event is published until the API has the call, and until
 //! it has answered.
 
 use std::time::{Duration, Instant};

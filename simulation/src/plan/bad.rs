@@ -1,4 +1,4 @@
-//! Who is bad for good, and what the API says to the control user.
+//! The users that are always refused, and how the API answers calls for the control user.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,5 @@
-//! How long a plan may take, and how many calls: from its work, its bad users, and what the contract says.
+//! Upper bounds for the duration and the calls of a plan, from its work, its bad users and the
+//! contract.
 
 use std::time::Duration;
 

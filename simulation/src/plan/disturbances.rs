@@ -1,4 +1,4 @@
-//! What goes wrong: the weather at the API, the broker, the letters, the workers themselves.
+//! Disturbances: faults of the API, the broker, the dead letters and the workers.
 
 use std::time::Duration;
 

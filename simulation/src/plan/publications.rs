@@ -1,4 +1,4 @@
-//! The events that come in.
+//! The incoming events.
 
 use std::collections::BTreeMap;
 use std::ops::Range;

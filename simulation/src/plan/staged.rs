@@ -1,4 +1,4 @@
-//! Days on which what comes in and what goes wrong belong together: each stages what chance alone rarely does.
+//! Scripted scenarios that combine events and faults in ways that chance rarely produces.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

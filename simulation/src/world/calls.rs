@@ -1,4 +1,4 @@
-//! Calls of the API: from the engine's wish over the wire, the API and its answer back to the engine.
+//! API calls: from the engine's action over the wire to the API, and the answer back to the engine.
 
 use std::time::Duration;
 

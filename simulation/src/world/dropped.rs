@@ -1,4 +1,4 @@
-//! What the broker drops since it came back too often.
+//! Messages that the broker drops because they were returned too often.
 
 use super::{Violation, World};
 use crate::broker::Dropped;

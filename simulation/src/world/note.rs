@@ -1,4 +1,4 @@
-//! What the run's digest and its trace keep of an action.
+//! Records an action in the run's digest and trace.
 
 use crate::engine::{Action, Settlement};
 use crate::event::UserId;

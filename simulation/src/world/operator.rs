@@ -1,4 +1,4 @@
-//! What operators and misfortune do: the disturbances of the plan.
+//! Applies the disturbances of the plan: operators' actions and faults.
 
 use std::time::Duration;
 

@@ -1,4 +1,5 @@
-//! Between a worker and the broker: sessions, frames in their order, letters, and the ways to lose them all.
+//! The wire between a worker and the broker: sessions, ordered frames, letters, and how each can be
+//! lost.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -6,7 +7,7 @@ use std::time::Duration;
 use crate::engine::{Delivery, Input, Letter, LetterId};
 
 use super::{Frame, Happening, Violation, World};
-use crate::broker::{Sent, SessionId};
+use crate::broker::{Overdue, Sent, SessionId};
 use crate::plan::{CONFIRM_LIMIT, LetterFate, Returns, ms, secs};
 
 /// How often a worker asks the broker whether it is there.
@@ -289,15 +290,19 @@ impl World<'_> {
     }
 
     /// Hold limits must keep every delivery clear of the broker's consumer timeout. Only a process that
-    /// stood still, or one that is cut off, may run into it.
+    /// stood still, or one that is cut off, may run into it; and what the broker soon drops, while no letter about
+    /// it can be written, is better held than returned.
     pub(super) fn look_for_overdue(&mut self) -> Result<(), Violation> {
         self.after(secs(30), Happening::LookForOverdue);
         let moment = self.now.saturating_sub(self.plan.consumer_timeout);
-        let Some(session) = self.broker.overdue(moment) else {
+        let Some(Overdue { session, returned }) = self.broker.overdue(moment) else {
             return Ok(());
         };
         let held = &self.sessions[session];
-        if held.open && !held.silent && self.workers[held.worker].frozen_until < self.now {
+        let is_stuck =
+            self.plan.returns_left(returned) != Returns::Many && moment < self.letters_work_from;
+        let works = !held.silent && self.workers[held.worker].frozen_until < self.now;
+        if held.open && works && !is_stuck {
             return Err(format!(
                 "a delivery of session {session} is held for too long"
             ));

@@ -1,4 +1,4 @@
-//! The shell around an engine: as thin as the worker's, with wires that the world holds.
+//! The shell around a simulated engine, as thin as the worker's; the world holds its wires.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
@@ -192,7 +192,7 @@ impl World<'_> {
             Action::Settle(settlement) => self.settle(worker, settlement)?,
             Action::DeadLetter(letter) => self.dead_letter(worker, letter)?,
             Action::Consume { prefetch } => self.consume(worker, prefetch),
-            Action::Notice(Notice::Paused(_)) => self.account.paused(self.now)?,
+            Action::Notice(Notice::Paused { .. }) => self.account.paused(self.now)?,
             Action::Notice(_) => {}
         }
         Ok(())
@@ -218,7 +218,7 @@ impl World<'_> {
                     delivery,
                     key: (body != Body::WithoutKey).then_some(key),
                     users: &users,
-                    invalid: body == Body::WithInvalidId,
+                    invalid: u32::from(body == Body::WithInvalidId),
                 },
             },
         );
@@ -323,6 +323,13 @@ impl World<'_> {
                 "{} deliveries are counted, {} held",
                 status.unsettled_deliveries,
                 worker.held.len()
+            ));
+        }
+        let ended: u64 = status.tally.events.iter().sum();
+        if status.unsettled_deliveries == 0 && ended != status.tally.events_received {
+            return Err(format!(
+                "not every delivery ended in exactly one way: {:?}",
+                status.tally
             ));
         }
         if status.pending_ids > self.most_pending {

@@ -16,7 +16,7 @@ async fn simulator_with_alice() -> Simulator {
     simulator
 }
 
-/// Everything wrong at once; the cases mend it from the front, so that each code also shows that it
+/// Everything wrong at once; the cases fix it from the front, so that each code also shows that it
 /// comes before all later ones.
 #[tokio::test]
 async fn checks_come_in_the_order_of_the_real_api() {

@@ -170,7 +170,7 @@ fn outcome<'a>(
         }
         Decoded::NotForUs(why) => {
             outcome.why = match why {
-                NotForUs::ForeignType => "its type is not in events.types",
+                NotForUs::ForeignType(_) => "its type is not in events.types",
                 NotForUs::Tombstone => "its body is empty or null",
                 NotForUs::Rule => "the rule has ignore = true",
             }

@@ -1,4 +1,4 @@
-//! What an answer says of each user of its call, and of the API.
+//! Evaluates an answer: what it means for each user of its call, and for the API.
 
 use std::time::Instant;
 
@@ -41,8 +41,8 @@ impl Engine {
         self.judge.pauses.probe_over(id, false, now);
     }
 
-    /// An `ErrorList` is the truth about each user that it names. Each code in it is judged as if the named
-    /// users had been in a call of their own.
+    /// An `ErrorList` is taken as correct for each user that it names. Each code in it is judged as if the named
+    /// users had been in their own call.
     fn partly_done(&mut self, now: Instant, mut window: Window, failed: &[(UserId, i64)]) {
         let code_of = |claim: &Claim| {
             let named = failed.iter().find(|(user, _)| *user == claim.user);
@@ -65,7 +65,7 @@ impl Engine {
         }
     }
 
-    /// The control call is over, and failed for that reason, if any.
+    /// The control call has finished, and failed for that reason, if any.
     fn control_answered(
         &mut self,
         now: Instant,
@@ -93,7 +93,7 @@ impl Engine {
         self.judge.pauses.probe_over(id, real, now);
     }
 
-    /// It is the API, and no user's fault; unless it takes others all the same.
+    /// The API is at fault, not a user; unless it still accepts others.
     fn control_refused(&mut self, now: Instant, started: Instant, reason: PauseReason) {
         self.judge.latest = reason;
         match reason.class {
@@ -146,8 +146,7 @@ impl Engine {
         }
     }
 
-    /// A pause ends, and what failed during it is put off no longer. Who is suspected keeps the time between
-    /// two tries.
+    /// Ends a pause. What failed during it is due at once; suspects keep the time between two attempts.
     fn end_pause(&mut self, now: Instant, started: Instant) {
         let Some(Pause { since, .. }) = self.judge.pauses.end(started, now) else {
             return;
@@ -161,8 +160,8 @@ impl Engine {
 
     pub(super) fn pause(&mut self, now: Instant, doubted: Instant, reason: PauseReason) {
         self.judge.doubt = false;
-        if self.judge.pauses.pause(reason, doubted, now) {
-            self.tell(Notice::Paused(reason));
+        if let Some(probe_in) = self.judge.pauses.pause(reason, doubted, now) {
+            self.tell(Notice::Paused { reason, probe_in });
         }
     }
 
@@ -186,7 +185,7 @@ impl Engine {
         self.all_over(now, window, failure);
     }
 
-    /// All users of the window are through, or have failed for this reason and code.
+    /// All users of the window are done, or have failed with this reason and code.
     pub(super) fn all_over(
         &mut self,
         now: Instant,
@@ -204,6 +203,7 @@ impl Engine {
                             reason,
                             code,
                             user,
+                            invalid: 0,
                             attempts,
                         },
                     );
@@ -222,7 +222,7 @@ impl Engine {
     }
 }
 
-/// Why a call failed, as a whole or for some of its users: none where it did not.
+/// Why a call failed, as a whole or for some of its users; none if it did not.
 fn refusal(answer: &Answer) -> Option<PauseReason> {
     let class = match answer {
         Answer::Done { failed } => return Some(PauseReason::of_code(failed.first()?.1)),

@@ -1,5 +1,5 @@
-//! What follows from a refusal: one function a class, whether the code came for the whole call or for some of
-//! its users in an `ErrorList`.
+//! Consequences of a refusal: one function per class, whether the code came for the whole call or for some of its
+//! users in an `ErrorList`.
 
 use std::time::{Duration, Instant};
 
@@ -12,11 +12,11 @@ use crate::engine::{Action, Engine, Notice, Reason, Trigger};
 
 /// How long a throttled window waits, at most; the pace itself is halved besides.
 const THROTTLE_WAIT: Duration = Duration::from_secs(2);
-/// Whether a call went through this short a time ago, when another is refused for our configuration.
+/// A call that succeeded within this time contradicts a refusal of class config.
 const LATELY: Duration = Duration::from_secs(10);
-/// So long a window waits for an ordinary call to go through, where no control call can tell.
+/// How long a window waits for an ordinary call to succeed if control calls prove nothing.
 const UNTOLD: Duration = Duration::from_secs(60);
-/// Failures while others went through, after which a window is split.
+/// Failures while others succeeded, after which a window is split.
 const STRIKES: u32 = 2;
 
 impl Engine {
@@ -64,8 +64,8 @@ impl Engine {
         }
     }
 
-    /// Whether a new UserSig may help a call that started at `started`: it was made with an old one, or the
-    /// last renewal was long ago.
+    /// Whether a new UserSig may help a call that started at `started`: it used an old one, or the last renewal was
+    /// long ago.
     pub(super) fn renews(&mut self, now: Instant, started: Instant) -> bool {
         match self.judge.renewed {
             Some(renewed) if started < renewed => true,
@@ -78,8 +78,8 @@ impl Engine {
         }
     }
 
-    /// Our configuration or the app's is refused. Unless another call goes through at this time, nothing can
-    /// work: a control call tells at once.
+    /// The configuration, or the app's, is refused. Unless another call succeeds now, nothing can work: a control
+    /// call shows it at once.
     fn misconfigured(&mut self, now: Instant, started: Instant, window: Window) {
         let lately = |worked: Instant| now < worked + LATELY;
         if self.judge.control.measure != Measure::None {
@@ -90,8 +90,8 @@ impl Engine {
         self.try_again(now, window);
     }
 
-    /// Another try after a jittered pause that doubles with each failure, once it is known whether another
-    /// call goes through.
+    /// Retries after a jittered delay that doubles with each failure, once it is known whether another call
+    /// succeeds.
     fn try_again(&mut self, now: Instant, mut window: Window) {
         window
             .history
@@ -113,7 +113,7 @@ impl Engine {
         }
     }
 
-    /// Judges the windows whose refusal has a witness, and makes those ready whose time has come.
+    /// Judges the windows whose refusal has a witness, and makes windows ready whose time has come.
     pub(in super::super) fn judge_due(&mut self, now: Instant) {
         for reject in [true, false] {
             if self.judge.pauses.current.is_some() {
@@ -140,7 +140,7 @@ impl Engine {
         }
     }
 
-    /// Another call went through after the window was refused: the refusal counts.
+    /// Another call succeeded after the window was refused: the refusal counts.
     fn witnessed(&mut self, now: Instant, mut window: Window) {
         window.unwitnessed = None;
         let PauseReason { class, code, .. } = window.refusal;
@@ -188,8 +188,7 @@ impl Engine {
         self.is_awaited(window) && !self.draining
     }
 
-    /// Forgets the deliveries that are not ours any more, and the users nobody waits for then; false when nobody is
-    /// left.
+    /// Removes deliveries that have gone back, and users that no delivery waits for; false if no user is left.
     pub(in super::super) fn is_awaited(&mut self, window: &mut Window) -> bool {
         let before = window.claims.len();
         let user = window.claims.first().map(|claim| claim.user);

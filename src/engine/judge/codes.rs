@@ -1,4 +1,4 @@
-//! What an answer of the API means: by error code only, never by its text.
+//! The meaning of API answers: by error code only, never by text.
 //!
 //! The table `error-codes.tsv` beside this file is the one list of codes: the engine decides by it,
 //! and `tagsweep explain` prints it.
@@ -13,23 +13,23 @@ use crate::engine::named::named;
 named! {
     /// What the worker does on an error code; the names are those in the table, in metrics and in logs.
     pub enum Class {
-        /// The API or the way to it has a bad moment: try again later.
+        /// The API or the network fails for the moment: retry later.
         Transient => "transient",
-        /// Too many calls: slow down and try again.
+        /// Too many calls: slow down and retry.
         Throttle => "throttle",
-        /// The UserSig has run out: make a new one and try again at once.
+        /// The UserSig has expired: create a new one and retry at once.
         AuthRefresh => "auth-refresh",
-        /// Our configuration or the app's is wrong: pause, unless others go through.
+        /// The configuration, or the app's, is wrong: pause, unless other calls succeed.
         Config => "config",
-        /// The API rejects the request: split until the guilty user stands alone.
+        /// The API rejects the request: split until the rejected user is alone.
         Reject => "reject",
         /// Too many IDs or too large a body: split.
         Oversize => "oversize",
         /// The account does not exist: nothing is left to clear.
         Missing => "missing",
-        /// Either the UserSig or one of the IDs: refresh first, then as unknown.
+        /// Either the UserSig or an ID is wrong: renew the UserSig first, then as unknown.
         Ambiguous => "ambiguous",
-        /// Nobody knows: as transient.
+        /// Not in the table: as transient.
         Unknown => "unknown",
     }
 }
@@ -46,7 +46,7 @@ pub struct ErrorCode {
     pub code: i64,
     pub class: Class,
     pub meaning: &'static str,
-    /// Who says so.
+    /// The source.
     pub source: &'static str,
 }
 
@@ -73,7 +73,7 @@ pub fn error_codes() -> &'static [ErrorCode] {
     &TABLE
 }
 
-/// What is known of `code`.
+/// The table's line for `code`.
 pub fn error_code(code: i64) -> Option<&'static ErrorCode> {
     TABLE
         .binary_search_by_key(&code, |entry| entry.code)

@@ -1,4 +1,4 @@
-//! Calls for the control user: whether the API takes calls at all.
+//! Control calls: they show whether the API accepts calls at all.
 
 use std::time::{Duration, Instant};
 
@@ -7,22 +7,22 @@ use super::pause::PauseReason;
 use super::suspects::{Record, Refusals, Suspect};
 use crate::event::UserId;
 
-/// At most one control call in this time, and in the time of so many calls at the current pace.
+/// Minimum time between control calls; also at most one in the time of this many calls at the current pace.
 const APART: Duration = Duration::from_secs(1);
 const SHARE: u32 = 5;
-/// After so many refusals in a row that others went through, it may be the control user's own, and starts no
-/// pause any more.
+/// Refusals in a row, while others succeeded, after which the cause may be the control user itself, so they start
+/// no pause any more.
 const CONTRADICTED: u32 = 2;
 
 #[derive(Debug)]
 pub(in super::super) struct Control {
     pub user: UserId,
-    /// Whether a control call is out.
+    /// Whether a control call is in flight.
     pub is_out: bool,
     /// When the next one may start.
     next: Option<Instant>,
     pub measure: Measure,
-    /// What is held against the control user itself: the API may refuse this name for good.
+    /// The refusals of the control user itself: the API may refuse this ID permanently.
     suspect: Option<Refused>,
 }
 
@@ -38,13 +38,13 @@ struct Refused {
 /// What a control call can show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in super::super) enum Measure {
-    /// Not known yet: none has gone through.
+    /// Not known yet: none has succeeded.
     Unknown,
     /// That the API works.
     Whole,
-    /// That it takes calls, and does not know this account.
+    /// That the API accepts calls, and does not know this account.
     Door,
-    /// Nothing: it refuses the control user and takes others.
+    /// Nothing: the API refuses the control user but accepts others.
     None,
 }
 
@@ -70,7 +70,7 @@ impl Control {
         }
     }
 
-    /// When a control call may start. None while one is out, or where it would show nothing.
+    /// When a control call may start. None while one is in flight, or if it would show nothing.
     pub(in super::super) fn next(&self, now: Instant) -> Option<Instant> {
         let usable = !self.is_out && self.measure != Measure::None;
         usable.then(|| self.next.map_or(now, |next| next.max(now)))
@@ -82,29 +82,29 @@ impl Control {
         self.is_out = true;
     }
 
-    /// The control user went through. Returns how it was refused before.
+    /// A control call succeeded. Returns its earlier refusals.
     pub(super) fn passed(&mut self, measure: Measure) -> Refusals {
         self.measure = measure;
         let refused = self.suspect.take();
         refused.map(|refused| refused.times).unwrap_or_default()
     }
 
-    /// Whether a witness against such refusals can be had from it.
+    /// Whether a control call can be a witness against such refusals.
     pub(in super::super) fn tells(&self, reject: bool) -> bool {
         self.measure.tells(reject) && !self.is_contradicted()
     }
 
-    /// Whether it was refused, and has not gone through since.
+    /// Whether the latest control call was refused.
     pub(in super::super) fn is_refused(&self) -> bool {
         self.suspect.is_some()
     }
 
-    /// Whether the API itself has refused it since it last went through.
+    /// Whether the API itself has refused a control call since the last success.
     pub(in super::super) fn was_refused_by_code(&self) -> bool {
         self.suspect.as_ref().is_some_and(|refused| refused.by_code)
     }
 
-    /// Whether others went through time and again while the control user did not.
+    /// Whether other calls succeeded repeatedly while control calls did not.
     pub(super) fn is_contradicted(&self) -> bool {
         let refused = self
             .suspect
@@ -113,7 +113,7 @@ impl Control {
         refused.is_some_and(|times| times.of(true) + times.of(false) >= CONTRADICTED)
     }
 
-    /// The control user was refused. Judged like any other: true when it has turned out to be no measure.
+    /// A control call was refused. It is judged like any other user: true if control calls now prove nothing.
     pub(super) fn refused(&mut self, why: PauseReason, record: &Record, now: Instant) -> bool {
         let reject = why.class == Class::Reject;
         let refused = self.suspect.get_or_insert_with(|| Refused {

@@ -1,4 +1,4 @@
-//! The pause: no calls but probes, ever further apart, until one goes through.
+//! The pause: only probes, with doubling intervals, until one succeeds.
 
 #[cfg(test)]
 mod tests;
@@ -11,16 +11,16 @@ use crate::engine::WindowId;
 
 const PROBE_MIN: Duration = Duration::from_secs(1);
 const PROBE_MAX: Duration = Duration::from_secs(60);
-/// A pause that begins so soon after another goes on where that one ended.
+/// A pause that starts this soon after another continues with its probe interval.
 const AGAIN: Duration = Duration::from_secs(10);
 
-/// Why no calls are made but probes.
+/// Why the worker is paused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PauseReason {
     pub class: Class,
     /// The API's error code; none where there was no usable answer.
     pub code: Option<i64>,
-    /// The HTTP status, where something else than the API answered.
+    /// The HTTP status, if something other than the API answered.
     pub http: Option<u16>,
 }
 
@@ -47,7 +47,7 @@ impl PauseReason {
         }
     }
 
-    /// What our tables say of the code or the status.
+    /// The meaning of the code or status in our tables.
     pub fn meaning(&self) -> Option<&'static str> {
         let code = self.code.and_then(error_code).map(|known| known.meaning);
         let told_when = self.class == Class::Throttle;
@@ -61,15 +61,15 @@ impl PauseReason {
 pub(in super::super) struct Pause {
     pub reason: PauseReason,
     pub since: Instant,
-    /// The start of the call that began it: only a younger one that goes through ends it.
+    /// The start of the call that caused it: only the success of a later call ends it.
     pub doubted: Instant,
     /// When the next probe may start.
     pub probe_at: Instant,
-    /// The probe that is out.
+    /// The probe in flight.
     pub probe: Option<WindowId>,
     /// The next probe is for a real user, since the one for the control user has failed.
     pub real_turn: bool,
-    /// Among real users, those not called yet and those called longest ago take turns.
+    /// Real users that were not called yet alternate with those called longest ago.
     pub fresh_turn: bool,
     wait: Duration,
 }
@@ -83,12 +83,17 @@ pub(in super::super) struct Pauses {
 }
 
 impl Pauses {
-    /// Pauses, or names the newest reason of a pause. True when the pause is new.
-    pub(super) fn pause(&mut self, reason: PauseReason, doubted: Instant, now: Instant) -> bool {
+    /// Starts a pause, or updates its reason. Returns, for a new pause, when its first probe is due.
+    pub(super) fn pause(
+        &mut self,
+        reason: PauseReason,
+        doubted: Instant,
+        now: Instant,
+    ) -> Option<Duration> {
         if let Some(pause) = &mut self.current {
             pause.reason = reason;
             pause.doubted = pause.doubted.max(doubted);
-            return false;
+            return None;
         }
         let again = self.last.filter(|(ended, _)| now < *ended + AGAIN);
         let wait = again.map_or(PROBE_MIN, |(_, wait)| wait);
@@ -102,10 +107,10 @@ impl Pauses {
             fresh_turn: true,
             wait,
         });
-        true
+        Some(wait)
     }
 
-    /// The call is over; if it was the probe, the next one waits twice as long, unless `real` asks for one
+    /// Notes a finished call. If it was the probe, the next one waits twice as long, unless `real` requests one
     /// with a real user first.
     pub(super) fn probe_over(&mut self, id: WindowId, real: bool, now: Instant) {
         if let Some(pause) = &mut self.current
@@ -120,7 +125,7 @@ impl Pauses {
         }
     }
 
-    /// A call that started at `started` went through. Returns the pause that this ends.
+    /// A call that started at `started` succeeded. Returns the pause that this ends.
     pub(super) fn end(&mut self, started: Instant, now: Instant) -> Option<Pause> {
         let pause = self.current.take_if(|pause| started >= pause.doubted)?;
         self.last = Some((now, pause.wait));

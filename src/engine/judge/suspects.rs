@@ -1,4 +1,4 @@
-//! What the API does to others, and what that says of a user whom it refuses.
+//! The record of how the API treats others, and the verdict on a user that it refuses.
 
 #[cfg(test)]
 mod tests;
@@ -11,9 +11,9 @@ use std::time::{Duration, Instant};
 /// suspected by then.
 const LATELY: Duration = Duration::from_secs(5 * 60);
 const KEPT: Duration = Duration::from_secs(60 * 60);
-/// Wrong refusals are counted together within this time, so that few numbers are kept.
+/// Wrong refusals within this time are counted together, to keep few numbers.
 const COUNTED_TOGETHER: Duration = Duration::from_secs(10);
-/// An innocent user would meet so many refusals less often than this.
+/// A user is condemned when a good user would get so many refusals with a lower probability than this.
 const BEYOND_DOUBT: f64 = 1e-9;
 
 /// Refusals of the other classes, and of class reject. Each kind is judged for itself: that the API was out of
@@ -39,14 +39,14 @@ impl AddAssign for Refusals {
     }
 }
 
-/// How often the API refuses whom it should not.
+/// How often the API refuses good users.
 #[derive(Debug, Default)]
 pub(in super::super) struct Record {
     /// Calls that cleared somebody.
     pub through: Passed,
     /// Calls that found no such account: the API took them, but may not have looked far.
     pub found_nobody: Passed,
-    /// Refusals of those who went through afterwards, the control user among them.
+    /// Refusals of users that succeeded afterwards, including the control user.
     wronged: VecDeque<(Instant, Refusals)>,
 }
 
@@ -71,13 +71,13 @@ pub(in super::super) struct Suspect {
     pub refusals: Refusals,
     /// When it was refused alone for the first time.
     since: Instant,
-    /// What had gone through by then: that says nothing about now.
+    /// The successes before that: they say nothing about now.
     through: u64,
     found_nobody: u64,
 }
 
 impl Record {
-    /// These refusals have turned out to be wrong.
+    /// Records refusals that have turned out to be wrong.
     pub(super) fn wronged(&mut self, refusals: Refusals, now: Instant) {
         if refusals == Refusals::default() {
             return;
@@ -111,7 +111,7 @@ impl Record {
         }
     }
 
-    /// Whether an innocent user would have met this many refusals of a kind less than once in a billion times.
+    /// Whether the probability that a good user gets this many refusals of a kind is below one in a billion.
     pub(super) fn condemns(&self, suspect: &Suspect, reject: bool, now: Instant) -> bool {
         let counts = |at: Instant| at >= suspect.since || now <= at + LATELY;
         let wronged = self

@@ -5,6 +5,7 @@ fn failure(reason: Reason, code: Option<i64>, user: &str) -> Failure {
         reason,
         code,
         user: UserId::parse(user).ok(),
+        invalid: 0,
         attempts: 1,
     }
 }

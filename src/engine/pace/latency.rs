@@ -1,10 +1,10 @@
-//! When a call was counted at the latest, as far as its answer's time tells.
+//! Estimates from the time of an answer when its call was counted at the latest.
 //!
-//! All of that time above the quickest answer of late may have been spent on the way to the API, and some more,
-//! since even the quickest was on its way for a moment. Until enough answers are known, all of it may have
-//! been. So calls that are held up on their way and arrive together never share a second with too many others.
-//! A way that has been long for all calls and becomes shorter at one moment is beyond this: nothing here tells
-//! it from an API that was slow and becomes quick.
+//! The time by which an answer is slower than the fastest recent one may have been spent on the way to the API, and
+//! a little more, since the fastest one also took some time. Until enough answers are known, all of the time
+//! counts. So calls that are delayed on the way and arrive together never share a second with too many others. A
+//! network delay of all calls that suddenly ends is not covered: it looks like an API that was slow and becomes
+//! fast.
 
 use std::time::{Duration, Instant};
 
@@ -30,10 +30,10 @@ struct Generation {
 }
 
 impl Latency {
-    /// What of `took` may have been the way to the API; all of it, until there were enough answers to tell.
-    /// The more the answers differ and the fewer they are, the less is known of what the API takes at least:
-    /// where time is spent in three places (there, at the API, and back), the quickest of `n` answers is above
-    /// the least that is possible by some `n^(-1/3)` of how much they differ.
+    /// How much of `took` may have been spent on the way to the API; all of it, until there were enough answers.
+    /// The more the answers differ and the fewer they are, the less is known of what the API takes at least: where
+    /// time is spent in three places (there, at the API, and back), the quickest of `n` answers is above the least
+    /// that is possible by some `n^(-1/3)` of how much they differ.
     pub(super) fn way(&self, took: Duration) -> Duration {
         let known = self.current.answers >= ENOUGH_ANSWERS;
         let generations = [known.then_some(self.current), self.previous];
@@ -59,7 +59,9 @@ impl Latency {
     }
 
     pub(super) fn learn(&mut self, took: Duration, now: Instant) {
-        let before = self.previous.map_or(Duration::ZERO, |it| it.quickest);
+        let before = self
+            .previous
+            .map_or(Duration::ZERO, |previous| previous.quickest);
         if took < before / 2 {
             // The API is another one than it was.
             *self = Latency::default();

@@ -1,9 +1,9 @@
-//! Who holds a slot of the quota.
+//! The calls that hold a slot of the quota.
 //!
-//! The API counts calls in a sliding second of its own. What counts is when a call *arrives there*, and all
-//! that is known here is that this lies between its start and its answer. So each call holds a slot until a
-//! second after the latest moment at which the API may have counted it, and a call that is out holds its slot
-//! in any case, until it is overtaken: a way that let a younger call pass let the older one pass as well.
+//! The API counts calls in a sliding second of its own. What counts is when a call *arrives there*, and all that is
+//! known here is that this lies between its start and its answer. So each call holds a slot until a second after
+//! the latest moment at which the API may have counted it, and a call in flight always holds its slot until it is
+//! overtaken: if a later call has arrived, the earlier one has too.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -14,13 +14,13 @@ use super::SECOND;
 /// twice is sent again within this time.
 const OVERTAKEN: Duration = Duration::from_secs(1);
 
-/// Names a started call, in order of the starts.
+/// Number of a started call, in order of the starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Slot(u64);
 
 #[derive(Debug, Default)]
 pub(super) struct Log {
-    /// Calls that are out: when each started.
+    /// Calls in flight: when each started.
     open: BTreeMap<Slot, Instant>,
     /// When the slot of each counted call is free again. The number tells entries of one moment apart.
     pub(super) held: BTreeSet<(Instant, Slot)>,
@@ -28,7 +28,7 @@ pub(super) struct Log {
 }
 
 impl Log {
-    /// When one of so many `slots` is free. None: a call that is out tells no time for its slot.
+    /// When one of this many `slots` is free. None: that depends on a call in flight.
     pub(super) fn free_at(&self, slots: usize, now: Instant) -> Option<Instant> {
         let held = self.held.len() + self.open.len();
         match (held + 1).checked_sub(slots) {
@@ -46,7 +46,7 @@ impl Log {
         slot
     }
 
-    /// The call is over, and its slot is free at `free`. One that was overtaken holds it already.
+    /// The call has finished, and its slot is free at `free`. A call that was overtaken already has such a slot.
     pub(super) fn answered(&mut self, slot: Slot, free: Instant, now: Instant) {
         if self.open.remove(&slot).is_some() {
             self.held.insert((free, slot));

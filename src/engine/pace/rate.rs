@@ -1,10 +1,10 @@
-//! How many calls a second are made: the quota, and less for a while after the API called it too many.
+//! The rate of calls: the quota, or less for a while after a throttle answer.
 
 use std::time::{Duration, Instant};
 
 /// From a standstill back to the full pace.
 const RECOVERY: Duration = Duration::from_secs(50);
-/// A pace below this is no pace: one call every ten seconds.
+/// Minimum rate: one call every ten seconds.
 const SLOWEST: f64 = 0.1;
 
 #[derive(Debug)]
@@ -31,7 +31,7 @@ impl Rate {
         self.quota
     }
 
-    /// The quota changed: another worker came or went on the same queue.
+    /// Changes the quota: another worker on the same queue started or stopped.
     pub(in super::super) fn set_quota(&mut self, quota: f64) {
         self.rate = self.rate * quota / self.quota;
         self.quota = quota;
@@ -54,8 +54,8 @@ impl Rate {
         self.changed = self.changed.max(until);
     }
 
-    /// Halves the rate, unless the call started before the last halving: all that were out at that moment say
-    /// the same thing.
+    /// Halves the rate, unless the call started before the last halving: all calls in flight at that moment report
+    /// the same overload.
     pub(super) fn throttled(&mut self, started: Instant, now: Instant) -> bool {
         if self.halved.is_some_and(|halved| started <= halved) {
             return false;

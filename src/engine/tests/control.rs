@@ -92,7 +92,7 @@ fn an_api_that_refuses_the_control_user_from_the_start_stops_nobody() {
         let mut world = trickle_beside_one_that_hangs(SECOND, code);
         settled_within(&mut world, MINUTE);
         assert_eq!(world.dead_lettered(), ["u5"], "{code}");
-        let paused = |notice: &&Notice| matches!(notice, Notice::Paused(_));
+        let paused = |notice: &&Notice| matches!(notice, Notice::Paused { .. });
         let pauses = world.notices.iter().filter(paused).count();
         assert!(pauses <= 3, "{code}: {:?}", world.notices);
     }
@@ -115,7 +115,7 @@ fn an_api_out_of_reach_for_a_week_costs_each_event_one_return_though_no_control_
 }
 
 #[test]
-fn an_outage_of_a_day_costs_each_event_one_return_where_the_control_user_does_not_exist() {
+fn an_outage_of_a_day_costs_few_returns_where_the_control_user_does_not_exist() {
     let (begin, end) = (MINUTE * 5, MINUTE * 60 * 24);
     let mut world = World::new(settings(), move |world, users| {
         match (begin..end).contains(&world.elapsed()) {
@@ -130,7 +130,36 @@ fn an_outage_of_a_day_costs_each_event_one_return_where_the_control_user_does_no
         world.publish([number]);
     }
     world.run_until(world.start + end);
-    assert_eq!(world.handed_back, 100);
+    // Each once, and now and then for probes, at intervals that double.
+    assert!(world.handed_back <= 100 * 6, "{}", world.handed_back);
     settled_within(&mut world, MINUTE * 3);
     assert_eq!(world.dead_lettered(), ["u1"]);
+}
+
+/// An outage of an hour. Since then the API refuses the control user for good, and nobody else.
+#[test]
+fn a_control_user_that_is_refused_since_an_outage_suspends_nothing_for_ever() {
+    let (begin, end) = (MINUTE, MINUTE * 60);
+    for (before, during) in [(None, 91000), (Some(70107), 91000), (None, 70107)] {
+        let mut world = World::new(settings(), move |world, users| {
+            let control = users[0].as_str() == "control";
+            let elapsed = world.elapsed();
+            match before.filter(|_| control && elapsed < begin) {
+                Some(code) => Answer::Refused(code),
+                None if elapsed < begin => ok(),
+                None if elapsed < end && (control || during == 91000) => Answer::Refused(during),
+                None if elapsed < end => Answer::Refused(91000),
+                None if control => Answer::Refused(60008),
+                None => ok(),
+            }
+        });
+        world.publish(0..3);
+        world.run_until(world.start + begin);
+        for number in 100..200 {
+            world.publish([number]);
+        }
+        world.run_until(world.start + end);
+        settled_within(&mut world, MINUTE * 60 * 4);
+        assert_eq!(world.dead_lettered(), [""; 0], "{before:?} {during}");
+    }
 }

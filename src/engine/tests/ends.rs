@@ -63,7 +63,14 @@ fn a_redelivered_event_that_was_finished_is_not_called_again() {
     let calls = world.calls.len();
     world.run_for(SECOND * 5);
     assert_eq!(world.calls.len(), calls);
-    assert_eq!(world.engine.status(world.now).tally.events_remembered, 2);
+    assert_eq!(
+        world
+            .engine
+            .status(world.now)
+            .tally
+            .events(Ending::Repeated),
+        2
+    );
 }
 
 #[test]

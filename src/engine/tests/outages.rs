@@ -4,9 +4,9 @@ use super::*;
 
 #[test]
 fn a_wrong_key_pauses_dead_letters_nothing_and_goes_on_when_the_key_is_right() {
-    let mended = Duration::from_secs(300);
+    let recovered = Duration::from_secs(300);
     let mut world = World::new(settings(), move |world, _| {
-        if world.elapsed() < mended {
+        if world.elapsed() < recovered {
             Answer::Refused(70009)
         } else {
             ok()
@@ -15,7 +15,7 @@ fn a_wrong_key_pauses_dead_letters_nothing_and_goes_on_when_the_key_is_right() {
     for number in 0..3_000 {
         world.publish([number]);
     }
-    world.run_for(mended);
+    world.run_for(recovered);
     let probes = world.calls.len();
     assert!(probes < 16 + 12, "{probes} calls with a wrong key");
     assert!(world.renewals > 5, "a probe tries the key anew");
@@ -32,9 +32,9 @@ fn a_wrong_key_pauses_dead_letters_nothing_and_goes_on_when_the_key_is_right() {
 
 #[test]
 fn an_api_that_rejects_everything_for_a_minute_costs_no_user_and_few_calls() {
-    let mended = Duration::from_secs(60);
+    let recovered = Duration::from_secs(60);
     let mut world = World::new(settings(), move |world, _| {
-        if world.elapsed() < mended {
+        if world.elapsed() < recovered {
             Answer::Refused(90001)
         } else {
             ok()
@@ -43,7 +43,7 @@ fn an_api_that_rejects_everything_for_a_minute_costs_no_user_and_few_calls() {
     for number in 0..3_000 {
         world.publish([number]);
     }
-    world.run_for(mended);
+    world.run_for(recovered);
     assert!(world.calls.len() < 40, "{} calls", world.calls.len());
     world.run_for(Duration::from_secs(120));
     world.assert_all_settled();
@@ -70,14 +70,14 @@ fn an_api_that_refuses_everybody_for_hours_condemns_nobody_and_costs_few_calls()
 
 #[test]
 fn an_api_that_turns_to_fail_everybody_costs_no_user_of_a_trickle() {
-    let (broken, mended) = (Duration::from_secs(30), Duration::from_secs(90));
+    let (broken, recovered) = (Duration::from_secs(30), Duration::from_secs(90));
     for answer in [
         Answer::Refused(90001),
         Answer::Fault,
         Answer::Refused(91000),
     ] {
         let mut world = World::new(settings(), move |world, _| {
-            if (broken..mended).contains(&world.elapsed()) {
+            if (broken..recovered).contains(&world.elapsed()) {
                 answer.clone()
             } else {
                 ok()
@@ -112,9 +112,9 @@ fn a_lone_user_whose_calls_fail_in_an_outage_right_after_a_success_is_kept() {
 
 #[test]
 fn an_outage_of_an_hour_dead_letters_nothing_and_hands_back_once() {
-    let mended = Duration::from_secs(3_600);
+    let recovered = Duration::from_secs(3_600);
     let mut world = World::new(settings(), move |world, _| {
-        if world.elapsed() < mended {
+        if world.elapsed() < recovered {
             Answer::Fault
         } else {
             ok()
@@ -123,7 +123,7 @@ fn an_outage_of_an_hour_dead_letters_nothing_and_hands_back_once() {
     for number in 0..2_500 {
         world.publish([number]);
     }
-    world.run_for(mended);
+    world.run_for(recovered);
     assert_eq!(world.handed_back, 1_800);
     assert!(world.calls.len() < 120, "{} calls", world.calls.len());
     world.run_for(Duration::from_secs(120));

@@ -205,10 +205,13 @@ fn an_expired_user_sig_is_renewed_once_and_then_it_is_the_configuration() {
     assert_eq!(world.calls.len(), 3, "the window twice, and a control call");
     assert!(matches!(
         world.notices[..],
-        [Notice::Paused(PauseReason {
-            class: Class::AuthRefresh,
+        [Notice::Paused {
+            reason: PauseReason {
+                class: Class::AuthRefresh,
+                ..
+            },
             ..
-        })]
+        }]
     ));
 }
 

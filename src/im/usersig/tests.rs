@@ -170,13 +170,14 @@ fn a_secret_that_is_away_stops_calls_only_when_the_old_user_sig_has_expired() {
     let signer = signer(load);
     assert_eq!(made_at(&signer, 5_000), 5_000);
     *broken.lock().unwrap() = true;
+    assert_eq!(signer.trouble(), None);
     assert_eq!(made_at(&signer, 5_999), 5_000);
-    assert_eq!(
-        signer.user_sig_at(6_000).unwrap_err(),
-        SecretError::Unreadable(io::ErrorKind::NotFound)
-    );
+    let away = SecretError::Unreadable(io::ErrorKind::NotFound);
+    assert_eq!(signer.trouble(), Some(away));
+    assert_eq!(signer.user_sig_at(6_000).unwrap_err(), away);
     *broken.lock().unwrap() = false;
     assert_eq!(made_at(&signer, 6_001), 6_001);
+    assert_eq!(signer.trouble(), None);
 }
 
 #[test]

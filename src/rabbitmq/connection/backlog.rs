@@ -1,7 +1,7 @@
-//! How much lapin holds of deliveries that nobody has taken yet, and when it is to read no more for now.
+//! Limits how much lapin reads ahead: it counts deliveries that nobody has taken yet.
 //!
-//! lapin reads as fast as the broker sends, without a bound. Deliveries that are larger than they are quickly
-//! worked off would pile up there, up to the prefetch.
+//! lapin reads as fast as the broker sends, without a bound. Large deliveries would pile up there, up to the
+//! prefetch.
 
 use std::{
     sync::{
@@ -45,7 +45,7 @@ impl Backlog {
         self.0.limit.store(MOST, Ordering::SeqCst);
     }
 
-    /// Nobody takes messages any more, and all else is to be read.
+    /// Stops counting: nobody takes messages any more, but the rest must be read.
     pub(crate) fn lift(&self) {
         self.0.limit.store(usize::MAX, Ordering::SeqCst);
         self.0.reader.wake();

@@ -1,7 +1,7 @@
-//! What went wrong between us and a broker, one variant per thing somebody should do about it.
+//! Causes of connection failures: one variant for each remedy.
 //!
-//! Causes are recognised by what a socket really says, and by the reply codes and texts of RabbitMQ 3.10 to 4.x.
-//! The texts are ours: a broker's own text is never part of one, and neither is a URL or a user.
+//! Causes are recognised by socket errors, and by the reply codes and texts of RabbitMQ 3.10 to 4.x. The texts are
+//! ours: a broker's own text is never part of one, and neither is a URL or a user.
 
 use std::{fmt, io, net::SocketAddr, time::Duration};
 
@@ -43,7 +43,7 @@ pub enum Cause {
         "the port answers in HTTP, not in AMQP: use the AMQP port (5672, with TLS 5671; 15672 is the management UI)"
     )]
     Http,
-    #[error("what listens on the port does not speak AMQP: check host and port in rabbitmq.url")]
+    #[error("the server on the port does not speak AMQP: check host and port in rabbitmq.url")]
     NotAmqp,
     #[error(
         "the broker does not speak AMQP 0-9-1: tagsweep needs RabbitMQ with its AMQP 0-9-1 listener"
@@ -58,7 +58,7 @@ pub enum Cause {
     )]
     ClosedAfterHandshake,
     #[error(
-        "the connection was accepted and then nothing was said for {limit:?}: check that the port is a plain AMQP port (HTTP ports do this), and that the broker is not overloaded"
+        "the connection was accepted, but nothing was received for {limit:?}: check that the port is a plain AMQP port (HTTP ports do this), and that the broker is not overloaded"
     )]
     Mute { limit: Duration },
     #[error("the connection was closed during the login: see the broker's log for the reason")]
@@ -103,7 +103,7 @@ pub enum Cause {
 
     // Logging in.
     #[error(
-        "the broker refused user or password: check them in rabbitmq.url (the user guest may log in from the broker's own machine only, unless loopback_users says otherwise)"
+        "the broker refused user or password: check them in rabbitmq.url (by default, the user guest may log in only from the broker's own machine)"
     )]
     Credentials,
     #[error(
@@ -237,7 +237,7 @@ impl Cause {
         }
     }
 
-    /// Of a connection that ended without a reply while it was logging in.
+    /// The cause of a connection that ended without a reply during login.
     pub(super) fn of_silent_end(error: Option<&io::Error>, spoken: Spoken, is_tls: bool) -> Self {
         if let Some(error) = error.and_then(tls_error) {
             return Self::of_tls(error);
@@ -253,7 +253,7 @@ impl Cause {
         }
     }
 
-    /// What the broker says by a reply that is about no exchange or queue.
+    /// The cause for a reply that concerns no exchange or queue.
     pub(super) fn of_reply(code: u16, text: &str) -> Option<Self> {
         let has = |part: &str| text.contains(part);
         let limit = number(text);
@@ -295,7 +295,7 @@ impl Cause {
         })
     }
 
-    /// Whether another address of the same name may do better.
+    /// Whether another address of the same name may work.
     pub(super) fn is_of_the_address(&self) -> bool {
         matches!(
             self,
@@ -322,7 +322,7 @@ fn number(text: &str) -> Option<u64> {
     behind.split_once(')')?.0.parse().ok()
 }
 
-/// Nothing where there is nothing to tell.
+/// Formats a text in brackets, if there is one.
 pub(super) fn in_brackets(told: Option<impl fmt::Display>) -> String {
     told.map(|told| format!(" ({told})")).unwrap_or_default()
 }

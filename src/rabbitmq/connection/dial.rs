@@ -1,7 +1,7 @@
 //! From a host name to an open socket.
 //!
-//! A name may have addresses that swallow packets: of IPv6 where the network has none, or of a node that
-//! is gone. So the addresses are raced as RFC 8305 (Happy Eyeballs) has it.
+//! A name may have addresses that drop packets: IPv6 where the network has none, or a node that is gone. So the
+//! addresses are raced as in RFC 8305 (Happy Eyeballs).
 
 use std::{io, net::SocketAddr, time::Duration};
 
@@ -13,7 +13,7 @@ use tokio::{
 
 use super::cause::Cause;
 
-/// How long an address may take before the next one is tried beside it.
+/// Delay before the next address is tried in parallel.
 const HEAD_START: Duration = Duration::from_millis(250);
 
 /// All addresses of a host, in turn of IPv6 and IPv4 as the resolver prefers them.

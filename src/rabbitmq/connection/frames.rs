@@ -21,11 +21,11 @@ use super::sanitize::{BODY, HEADER, METHOD, offered_frame_max, sanitize, shrink}
 /// Frame type, channel, and the size of the payload; the payload is followed by one more byte.
 const HEAD: usize = 7;
 const CHUNK: usize = 64 * 1024;
-/// A frame that is larger goes by as it is. A broker's largest is 128 KiB by default.
+/// Larger frames pass unchanged. A broker's largest is 128 KiB by default.
 const LARGEST: usize = 16 << 20;
 
-/// The code and text with which a broker closes a connection. lapin tells them to one of those who wait, and
-/// the others only that something is closed.
+/// The code and text with which a broker closes a connection. lapin reports them to only one of the waiting
+/// callers.
 #[derive(Clone, Default)]
 pub(crate) struct Farewell(Arc<OnceLock<(u16, String)>>);
 
@@ -55,11 +55,11 @@ pub(crate) struct Sanitized<S> {
     incoming: Incoming,
 }
 
-/// What has arrived and is not given out yet.
+/// Bytes that have arrived and were not read yet.
 #[derive(Default)]
 struct Incoming {
     bytes: Vec<u8>,
-    /// How many at the front may be given out.
+    /// How many of them may be read.
     ready: usize,
     /// How many of the bytes to come belong to a frame that needs no change.
     passing: usize,
@@ -92,7 +92,7 @@ impl<S> Sanitized<S> {
 }
 
 impl Incoming {
-    /// Looks at what has arrived, and sanitizes the frames that are there as a whole.
+    /// Sanitizes the frames that have arrived completely.
     fn advance(&mut self) {
         loop {
             let passing = self.passing.min(self.bytes.len() - self.ready);
@@ -126,7 +126,7 @@ impl Incoming {
         }
     }
 
-    /// Sanitizes the frame that is the next, and gives its length.
+    /// Sanitizes the next frame, and returns its length.
     fn sanitize_frame(&mut self, kind: u8, size: usize) -> usize {
         let begin = self.ready + HEAD;
         let payload = &mut self.bytes[begin..begin + size];

@@ -1,4 +1,4 @@
-//! Why there is no session: one variant per thing somebody should do about it.
+//! Why there is no session: one variant for each remedy.
 //!
 //! Texts are ours, plus the AMQP reply code. The broker's own text is never part of one, and
 //! neither is a URL.
@@ -17,7 +17,7 @@ pub enum Loss {
     /// `broker` is host and port, or which URL it is of those that are set.
     #[error("cannot connect to {broker}: {cause}")]
     NotConnected { broker: String, cause: Cause },
-    /// Of several URLs none is of use. Each broker with its reason.
+    /// None of several URLs is usable. Each broker with its reason.
     #[error("none of the URLs in rabbitmq.url can be used: {}", each(.0))]
     Several(Vec<(String, Loss)>),
     #[error(
@@ -67,7 +67,7 @@ pub enum Loss {
     )]
     Cancelled,
     #[error(
-        "the messages in hand are too large for rabbitmq.prefetch: given back once, consuming again with a prefetch of {prefetch}"
+        "the unacknowledged messages are too large for rabbitmq.prefetch: returned once, consuming with a prefetch of {prefetch}"
     )]
     TooLarge { prefetch: u16 },
     /// A reply that is about no exchange or queue.
@@ -80,7 +80,7 @@ pub enum Loss {
 }
 
 impl Loss {
-    /// The reason that the broker gave for closing the connection, where this loss only says that it is closed.
+    /// Replaces a mere "closed" with the reason that the broker gave for closing the connection.
     pub(crate) fn explained(self, farewell: &Farewell) -> Self {
         match (self, farewell.reply()) {
             (Self::Broken { .. } | Self::Silent { .. }, Some((code, text))) => {
@@ -103,7 +103,7 @@ fn each(losses: &[(String, Loss)]) -> String {
     told.collect::<Vec<_>>().join("; ")
 }
 
-/// A thing on the broker that has to be there.
+/// An exchange or queue that must exist on the broker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
     Exchange,
@@ -139,7 +139,7 @@ pub(crate) enum CallError {
     Failed(lapin::Error),
 }
 
-/// lapin gives none of its calls a timeout; every one goes through here.
+/// Runs a call of lapin with a timeout, which lapin itself does not have.
 pub(crate) async fn within<T>(
     limit: Duration,
     operation: &'static str,
@@ -152,7 +152,7 @@ pub(crate) async fn within<T>(
 }
 
 impl CallError {
-    /// The reply by which the broker refused it. Its text is to be understood, never to be shown.
+    /// The reply with which the broker refused the call. Its text is only parsed, never shown.
     pub(crate) fn reply(&self) -> Option<(u16, &str)> {
         match self {
             Self::Failed(error) => reply(error),
@@ -164,7 +164,7 @@ impl CallError {
         self.reply().map(|(code, _)| code)
     }
 
-    /// The loss when the broker refuses something that is done to `part`.
+    /// The loss when the broker refuses an operation on `part`.
     pub(crate) fn about(self, part: Part, name: &str) -> Loss {
         let Some((code, text)) = self.reply() else {
             return self.into();
@@ -195,7 +195,7 @@ impl CallError {
     }
 }
 
-/// Whether a queue is there, and what would serve it is not.
+/// Whether the queue exists but is unavailable.
 fn is_down(text: &str) -> bool {
     [
         "down or inaccessible",
@@ -208,7 +208,7 @@ fn is_down(text: &str) -> bool {
     .any(|words| text.contains(words))
 }
 
-/// Which permission a refusal asks for. Newer brokers say it.
+/// The permission that a refusal requires. Newer brokers name it.
 fn permission(text: &str) -> &'static str {
     let named = [
         ("configure access to", "the configure permission"),
@@ -219,7 +219,7 @@ fn permission(text: &str) -> &'static str {
     asked.map_or("a permission", |(_, permission)| permission)
 }
 
-/// The argument of a queue or exchange that is another than the declared one.
+/// The argument of a queue or exchange that differs from the declared one.
 fn argument(text: &str) -> Option<String> {
     let (_, behind) = text.split_once("arg '")?;
     let (argument, _) = behind.split_once('\'')?;

@@ -1,20 +1,20 @@
-//! Makes the frames that lapin cannot read readable.
+//! Rewrites frames that lapin cannot parse.
 //!
-//! A broker hands out what publishers gave it, unread: names and texts that are no UTF-8, at which
-//! lapin gives up the connection, and tables in tables that take it more stack than its thread has,
-//! at which the process ends. Either would come again with every redelivery and stop the queue. Every
-//! change is in place and keeps the length. This module knows frames, but no streams of them.
+//! A broker delivers what publishers sent, unchecked: with names and strings that are not UTF-8, lapin drops the
+//! connection; with deeply nested tables, its thread overflows the stack and the process ends. Either would repeat
+//! with every redelivery and block the queue. Every change is in place and keeps the length. This module knows
+//! single frames, not streams of them.
 
 use lapin::protocol::basic::{gen_properties, parse_properties};
 use lapin::types::ShortString;
 
 use crate::rabbitmq::headers::{fitting, size};
 
-/// Tables and lists inside of each other that lapin is given at most; deeper ones become bytes. What
-/// the broker adds itself is two deep.
+/// Maximum nesting of tables and lists that lapin gets; deeper ones become bytes. What the broker adds itself is
+/// two deep.
 const DEEPEST: u8 = 32;
 
-/// What stands in for each byte that is not of a UTF-8 text.
+/// Replacement for each byte that is not valid UTF-8.
 const SUBSTITUTE: u8 = b'?';
 
 /// Class, weight, and size of the body.
@@ -25,7 +25,7 @@ pub(crate) const METHOD: u8 = 1;
 pub(crate) const HEADER: u8 = 2;
 pub(crate) const BODY: u8 = 3;
 
-/// Sanitizes the payload of one frame of this type. What is no frame as the protocol has it stays as it is.
+/// Sanitizes the payload of one frame of this type. An invalid frame stays unchanged.
 pub(crate) fn sanitize(kind: u8, payload: &mut [u8]) {
     let mut fields = Fields(payload);
     // A field that is cut short ends it, and lapin will say so.
@@ -51,7 +51,7 @@ pub(crate) fn shrink(payload: &[u8], most: usize) -> Option<Vec<u8>> {
     Some(written.ok()?.into_inner().0)
 }
 
-/// The largest frame that the broker offers to take and send, if this method is the one that says so.
+/// The maximum frame size that the broker offers, if this method contains it.
 pub(crate) fn offered_frame_max(method: &[u8]) -> Option<u32> {
     // connection.tune: class, method, channels, frame, heartbeat
     let arguments = method.strip_prefix(&[0, 10, 0, 30])?;

@@ -1,4 +1,4 @@
-//! The byte streams of a connection, and how lapin is given one that is open already.
+//! The byte streams of a connection, and how an open one is passed to lapin.
 
 use std::{
     io,
@@ -26,13 +26,13 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Transport for T {}
 
 type Stream = Box<dyn Transport>;
 
-/// The frames of a broker as lapin reads them, and ours as they are.
+/// A stream with sanitized incoming frames and unchanged outgoing ones.
 type Frames = Compat<Join<Sanitized<ReadHalf<Stream>>, WriteHalf<Stream>>>;
 
-/// More than a broker says before it has checked the login, in bytes.
+/// More bytes than a broker sends before it has checked the login.
 const KEPT: usize = 4096;
 
-/// The first bytes that a peer sends, kept to find out what it is if it turns out to be no broker.
+/// The first bytes that a peer sends, kept to identify it if it is not a broker.
 #[derive(Clone, Default)]
 pub(super) struct Heard(Arc<Mutex<Vec<u8>>>);
 
@@ -41,7 +41,7 @@ pub(super) struct Heard(Arc<Mutex<Vec<u8>>>);
 pub(super) enum Spoken {
     Nothing,
     Amqp,
-    /// A broker that takes our bytes for another version of the protocol, or for none.
+    /// A broker that does not accept our version of the protocol.
     AmqpHeader,
     Http,
     Tls,
@@ -89,7 +89,8 @@ impl Heard {
     }
 }
 
-/// A second handle on a socket. The socket is cut when this goes: lapin's thread lives as long as its socket.
+/// A second handle on a socket. The socket is shut down when this is dropped: lapin's thread lives as long as its
+/// socket.
 pub(super) struct Socket(std::net::TcpStream);
 
 impl Socket {
@@ -105,7 +106,7 @@ impl Drop for Socket {
     }
 }
 
-/// Speaks AMQP over `stream`: says hello, logs in, and opens the vhost.
+/// Opens an AMQP connection over `stream`: handshake, login and vhost.
 pub(super) async fn log_in(
     uri: lapin::uri::AMQPUri,
     stream: Stream,

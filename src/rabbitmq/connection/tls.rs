@@ -1,6 +1,6 @@
 //! `amqps://`: trust roots, the client certificate and the handshake.
 //!
-//! A given CA replaces the system's roots, which is the narrower trust and works in images without any.
+//! A given CA replaces the system's roots: that trusts less, and works in images without roots.
 
 use std::{sync::Arc, time::Duration};
 
@@ -46,7 +46,7 @@ pub(super) fn connector(
     Ok(Arc::new(config).into())
 }
 
-/// TLS over `socket`, and the broker's certificate checked for `host`.
+/// Opens TLS over `socket` and checks the broker's certificate for `host`.
 pub(super) async fn handshake(
     connector: &TlsConnector,
     host: &str,

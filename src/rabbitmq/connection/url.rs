@@ -4,22 +4,23 @@ use lapin::uri::AMQPUri;
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
-/// RabbitMQ's own default, in bytes. lapin makes buffers for 32 such frames in each direction: told beforehand,
-/// it takes them untouched from the system; told by the broker, it writes to all 16 MB of two connections.
+/// RabbitMQ's default, in bytes. lapin allocates buffers for 32 such frames in each direction: if the size is known
+/// in advance, the system provides untouched memory; if the broker sets it, lapin writes to all 16 MB of two
+/// connections.
 const FRAME_MAX: u32 = 131_072;
 /// RabbitMQ 4.1 and newer refuse less.
 const FRAME_MIN: u32 = 8_192;
-/// lapin makes its buffers before it is connected: with a few MiB more a container has no memory left.
+/// lapin allocates its buffers before it connects: a frame size of a few MiB exhausts a container's memory.
 const FRAME_LIMIT: u32 = 1_048_576;
 /// Channels that the worker has open at the same time on one connection.
 pub(crate) const CHANNELS: u16 = 8;
-/// The protocol's longest name, in bytes. lapin panics at a longer one.
+/// The protocol's longest name, in bytes. lapin panics on a longer one.
 const LONGEST_NAME: usize = 255;
 
 const PARAMETERS: [&str; 4] = ["auth_mechanism", "channel_max", "frame_max", "heartbeat"];
 
-/// Why a URL is not usable. It holds no part of the URL but values of known parameters: a password may be
-/// anywhere in it.
+/// Why a URL is not usable. Of the URL it contains only values of known parameters: a password may be anywhere
+/// else.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UrlProblem {
     #[error("is not a URL ({0}); write amqp://user:password@host:5672/%2f, percent-encoded")]
@@ -69,7 +70,7 @@ pub enum UrlProblem {
 /// Checks `text`, which is one URL.
 ///
 /// # Errors
-/// When the AMQP client would refuse it, or read something else out of it than stands there.
+/// When the AMQP client would refuse or misread it.
 pub fn check_url(text: &str) -> Result<(), UrlProblem> {
     parse(text).map(drop)
 }

@@ -1,8 +1,8 @@
-//! Confirmed publishing, many at a time, each outcome told to the right message.
+//! Concurrent confirmed publishing that assigns each outcome to the right message.
 //!
-//! A lane is a channel with at most one message between publish and confirm. With several on
-//! one channel, lapin hands a returned message to whichever confirm it completes first, so a
-//! message that no queue took could be reported as taken while another one is blamed.
+//! A lane is a channel with at most one message between publish and confirm. With several on one channel, lapin
+//! attaches a returned message to whichever confirm completes first, so an unrouted message could be reported as
+//! confirmed, and a confirmed one as unrouted.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -31,7 +31,7 @@ use crate::rabbitmq::{
     },
 };
 
-/// A message on its way out. Always mandatory: a message that no queue takes is a failure.
+/// A message to publish. Always mandatory: an unrouted message is a failure.
 #[derive(Clone)]
 pub(crate) struct Outgoing {
     pub(crate) exchange: ShortString,
@@ -84,7 +84,7 @@ impl Lanes {
         self.waiting.push_back((id, outgoing));
     }
 
-    /// How many have no outcome yet.
+    /// Number of messages without an outcome.
     pub(crate) fn unconfirmed(&self) -> usize {
         self.waiting.len() + self.in_flight.len()
     }
@@ -137,7 +137,7 @@ async fn open(connection: &Connection, limit: Duration) -> Result<Channel, CallE
     Ok(channel)
 }
 
-/// The broker refuses some messages by closing the channel, which says nothing of others: the lane is opened again.
+/// The broker refuses some messages by closing the channel, which says nothing about others: the lane is reopened.
 async fn publish(
     connection: Arc<Connection>,
     channel: Channel,
@@ -172,7 +172,8 @@ async fn confirmation(channel: &Channel, outgoing: &Outgoing) -> lapin::Result<C
     publish.await?.await
 }
 
-/// Only an ack without a return means that a queue has it. A closed channel is a refusal of its one message.
+/// Only an ack without a return means that a queue has the message. A closed channel is a refusal of its only
+/// message.
 fn refusal(confirmation: lapin::Result<Confirmation>) -> Result<Option<LetterRefusal>, Loss> {
     match confirmation {
         Ok(Confirmation::Ack(None)) => Ok(None),

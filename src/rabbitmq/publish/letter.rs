@@ -13,13 +13,13 @@ use crate::rabbitmq::{
     headers::{fitting, size},
 };
 
-/// A delivery that cannot be done, on its way to the dead-letter exchange.
+/// A failed delivery to publish to the dead-letter exchange.
 #[derive(Clone, Debug)]
 pub struct Letter {
     /// Chosen by the caller; comes back in the event that ends the letter.
     pub id: u64,
-    /// The session its delivery came from. A letter of an older session is dropped unsent: its
-    /// delivery is the broker's again and will come back.
+    /// The session of its delivery. A letter of an older session is dropped unsent: its delivery will be
+    /// redelivered.
     pub session: u32,
     pub message: Message,
     /// Headers to add. Names begin with `tagsweep-`.
@@ -37,14 +37,14 @@ pub enum Mark {
 /// Why the broker has no copy of a letter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LetterRefusal {
-    #[error("no queue is bound to the exchange for it")]
+    #[error("no queue is bound to the exchange for its routing key")]
     Returned,
     #[error("the queue rejected it: it is full, or the broker could not store it")]
     Nacked,
-    #[error("the exchange published to does not exist any more")]
+    #[error("the target exchange no longer exists")]
     ExchangeGone,
     #[error(
-        "the broker's user lacks permissions on the exchange published to, or for this routing key: grant it to write there"
+        "the broker's user lacks permissions on the target exchange, or for this routing key: grant it the write permission"
     )]
     Denied,
     #[error("it is larger than the broker's max_message_size")]
@@ -60,18 +60,18 @@ const PERSISTENT: u8 = 2;
 /// The type and the length of a text in a list.
 const TEXT_HEAD: usize = 5;
 
-/// The names of what the original had, and what had no room beside ours or was refused by the broker.
+/// Header with the names of properties and headers that were left out.
 const DROPPED: &str = "tagsweep-dropped-headers";
-/// What stands for a body that the broker does not take.
+/// Headers that replace a body which the broker refuses.
 const BODY_HASH: &str = "tagsweep-body-sha256";
 const BODY_SIZE: &str = "tagsweep-body-bytes";
-/// So many bytes of names are listed at most.
+/// Maximum bytes of names in that list.
 const DROPPED_ROOM: usize = 1024;
-/// The name of the body among what was dropped.
+/// The body's name in that list.
 const BODY: &str = "body";
 
-/// All properties go in one frame. This much of it is for those that are no headers, and for what brokers
-/// add to the headers on the letter's further way: a count of deliveries, a history of queues.
+/// All properties must fit into one frame. This many bytes are reserved for properties other than headers, and for
+/// headers that brokers add later: a delivery count, a dead-letter history.
 const BESIDE_HEADERS: usize = 4 * 1024;
 
 impl Letter {
@@ -120,8 +120,8 @@ macro_rules! copy {
     }};
 }
 
-/// What a letter keeps of its message's properties in any case. Left out are the expiration, as a letter waits for a
-/// person, and the user, who is no longer the one that publishes.
+/// The properties that a letter always keeps. It drops the expiration, since a letter waits for a person, and the
+/// user ID, since another user publishes it.
 fn kept(from: &BasicProperties, headers: FieldTable) -> BasicProperties {
     let to = BasicProperties::default()
         .with_delivery_mode(PERSISTENT)
@@ -136,7 +136,7 @@ fn kept(from: &BasicProperties, headers: FieldTable) -> BasicProperties {
     )
 }
 
-/// What it keeps unless the broker refuses it: amq.rabbitmq.reply-to from whoever does not consume from it.
+/// The properties that it keeps unless the broker refuses them, such as a reply-to of amq.rabbitmq.reply-to.
 fn kept_if_taken(from: &BasicProperties, to: BasicProperties) -> BasicProperties {
     copy!(
         from,
@@ -165,8 +165,7 @@ impl Outgoing {
         }
     }
 
-    /// First without the properties that a broker may refuse, then without the publisher's headers, then without
-    /// the body.
+    /// Drops first the properties that a broker may refuse, then the publisher's headers, then the body.
     fn plainer(self) -> Option<Self> {
         let properties = &self.properties;
         let refusable = [
@@ -222,7 +221,7 @@ impl Outgoing {
     }
 }
 
-/// Adds to the list of what was left out, as many names as there is room for.
+/// Adds to the list of what was left out as many names as fit.
 fn note_dropped(headers: &mut FieldTable, more: Vec<String>, room: usize) {
     if more.is_empty() {
         return;
@@ -241,8 +240,8 @@ fn note_dropped(headers: &mut FieldTable, more: Vec<String>, room: usize) {
     );
 }
 
-/// Ours, and as many of the publisher's as there is room for, the small ones first: a broker answers a
-/// frame that is too large by closing the connection, and the letter would be sent again for ever.
+/// Our headers, and as many of the publisher's as fit, small ones first: a broker closes the connection on a frame
+/// that is too large, and the letter would be retried forever.
 fn letter_headers(
     original: Option<&FieldTable>,
     marks: Vec<(&'static str, Mark)>,
@@ -265,8 +264,8 @@ fn letter_headers(
     headers
 }
 
-/// Dropped are the headers the broker makes itself, those that would route copies, and our own of an
-/// earlier letter, which tell of another failure.
+/// Drops headers that the broker sets itself, those that would route copies, and our own of an earlier letter,
+/// which describe another failure.
 fn is_dropped(name: &str) -> bool {
     matches!(
         name,

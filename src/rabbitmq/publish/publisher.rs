@@ -20,7 +20,7 @@ pub struct Publishing<'a> {
     pub kind: &'a str,
 }
 
-/// Why an event is not in a queue, or maybe not.
+/// Why an event is not, or may not be, in a queue.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PublishError {
     #[error("event {number}: {refusal}")]
@@ -31,7 +31,7 @@ pub enum PublishError {
     Lost(#[from] Loss),
 }
 
-/// A connection that publishes. Every error is final: connect anew.
+/// A publishing connection. Every error is final: reconnect.
 pub struct Publisher {
     link: Link,
     lanes: Lanes,
@@ -69,7 +69,7 @@ impl Publisher {
         Ok(())
     }
 
-    /// How many events a queue has taken for certain.
+    /// Number of confirmed events.
     pub fn confirmed(&self) -> u64 {
         self.confirmed
     }
@@ -82,7 +82,7 @@ impl Publisher {
         Ok(())
     }
 
-    /// Confirms everything, then closes in order.
+    /// Waits for all confirms, then closes gracefully.
     pub async fn close(mut self) -> Result<(), PublishError> {
         self.flush().await?;
         Ok(self.link.close().await?)

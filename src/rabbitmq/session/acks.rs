@@ -1,8 +1,8 @@
-//! Acks, in the order that the protocol wants.
+//! Acks, in the order that the protocol requires.
 //!
-//! A broker closes the channel when a tag is settled twice, or when a multiple ack names a tag
-//! that is settled already. Both are made impossible here, so that the caller may say
-//! "everything up to 7" whether or not 7 itself was settled on its own before.
+//! A broker closes the channel when a tag is settled twice, or when a multiple ack names a tag that is settled
+//! already. This module prevents both, so the caller may ack "everything up to 7" whether or not 7 itself was
+//! settled before.
 
 use std::{
     collections::{BTreeSet, VecDeque},
@@ -18,7 +18,7 @@ use lapin::{
 use super::{Call, call};
 use crate::rabbitmq::{DeliveryTag, Loss, connection::loss::within};
 
-/// What becomes of deliveries.
+/// How deliveries are settled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Settlement {
     /// This delivery and all earlier ones of its session are done.
@@ -135,7 +135,7 @@ impl Acks {
         self.settlements.push(settlement);
     }
 
-    /// Sends one frame after the other, until everything is written. Cancel-safe.
+    /// Sends frames one by one until all are written. Cancel-safe.
     pub(crate) async fn send(&mut self) -> Result<(), Loss> {
         loop {
             if !self.sending.is_terminated() {
@@ -149,8 +149,8 @@ impl Acks {
     }
 }
 
-/// Resolves when the frame is written. Unlike an acker's, the channel's own methods fail on a
-/// channel that is gone, so an ack that was not sent is never taken for one that was.
+/// Resolves when the frame is written. Unlike an acker's, the channel's own methods fail on a closed channel, so an
+/// unsent ack never counts as sent.
 async fn send(channel: Channel, frame: Frame, limit: Duration) -> Result<(), Loss> {
     match frame {
         Frame::Ack { tag, multiple } => {

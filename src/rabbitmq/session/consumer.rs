@@ -1,7 +1,7 @@
-//! The consumer of a session, and how it changes.
+//! The consumer of a session, and changes of its prefetch.
 //!
-//! A prefetch holds for consumers that start after it was set. So a change is a cancel, and then another consumer on
-//! the same channel, whose delivery tags go on. What was on its way to the old one is given first.
+//! A prefetch applies to consumers that start after it was set. So a change cancels the consumer and starts another
+//! one on the same channel, whose delivery tags continue. Deliveries to the old one are returned first.
 
 use std::{future::pending, sync::Arc};
 
@@ -19,14 +19,14 @@ use crate::rabbitmq::{Loss, Options, Part, connection::loss::within};
 /// 4.3 refuses it for classic queues.
 const CONSUMER_TIMEOUT: AMQPValue = AMQPValue::LongLongInt(24 * 60 * 60 * 1000);
 
-/// What the broker is asked for: to cancel a consumer, or to start the one that comes of it.
+/// A change that the broker is asked for: to cancel a consumer, or to start one.
 type Change = BoxFuture<'static, Result<Option<Consumer>, Loss>>;
 
 pub(super) struct Consuming {
     channel: Channel,
     options: Arc<Options>,
     quorum: bool,
-    /// Gone when it was cancelled and has given everything, or was lost.
+    /// None when it was cancelled and is drained, or was lost.
     consumer: Option<Consumer>,
     wanted: u16,
     /// Of the consumer; 0 when it is cancelled, or none was started.
@@ -64,7 +64,7 @@ impl Consuming {
         }
     }
 
-    /// Whether there is a consumer that gets deliveries, or will be.
+    /// Whether there is, or will be, a consumer that gets deliveries.
     pub(super) fn is_active(&self) -> bool {
         self.prefetch > 0
     }
@@ -74,7 +74,7 @@ impl Consuming {
         self.prefetch > 0 && self.prefetch == self.wanted
     }
 
-    /// Asks for a prefetch; 0 is no consumer. Made true by the [`next_change`](Self::next_change)s.
+    /// Requests a prefetch; 0 is no consumer. [`next_change`](Self::next_change) carries it out.
     pub(super) fn want(&mut self, prefetch: u16) {
         self.wanted = prefetch;
     }
@@ -84,7 +84,7 @@ impl Consuming {
         self.wanted = self.prefetch;
     }
 
-    /// The next step to what is wanted, when the last one is [done](Self::changed).
+    /// The next step towards the requested prefetch, when the last one is [done](Self::changed).
     pub(super) fn next_change(&mut self) -> Option<Change> {
         if self.wanted == self.prefetch {
             return None;
@@ -108,8 +108,8 @@ impl Consuming {
         self.consumer = started.or(self.consumer.take());
     }
 
-    /// The next delivery, or none when a cancelled consumer has given everything. Never ready while there is no
-    /// consumer; its loss is told once.
+    /// The next delivery, or none when a cancelled consumer is drained. Never ready while there is no consumer; its
+    /// loss is reported once.
     pub(super) async fn next(&mut self) -> Result<Option<Delivery>, Loss> {
         let Some(consumer) = &mut self.consumer else {
             return pending().await;

@@ -1,7 +1,7 @@
-//! Whether the broker is still there: it is asked again and again, and an answer counts from the question.
+//! Regular requests that show whether the broker is still there; an answer counts from the time of its request.
 //!
-//! A connection that is cut off gives no sign for two heartbeats, and a process that stood still does not
-//! know for how long. The broker may have given the queue to another worker by then.
+//! A cut connection gives no sign for two heartbeats, and a suspended process does not know for how long it stood
+//! still. By then the broker may have given the queue to another worker.
 
 use std::{
     pin::Pin,
@@ -15,7 +15,7 @@ use tokio::time::{Interval, Sleep, sleep};
 use super::{Call, call, every};
 use crate::rabbitmq::{Loss, Options};
 
-/// Questions in the time for which an answer holds.
+/// Requests in the time for which an answer is valid.
 const QUESTIONS: u32 = 5;
 
 pub(super) struct Heartbeat {
@@ -38,7 +38,7 @@ impl Heartbeat {
         }
     }
 
-    /// Something came from the broker. The answer may be behind a lot of it.
+    /// Notes that something came from the broker: the answer may be queued behind it.
     pub(super) fn heard(&mut self) {
         if !self.question.is_terminated() {
             self.be_patient();
@@ -50,8 +50,8 @@ impl Heartbeat {
         self.patience.as_mut().reset(until);
     }
 
-    /// When a question was asked that is answered now. Cancel-safe. The next consumer of the channel is to have this
-    /// prefetch, whatever is asked in between.
+    /// Waits for an answer, and returns the time of its request. Cancel-safe. The request sets the prefetch for the
+    /// channel's next consumer, so it repeats the current one.
     pub(super) async fn answer(&mut self, prefetch: u16) -> Result<Instant, Loss> {
         if self.question.is_terminated() {
             self.tick.tick().await;

@@ -1,4 +1,4 @@
-//! The supervisor: one session after the other, for ever.
+//! The supervisor: opens one session after the other, without limit.
 
 use std::{future::pending, pin::Pin, sync::Arc, time::Duration};
 
@@ -15,38 +15,37 @@ use crate::rabbitmq::{
 
 /// The broker as the worker's loop sees it: [`next`](Self::next) and commands that never wait.
 ///
-/// Everything happens inside `next`, so it must be polled for anything to go on; dropping its
-/// future loses nothing.
+/// Everything happens inside `next`, so it must be polled; dropping its future loses nothing.
 pub struct Broker {
     options: Arc<Options>,
     phase: Phase,
     backoff: Backoff,
     /// The number of the newest session; the first is 1.
     sessions: u32,
-    /// Which URL worked last.
+    /// Position of the URL that worked last.
     position: usize,
     draining: bool,
-    /// How many deliveries the broker may send ahead; 0: none are wanted. It outlives sessions.
+    /// The prefetch; 0: not consuming. It outlives sessions.
     prefetch: u16,
-    /// The broker failed, perhaps at a message. One delivery at a time is taken until a session lasts, so that the
-    /// others are not returned with that one each time: returns count towards the queue's delivery limit.
+    /// The broker failed, perhaps at a message. The prefetch is 1 until a session lasts, so that other messages are
+    /// not returned with that one each time: returns count towards the queue's delivery limit.
     careful: bool,
     farewells: JoinSet<()>,
 }
 
-/// The position of a URL, a session on it, and what the operator is to know.
+/// The position of a URL, a session on it, and warnings for the operator.
 type Opened = (usize, (Session, Vec<Warning>));
 
 enum Phase {
     Waiting(Pin<Box<Sleep>>),
     Opening(BoxFuture<'static, Result<Opened, Loss>>),
     Open(Box<Session>),
-    /// Drained and lost: there is nothing to reconnect for.
+    /// Lost during a drain: there is nothing to reconnect for.
     Over,
 }
 
 impl Broker {
-    /// Connects nothing yet: that is the first [`next`](Self::next)'s work.
+    /// Does not connect yet: the first [`next`](Self::next) does.
     ///
     /// # Panics
     ///
@@ -99,13 +98,13 @@ impl Broker {
         }
     }
 
-    /// A delivery that has arrived already, to take many in one turn of the loop.
+    /// Returns a delivery that has already arrived, so that one turn of the loop can take many.
     pub fn try_next(&mut self) -> Option<Delivery> {
         self.session()?.try_delivery()
     }
 
-    /// Queues a settlement. One of an older session is dropped: its tag names another delivery
-    /// now, and its delivery is the broker's again.
+    /// Queues a settlement. One of an older session is dropped: its tag now names another delivery, and its own
+    /// delivery is back at the broker.
     pub fn settle(&mut self, settlement: Settlement) {
         if let Some(session) = self.numbered(settlement.tag().session) {
             session.acks.push(settlement);
@@ -119,9 +118,8 @@ impl Broker {
         }
     }
 
-    /// Consumes with at most `prefetch` unacknowledged deliveries from now on, in this session and in later
-    /// ones; with 0 not at all, so that another consumer can take the queue. What the broker has sent before
-    /// is still given, and can be settled.
+    /// Sets the prefetch for this session and later ones; 0 stops consuming, so that another consumer can take the
+    /// queue. Deliveries that the broker has sent before are still returned, and can be settled.
     pub fn consume(&mut self, prefetch: u16) {
         self.prefetch = prefetch;
         let prefetch = self.prefetch_now();
@@ -130,15 +128,15 @@ impl Broker {
         }
     }
 
-    /// Whether deliveries come from the consumer that was asked for last. Those of one before it say nothing of
-    /// whose the queue is.
+    /// Whether deliveries come from the consumer that was requested last. Those of an earlier one do not show that
+    /// the queue is ours.
     pub fn consumes_as_asked(&mut self) -> bool {
         self.session()
             .is_some_and(|session| session.consuming.is_as_asked())
     }
 
-    /// Gives back all that is in hand, and consumes again with a lower `prefetch`, in a new session: the protocol
-    /// has no way to lower it for a consumer that is there.
+    /// Returns all deliveries, and consumes with a lower `prefetch` in a new session: the protocol cannot lower it
+    /// for an existing consumer.
     pub fn reopen(&mut self, prefetch: u16) {
         self.prefetch = prefetch;
         if let Some(session) = self.session() {
@@ -146,7 +144,7 @@ impl Broker {
         }
     }
 
-    /// Begins the end: no delivery is given any more, acks and letters go on.
+    /// Starts the drain: no delivery is returned any more, acks and letters continue.
     pub fn stop_consuming(&mut self) {
         self.draining = true;
         match self.session() {
@@ -155,9 +153,9 @@ impl Broker {
         }
     }
 
-    /// Sends what is to be settled, then closes in order. Ok means that the broker has taken
-    /// every settlement; on Err it will deliver some of them again. Letters without an outcome
-    /// are not waited for. Bounded by the call and close limits.
+    /// Sends the queued settlements, then closes gracefully. Ok means that the broker has received every
+    /// settlement; on Err it will redeliver some of the messages. Letters without an outcome are not waited for.
+    /// Bounded by the call and close limits.
     pub async fn close(mut self) -> Result<(), Loss> {
         let phase = std::mem::replace(&mut self.phase, Phase::Over);
         let closed = match phase {
@@ -243,7 +241,7 @@ impl Broker {
     }
 }
 
-/// Endless exponential backoff with full jitter, so that replicas do not come back in step.
+/// Exponential backoff without a limit of attempts, with full jitter, so that replicas do not reconnect in step.
 struct Backoff {
     min: Duration,
     max: Duration,

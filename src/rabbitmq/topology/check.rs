@@ -1,4 +1,4 @@
-//! Whether what must be there is there, and what the queue holds.
+//! Checks that exchanges and queues exist, and counts the queue.
 
 use std::{sync::Arc, time::Duration};
 
@@ -14,24 +14,33 @@ use crate::rabbitmq::{
     connection::loss::{CallError, within},
 };
 
-/// Asks what the queue holds, and how many consume from it.
+/// Counts the messages and consumers of the queue and, `with_letters`, the messages of the dead-letter queue.
 pub(crate) async fn count(
     connection: Arc<Connection>,
     options: Arc<Options>,
     sharing: Sharing,
+    with_letters: bool,
 ) -> Result<QueueCount, Loss> {
     let mut scratch = Scratch::new(connection, options.timing.call);
     let queue = scratch.check_queue(Part::Queue, &options).await?;
     let consumers = queue.consumer_count();
+    let dead_letters = match with_letters {
+        // Only told: a dead-letter queue that cannot be counted ends no session.
+        true => scratch
+            .check_queue(Part::DeadLetterQueue, &options)
+            .await
+            .ok(),
+        false => None,
+    };
     Ok(QueueCount {
         ready: queue.message_count(),
         consumers,
         share: sharing.among(consumers),
+        dead_letters: dead_letters.map(|queue| queue.message_count()),
     })
 }
 
-/// Declarations and checks. A refused one closes its channel, so they are made on a channel that is made anew after
-/// a refusal.
+/// Declarations and checks. A refusal closes the channel, so a new one is opened after it.
 pub(crate) struct Scratch {
     connection: Arc<Connection>,
     channel: Option<Channel>,
@@ -49,7 +58,7 @@ impl Scratch {
         }
     }
 
-    /// What came up since it was asked last.
+    /// Takes the warnings since the last call.
     pub(super) fn take_warnings(&mut self) -> Vec<Warning> {
         std::mem::take(&mut self.warnings)
     }

@@ -1,4 +1,4 @@
-//! Makes what is missing, and learns what is there with other settings.
+//! Declares what is missing, and finds out what exists with other settings.
 
 use lapin::{
     Channel, ExchangeKind,
@@ -15,11 +15,11 @@ use crate::rabbitmq::{
     connection::{ACCESS_REFUSED, PRECONDITION_FAILED, loss::CallError},
 };
 
-/// More settings than a queue has.
+/// Limit of redeclarations: more than a queue has settings.
 const LEARNED: usize = 40;
 
 impl Scratch {
-    /// What the queue of events is like after that, as far as the broker tells.
+    /// What is known of the event queue after that.
     pub(super) async fn declare_all(&mut self, options: &Options) -> Result<Option<Shape>, Loss> {
         self.declare_exchange(Part::Exchange, options).await?;
         let queue = self.declare_queue(Part::Queue, options).await?;
@@ -46,8 +46,8 @@ impl Scratch {
         self.bind(queue, exchange, options, "#").await
     }
 
-    /// Tells in warnings what a queue was declared with, as far as that can be found out. It fails where the queue
-    /// cannot be used. Declares what is missing if `declare` says so.
+    /// Finds out how a queue was declared and warns of differences. Fails if the queue cannot be used. Declares
+    /// what is missing if `declare` is set.
     pub(super) async fn judge(
         &mut self,
         part: Part,
@@ -73,7 +73,7 @@ impl Scratch {
         Ok(())
     }
 
-    /// Declares a queue; what exists with other settings is left as it is, and told. None: it cannot be told.
+    /// Declares a queue and returns its settings, also if it exists with others. None: they are unknown.
     async fn declare_queue(
         &mut self,
         part: Part,
@@ -94,8 +94,8 @@ impl Scratch {
         }
     }
 
-    /// What a queue that exists was declared with, and how that differs from what it would be. None where the broker
-    /// does not tell.
+    /// The settings of an existing queue, and how they differ from the wanted ones. None if the broker does not
+    /// reveal them.
     pub(super) async fn learn(
         &mut self,
         part: Part,

@@ -1,4 +1,4 @@
-//! What `tagsweep check` wants to know of the broker.
+//! The broker checks of `tagsweep check`.
 
 use bytes::Bytes;
 use lapin::{
@@ -13,8 +13,7 @@ use crate::rabbitmq::{
     publish::{Lanes, Outgoing, Refused},
 };
 
-/// What one look at the broker showed. The detail names the remedy where there is something to
-/// do, and never a secret.
+/// The result of one check. The detail names the remedy if there is one, and never a secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
     pub what: &'static str,
@@ -35,8 +34,8 @@ const DEAD_LETTER_ROUTE: &str = "dead-letter route";
 
 /// Tries the login, each exchange and queue, the bindings, and the dead-letter route.
 ///
-/// Nothing is changed but by `declare`, which creates and binds what the worker would. The route is tried with
-/// a message that expires at once and carries the header `tagsweep-check`.
+/// Only `declare` changes anything: it creates and binds what the worker would. The route is tested with a message
+/// that expires at once and carries the header `tagsweep-check`.
 pub async fn inspect(options: &Options, declare: bool) -> Vec<Finding> {
     // Two, as the worker has: a limit may let in one only.
     let opened = async {
@@ -85,7 +84,7 @@ impl Inspection<'_> {
         }
     }
 
-    /// Whether the exchange is there now.
+    /// Checks that the exchange exists.
     async fn exchange(&mut self, part: Part) -> bool {
         let found = self.scratch.check_exchange(part, self.options).await;
         let created = self.declare && matches!(found, Err(Loss::Missing { .. }));
@@ -97,7 +96,7 @@ impl Inspection<'_> {
         self.tell(part, created, found.map(|()| String::new()))
     }
 
-    /// Whether the queue is there now and can be used.
+    /// Checks that the queue exists and is usable.
     async fn queue(&mut self, part: Part) -> bool {
         let found = self.scratch.check_queue(part, self.options).await;
         let created = self.declare && matches!(found, Err(Loss::Missing { .. }));
@@ -122,7 +121,7 @@ impl Inspection<'_> {
         self.tell(part, created, found)
     }
 
-    /// To declare what is there changes nothing, and tells whether the worker will be allowed to.
+    /// Redeclaring what exists changes nothing, and shows whether the worker has the permission.
     fn declares(&self) -> bool {
         self.declare || self.options.declare
     }
@@ -178,7 +177,7 @@ impl Inspection<'_> {
         )
     }
 
-    /// Tells what was found of a part, with the warnings that came up.
+    /// Adds a finding about a part, with its warnings.
     fn tell_as(&mut self, what: &'static str, found: Result<String, Loss>) -> bool {
         let is_there = found.is_ok();
         let found = found.map_err(|loss| match loss {

@@ -1,7 +1,7 @@
-//! What a queue was declared with.
+//! The settings that a queue was declared with.
 //!
-//! AMQP shows no arguments. But a broker refuses the declaration of a queue that is there with other settings, and
-//! its refusal names one that differs, with its value. So what is there is learned setting by setting.
+//! AMQP shows no arguments. But a broker refuses to redeclare a queue with other settings, and its refusal names
+//! one that differs, with its value. So the settings are found out one by one.
 
 use std::collections::BTreeMap;
 
@@ -23,7 +23,7 @@ const STREAM_ONLY: &str = "x-max-age";
 
 /// Since RabbitMQ 4 a quorum queue without a delivery limit of its own drops a message that is returned more often.
 pub(super) const DEFAULT_DELIVERY_LIMIT: u32 = 20;
-/// High enough for bad days, but finite: a message that no worker survives must not be redelivered for ever.
+/// High enough for long outages, but finite: a message that crashes every worker must not be redelivered forever.
 const OUR_DELIVERY_LIMIT: i64 = 1_000;
 /// A limit that no message reaches. -1 is the documented way to have none, and makes RabbitMQ 3.10 drop every
 /// message at its first redelivery.
@@ -34,7 +34,7 @@ const UNREACHED_DELIVERY_LIMIT: i64 = i32::MAX as i64;
 pub(super) struct Shape(BTreeMap<ShortString, AMQPValue>);
 
 impl Shape {
-    /// Of a queue when we make it.
+    /// The settings of a queue that we declare.
     pub(super) fn wanted(part: Part, options: &Options) -> Self {
         match part {
             Part::Queue | Part::Exchange => Self::of_events(&options.dead_letter_exchange),
@@ -44,8 +44,8 @@ impl Shape {
         }
     }
 
-    /// Of the queue of events. What the broker takes out of it lands in the dead-letter queue, and stays where it is
-    /// until that has taken it; such a queue has to refuse what is too much instead of dropping it.
+    /// The settings of the event queue. What the broker removes from it goes to the dead-letter queue, at least
+    /// once; such a queue must reject excess messages instead of dropping them.
     fn of_events(dead_letter_exchange: &str) -> Self {
         let mut shape = Self::quorum(OUR_DELIVERY_LIMIT);
         shape.set(SINGLE_ACTIVE_CONSUMER, AMQPValue::Boolean(true));
@@ -84,17 +84,17 @@ impl Shape {
         arguments.into()
     }
 
-    /// With an argument that is compared with no queue's but a stream's, and refused where the queue would have to
-    /// be made: a declaration that makes nothing.
+    /// Adds an argument that the broker compares only for streams, and refuses when it would create the queue: a
+    /// declaration that creates nothing.
     pub(super) fn arguments_of_none(&self) -> FieldTable {
         let mut arguments = self.arguments();
         arguments.insert(STREAM_ONLY.into(), text("1h"));
         arguments
     }
 
-    /// Takes over what the refusal of a declaration says of the queue that is there. False when it says nothing that
-    /// can be understood. RabbitMQ 3.10 to 4.3 write: `inequivalent arg 'x-delivery-limit' for queue 'q' in vhost '/':
-    /// received '99' but current is '5'`, or `… is none`, or `… is the value '5' of type 'signedint'`.
+    /// Adopts the setting that a refusal names. False if the refusal cannot be parsed. RabbitMQ 3.10 to 4.3 write:
+    /// `inequivalent arg 'x-delivery-limit' for queue 'q' in vhost '/': received '99' but current is '5'`, or `… is
+    /// none`, or `… is the value '5' of type 'signedint'`.
     pub(super) fn adopt(&mut self, refusal: &str) -> bool {
         self.adopted(refusal).is_some()
     }
@@ -127,7 +127,7 @@ impl Shape {
         Some(())
     }
 
-    /// Where it is not as `wanted`, for people.
+    /// Describes the differences from `wanted`, for people.
     pub(super) fn differences(&self, wanted: &Self) -> Vec<String> {
         let missing = wanted.0.keys().filter(|name| !self.0.contains_key(*name));
         let others = self.0.iter();
@@ -138,7 +138,7 @@ impl Shape {
             .collect()
     }
 
-    /// Each way in which the queue loses messages that are in it, or that should be.
+    /// Each way in which the queue can lose messages.
     pub(super) fn losses(&self) -> Vec<String> {
         let mut found = Vec::new();
         if self.is_a("stream") {
@@ -175,12 +175,12 @@ impl Shape {
         self.0.get(name) == Some(&AMQPValue::Boolean(true))
     }
 
-    /// Where the broker puts what it takes out of the queue.
+    /// The exchange that gets what the broker removes from the queue.
     pub(super) fn dead_letter_exchange(&self) -> Option<String> {
         self.0.get(DEAD_LETTER_EXCHANGE).map(shown)
     }
 
-    /// How often the broker takes a message back before it drops it. None: as often as it comes.
+    /// Number of returns after which the broker drops a message. None: no limit.
     pub(super) fn delivery_limit(&self) -> Option<u32> {
         if !self.is_a("quorum") {
             return None;
@@ -203,7 +203,7 @@ impl Shape {
     }
 }
 
-/// What the refusal of a declaration names, and its value on the broker, as that writes it.
+/// The setting that a refusal names, and its value on the broker, as text.
 pub(super) fn difference(refusal: &str) -> Option<(&str, &str)> {
     let (_, rest) = refusal.split_once("inequivalent arg '")?;
     let (name, rest) = rest.split_once('\'')?;

@@ -1,11 +1,13 @@
-//! What is not as tagsweep would have made it, with what to do.
+//! Warnings about queues and exchanges that differ from what tagsweep declares, with remedies.
 
 use crate::rabbitmq::Part;
 
-/// Something on the broker is not as tagsweep would have made it.
+/// Something on the broker differs from what tagsweep declares.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Warning {
-    #[error("{part} {name:?} has other settings than tagsweep's and is used as it is: {how}")]
+    #[error(
+        "{part} {name:?} has other settings than tagsweep declares and is used as it is: {how}"
+    )]
     Differs {
         part: Part,
         name: String,
@@ -26,7 +28,7 @@ pub enum Warning {
     )]
     Drops { name: String, exchange: String },
     #[error(
-        "queue {name:?} is not known to have a single active consumer: each replica takes its share of the API quota by counting consumers, which is only right again some seconds after a replica comes or goes"
+        "queue {name:?} is not known to have a single active consumer: each replica counts consumers to find its share of the API quota, and is wrong for some seconds after a replica starts or stops"
     )]
     SharedByCount { name: String },
     #[error(

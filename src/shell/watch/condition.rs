@@ -1,8 +1,8 @@
-//! What the worker is doing, and whether it gets on.
+//! What the worker is doing, and whether it makes progress.
 //!
-//! A process that runs proves nothing: a worker that holds events and settles none is as dead as one that
-//! has ended, and restarting it is the mend. But restarting mends no outage and no wrong key, so whatever
-//! explains itself is no stall. It has no clock of its own.
+//! A running process proves nothing: a worker that holds events and settles none needs a restart as much as one
+//! that has ended. But a restart does not fix an outage or a wrong key, so whatever has a known reason is not a
+//! stall. This module has no clock of its own.
 
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -11,14 +11,14 @@ use crate::engine::{PauseReason, Status};
 use crate::rabbitmq::{Cause, LetterRefusal, Loss, QueueCount};
 use crate::shell::{InHand, View};
 
-/// So long a worker may look for its broker before a restart is worth a try: it costs nothing then, and
-/// begins with new name lookups and certificates.
+/// How long a worker may be without a broker session before `/livez` fails: a restart costs nothing then, and
+/// starts with new name lookups and certificates.
 const CONNECTING_LIMIT: Duration = Duration::from_secs(30 * 60);
 
-/// When so many calls have failed one after the other, it is no matter of their users.
+/// Failed calls in a row after which their users cannot be the cause.
 const FAILED_CALLS: u32 = 8;
 
-/// A broker that fails at a message fails again within this.
+/// A broker that fails at a message fails again within this time.
 const FAILED_LATELY: Duration = Duration::from_secs(30);
 
 /// What the worker is doing.
@@ -26,11 +26,11 @@ const FAILED_LATELY: Duration = Duration::from_secs(30);
 pub enum State {
     /// No broker session.
     Connecting,
-    /// The broker has given nothing yet in this session: the queue is empty, or another worker has it. Which
-    /// of the two, AMQP does not tell.
+    /// Nothing was delivered yet in this session: the queue is empty, or another worker consumes it. AMQP does not
+    /// tell which.
     Standby,
     Consuming,
-    /// No calls but probes.
+    /// Only probes, no other calls.
     Paused(PauseReason),
     Draining,
 }
@@ -52,12 +52,12 @@ impl State {
     }
 }
 
-/// What does not get on, and for how long.
+/// What makes no progress, and for how long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stall {
-    /// Events are in hand; none was acknowledged, and no call has ended.
+    /// Events are held; none was acknowledged, and no call has finished.
     Settling(Duration),
-    /// The queue holds messages for this worker, and none arrives.
+    /// The queue has messages for this worker, and none is delivered.
     Receiving(Duration),
     Connecting(Duration),
 }
@@ -65,8 +65,8 @@ pub enum Stall {
 impl fmt::Display for Stall {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (what, since) = match self {
-            Stall::Settling(since) => ("events are in hand and nothing was acknowledged", since),
-            Stall::Receiving(since) => ("the queue holds messages and none arrived", since),
+            Stall::Settling(since) => ("events are held and none was acknowledged", since),
+            Stall::Receiving(since) => ("the queue has messages and none was delivered", since),
             Stall::Connecting(since) => ("there was no broker session", since),
         };
         write!(f, "{what} for {} s", since.as_secs())
@@ -88,16 +88,16 @@ impl fmt::Display for PauseReason {
     }
 }
 
-/// What is known of the source and of progress.
+/// State of the source, and of progress.
 #[derive(Debug)]
 pub(super) struct Condition {
     limit: Duration,
-    /// The whole quota, and by how many workers it is shared.
+    /// The whole quota, and how many workers share it.
     quota: u32,
     share: u32,
-    /// The last moment at which something showed that what is in hand gets on, or why it does not.
+    /// The last moment at which something showed progress, or the reason for the lack of it.
     sign: Instant,
-    /// Since when the queue holds messages for us that do not arrive.
+    /// Since when the queue has had messages for this worker without delivering any.
     starving: Option<Instant>,
     /// Since when there is no session.
     connecting: Option<Instant>,
@@ -107,8 +107,10 @@ pub(super) struct Condition {
     unconnected: Option<String>,
     /// Deliveries are wanted.
     consuming: bool,
-    /// The broker has given us a delivery: we are the one that it lets consume.
+    /// A delivery came in this session: this worker is the active consumer.
     active: bool,
+    /// Since when the worker consumes, or is on standby.
+    ready: Instant,
     /// As the broker counted it last, in this session.
     queue: Option<QueueCount>,
     /// What was wrong with the latest call.
@@ -118,7 +120,7 @@ pub(super) struct Condition {
 }
 
 impl Condition {
-    /// `limit` is how long events may be in hand without a sign of progress.
+    /// `limit` is how long events may be held without progress.
     pub(super) fn new(limit: Duration, quota: u32, now: Instant) -> Condition {
         Condition {
             limit,
@@ -131,14 +133,16 @@ impl Condition {
             unconnected: None,
             consuming: true,
             active: false,
+            ready: now,
             queue: None,
             trouble: None,
             refusal: None,
         }
     }
 
-    pub(super) fn opened(&mut self, share: u32) {
+    pub(super) fn opened(&mut self, now: Instant, share: u32) {
         self.connecting = None;
+        self.ready = now;
         self.unconnected = None;
         self.share = share;
     }
@@ -158,8 +162,9 @@ impl Condition {
         self.queue = None;
     }
 
-    pub(super) fn consume(&mut self, wanted: bool) {
+    pub(super) fn consume(&mut self, now: Instant, wanted: bool) {
         self.consuming = wanted;
+        self.ready = now;
         self.starving = None;
         self.active = false;
     }
@@ -168,17 +173,19 @@ impl Condition {
         self.consuming
     }
 
-    /// A delivery came; `idle` when nothing was in hand before.
-    pub(super) fn delivered(&mut self, idle: bool, now: Instant) {
+    /// Notes a delivery; `idle` if no event was held before. Returns the time on standby before it, if any.
+    pub(super) fn delivered(&mut self, idle: bool, now: Instant) -> Option<Duration> {
+        let stood_by = self.stands_by().then(|| now - self.ready);
         self.starving = None;
         self.active = true;
         if idle {
             self.sign = now;
         }
+        stood_by
     }
 
-    /// The broker has counted the queue; `idle` when nothing is in hand. Tells whether the quota is shared by
-    /// another number of workers than before.
+    /// Notes a count of the queue; `idle` if no event is held. Returns whether the number of workers that share the
+    /// quota has changed.
     pub(super) fn counted(&mut self, queue: QueueCount, idle: bool, now: Instant) -> bool {
         let changed = std::mem::replace(&mut self.share, queue.share) != queue.share;
         self.queue = Some(queue);
@@ -190,6 +197,10 @@ impl Condition {
     /// A call has ended; `trouble` says what was wrong with it.
     pub(super) fn call_over(&mut self, trouble: Option<String>) {
         self.trouble = trouble;
+    }
+
+    pub(super) fn trouble(&self) -> Option<&str> {
+        self.trouble.as_deref()
     }
 
     pub(super) fn letter_refused(&mut self, reason: LetterRefusal) {
@@ -223,7 +234,7 @@ impl Condition {
         }
     }
 
-    /// What keeps events from being worked off though there is a session and no pause.
+    /// What prevents events from being processed although there is a session and no pause.
     fn hindrance(&self, engine: &Status, now: Instant) -> Option<String> {
         if self.broker_fails(now) {
             return Some(Cause::Internal.to_string());
@@ -257,13 +268,13 @@ impl Condition {
         }
     }
 
-    /// Whether another worker may be the one that the broker gives the queue to.
+    /// Whether another worker may be the active consumer.
     fn stands_by(&self) -> bool {
         self.share == 1 && !self.active
     }
 
-    /// What does not get on at `now`. Where nothing is in hand, nothing can be settled; `paused` says that
-    /// the worker knows why it settles nothing.
+    /// What has stalled at `now`. Without held events nothing can stall; in a pause the worker knows why it settles
+    /// nothing.
     fn stall(&self, in_hand: usize, paused: bool, now: Instant) -> Option<Stall> {
         if let Some(connecting) = self.connecting {
             let since = now.saturating_duration_since(connecting);
@@ -284,6 +295,7 @@ impl Condition {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::Tally;
 
     const LIMIT: Duration = Duration::from_secs(300);
     const HOUR: Duration = Duration::from_secs(3_600);
@@ -292,7 +304,7 @@ mod tests {
     fn connected() -> (Condition, Instant) {
         let now = Instant::now();
         let mut condition = Condition::new(LIMIT, 100, now);
-        condition.opened(1);
+        condition.opened(now, 1);
         (condition, now)
     }
 
@@ -302,6 +314,7 @@ mod tests {
             ready,
             consumers: 1,
             share: 1,
+            dead_letters: None,
         };
         condition.counted(queue, true, now);
     }
@@ -347,6 +360,19 @@ mod tests {
     }
 
     #[test]
+    fn the_first_delivery_tells_how_long_it_was_waited_for_and_no_other_does() {
+        let (mut condition, now) = connected();
+        assert_eq!(condition.delivered(true, now + HOUR), Some(HOUR));
+        assert_eq!(condition.delivered(true, now + 2 * HOUR), None);
+        condition.lost(now + 2 * HOUR, &Loss::Cancelled);
+        condition.opened(now + 3 * HOUR, 1);
+        assert_eq!(condition.delivered(true, now + 4 * HOUR), Some(HOUR));
+        // Where all workers share a queue, nobody stands by.
+        condition.opened(now + 4 * HOUR, 2);
+        assert_eq!(condition.delivered(true, now + 5 * HOUR), None);
+    }
+
+    #[test]
     fn messages_that_wait_for_us_and_do_not_come_are_a_stall() {
         let (mut condition, now) = connected();
         condition.delivered(true, now);
@@ -367,7 +393,7 @@ mod tests {
         assert_eq!(condition.stall(0, false, now + 2 * LIMIT), None);
         let stall = condition.stall(0, false, now + CONNECTING_LIMIT);
         assert_eq!(stall, Some(Stall::Connecting(CONNECTING_LIMIT)));
-        condition.opened(1);
+        condition.opened(now, 1);
         assert_eq!(condition.stall(0, false, now + CONNECTING_LIMIT), None);
     }
 
@@ -392,17 +418,48 @@ mod tests {
         assert_eq!(unheeded(&mut condition), None);
         condition.delivered(true, now);
         assert_eq!(unheeded(&mut condition), Some(Stall::Receiving(2 * LIMIT)));
-        condition.consume(false);
+        condition.consume(now, false);
         assert_eq!(unheeded(&mut condition), None);
-        condition.consume(true);
+        condition.consume(now, true);
         assert_eq!(unheeded(&mut condition), None);
+    }
+
+    #[test]
+    fn calls_that_only_fail_and_a_refused_dead_letter_are_a_hindrance() {
+        let (mut condition, now) = connected();
+        condition.call_over(Some("timed out".to_owned()));
+        let fine = Status {
+            paused: None,
+            draining: false,
+            pending_ids: 0,
+            in_flight_calls: 0,
+            unsettled_deliveries: 1,
+            failed_calls: FAILED_CALLS - 1,
+            refused_letters: 0,
+            calls_per_second: 100.0,
+            tally: Tally::default(),
+        };
+        assert_eq!(condition.hindrance(&fine, now), None);
+        let failing = Status {
+            failed_calls: FAILED_CALLS,
+            ..fine
+        };
+        let why = condition.hindrance(&failing, now);
+        assert_eq!(why.as_deref(), Some("the last 8 calls failed: timed out"));
+        condition.letter_refused(LetterRefusal::Nacked);
+        let refused = Status {
+            refused_letters: 1,
+            ..fine
+        };
+        let why = condition.hindrance(&refused, now).expect("a hindrance");
+        assert!(why.starts_with("the broker refuses dead letters"), "{why}");
     }
 
     #[test]
     fn a_broker_that_fails_again_and_again_is_told_between_the_failures_too() {
         let (mut condition, now) = connected();
         condition.lost(now, &Loss::Ended(Cause::Internal));
-        condition.opened(1);
+        condition.opened(now, 1);
         assert!(condition.broker_fails(now + FAILED_LATELY / 2));
         assert!(!condition.broker_fails(now + FAILED_LATELY));
     }

@@ -1,7 +1,6 @@
-//! The worker's metrics, under the names that dashboards and alerts know. No label holds anything of a
-//! message: codes that the table does not know share one value.
+//! The worker's metrics, under the names that dashboards and alerts use. No label contains data from a message:
+//! unknown codes share one value.
 
-use std::borrow::Cow;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use prometheus::core::Collector;
@@ -12,8 +11,8 @@ use prometheus::{
 };
 
 use super::State;
-use crate::engine::{Class, Reason, Tally, Trigger, error_code};
-use crate::im::{Fault, Reply};
+use super::replies::reply_name;
+use crate::engine::{Class, Ending, Reason, Tally, Trigger};
 use crate::shell::View;
 use crate::shell::calls::Call;
 use crate::telemetry::dropped_lines;
@@ -31,6 +30,7 @@ const WINDOW_IDS: &[f64] = &[1.0, 2.0, 5.0, 10.0, 25.0, 50.0, 75.0, 99.0, 100.0]
 
 pub(super) struct Meters {
     registry: Registry,
+    events_received: IntCounter,
     events: IntCounterVec,
     /// By the rules' indices: two presets may be the same one with other parameters, and then share a counter.
     matched: Vec<IntCounter>,
@@ -55,9 +55,10 @@ pub(super) struct Meters {
     last_progress: Gauge,
     calls_per_second: Gauge,
     limit_calls_per_second: Gauge,
-    /// Both without a value before the first count of a session.
+    /// These have no value before the first count of a session.
     queue_ready_messages: IntGaugeVec,
     queue_consumers: IntGaugeVec,
+    dead_letter_queue_messages: IntGaugeVec,
 }
 
 impl Meters {
@@ -72,10 +73,17 @@ impl Meters {
             "rule",
         );
         let meters = Meters {
+            events_received: register(
+                of,
+                IntCounter::new(
+                    "tagsweep_events_received_total",
+                    "Events that were delivered, redeliveries included.",
+                ),
+            ),
             events: counters(
                 of,
                 "tagsweep_events_total",
-                "Events by what became of them: accepted, ignored (another type), acknowledged, dead_lettered, remembered (redelivered, and finished before), handed_back (given back to the queue).",
+                "Delivered events by how they ended, each in exactly one way: done, ignored (not for us), repeated (delivered again, and finished before), dead_lettered, returned (to the queue, by us or with the session).",
                 "result",
             ),
             matched: rules
@@ -84,7 +92,7 @@ impl Meters {
             users: counters(
                 of,
                 "tagsweep_users_total",
-                "Users processed: cleared, missing (unknown to the API), dead_lettered.",
+                "Users by what became of them: cleared, missing (unknown to the API, and done), dead_lettered (IDs that break the rule included).",
                 "outcome",
             ),
             dead_letters: counters(
@@ -204,6 +212,12 @@ impl Meters {
                 "Consumers of the queue, as the broker counts them every three seconds.",
                 &[],
             ),
+            dead_letter_queue_messages: gauges(
+                of,
+                "tagsweep_dead_letter_queue_messages",
+                "Messages in the dead-letter queue, as the broker counts them every three seconds. Absent while unknown.",
+                &[],
+            ),
             registry: registry.clone(),
         };
         register_only(of, ProcessCollector::for_self());
@@ -267,15 +281,10 @@ impl Meters {
     }
 
     fn tell_totals(&self, tally: &Tally) {
-        for (result, total) in [
-            ("accepted", tally.events_accepted),
-            ("ignored", tally.events_ignored),
-            ("acknowledged", tally.events_acknowledged),
-            ("dead_lettered", tally.events_dead_lettered),
-            ("remembered", tally.events_remembered),
-            ("handed_back", tally.events_handed_back),
-        ] {
-            set(&self.events, result, total);
+        self.events_received.reset();
+        self.events_received.inc_by(tally.events_received);
+        for (ending, total) in Ending::ALL.iter().zip(tally.events) {
+            set(&self.events, ending.name(), total);
         }
         for (outcome, total) in [
             ("cleared", tally.users_cleared),
@@ -318,70 +327,25 @@ impl Meters {
         let last_progress = SystemTime::now() - view.since_progress;
         let last_progress = last_progress.duration_since(UNIX_EPOCH).unwrap_or_default();
         self.last_progress.set(last_progress.as_secs_f64());
-        self.queue_ready_messages.reset();
-        self.queue_consumers.reset();
-        if let Some(queue) = view.queue {
-            let none: [&str; 0] = [];
-            self.queue_ready_messages
-                .with_label_values(&none)
-                .set(queue.ready.into());
-            self.queue_consumers
-                .with_label_values(&none)
-                .set(queue.consumers.into());
-        }
+        set_or_clear(
+            &self.queue_ready_messages,
+            view.queue.map(|queue| queue.ready),
+        );
+        set_or_clear(
+            &self.queue_consumers,
+            view.queue.map(|queue| queue.consumers),
+        );
+        let letters = view.queue.and_then(|queue| queue.dead_letters);
+        set_or_clear(&self.dead_letter_queue_messages, letters);
     }
 }
 
-/// The API's error code; where no answer came, what was in its way.
-pub(super) fn reply_name(reply: &Reply) -> Cow<'static, str> {
-    match reply {
-        Reply::Done { .. } => "0".into(),
-        Reply::Refused(code) if error_code(*code).is_some() => code.to_string().into(),
-        Reply::Refused(_) => "unknown".into(),
-        Reply::Unclear => "unclear".into(),
-        Reply::Http(answer) => http_name(answer.status).into(),
-        Reply::Fault(fault) => fault_name(*fault).into(),
-    }
-}
-
-/// Statuses that somebody can do something about by themselves; the rest by their hundreds.
-fn http_name(status: u16) -> &'static str {
-    match status {
-        401 => "http-401",
-        403 => "http-403",
-        404 => "http-404",
-        405 => "http-405",
-        407 => "http-407",
-        413 => "http-413",
-        421 => "http-421",
-        429 => "http-429",
-        451 => "http-451",
-        500 => "http-500",
-        502 => "http-502",
-        503 => "http-503",
-        504 => "http-504",
-        511 => "http-511",
-        _ => match status / 100 {
-            2 => "http-2xx",
-            3 => "http-3xx",
-            4 => "http-4xx",
-            5 => "http-5xx",
-            _ => "http-other",
-        },
-    }
-}
-
-fn fault_name(fault: Fault) -> &'static str {
-    match fault {
-        Fault::Secret(_) => "no-credential",
-        Fault::Dns => "dns",
-        Fault::Connect => "connect",
-        Fault::Tls(_) => "tls",
-        Fault::Timeout => "timeout",
-        Fault::Interrupted => "interrupted",
-        Fault::Proxy => "proxy",
-        Fault::TooLarge => "too-large",
-        Fault::NotJson => "not-json",
+/// A gauge without a value is not exported.
+fn set_or_clear(gauge: &IntGaugeVec, value: Option<u32>) {
+    gauge.reset();
+    if let Some(value) = value {
+        let none: [&str; 0] = [];
+        gauge.with_label_values(&none).set(value.into());
     }
 }
 

@@ -1,5 +1,5 @@
-//! Which events the users in hand are for, and the spans that those events came from. Kept while traces
-//! are sent only: the engine has its own account, which no trace must touch.
+//! Which events name the held users, and the spans that those events came from. Kept only while traces are on;
+//! separate from the engine's state, which traces must not affect.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 

@@ -1,25 +1,24 @@
-//! What the worker says. Each thing is logged once, here, with fields; users only by their aliases.
+//! The worker's log lines about calls and events. Users appear only as aliases.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use jiff::SignedDuration;
 
 use crate::config::Settings;
 use crate::engine::{
-    Class, Letter, Notice, Status, Tally, Trigger, class, error_code, http_status,
+    Class, Ending, Letter, Notice, Status, Tally, Trigger, class, error_code, http_status,
 };
-use crate::im::{HttpAnswer, Reply, SKEW_LIMIT};
-use crate::rabbitmq;
+use crate::event::UserId;
+use crate::im::{HttpAnswer, Reply, SKEW_LIMIT, SecretError};
 use crate::shell::calls::Call;
 
 /// Users named in one line at most.
 const NAMED: usize = 5;
-/// So much of the time since the last summary must calls wait for others to end before that is said, and so long
-/// it is not said again.
+/// How long calls must have waited for others since the last summary before a warning is logged, and the interval
+/// between two such warnings.
 const HELD_UP: Duration = Duration::from_secs(10);
-/// How often it is said that nothing was recognised in messages.
-const UNRECOGNISED_EVERY: Duration = Duration::from_secs(60);
-const SAID_AGAIN: Duration = Duration::from_secs(10 * 60);
+pub(super) const SAID_AGAIN: Duration = Duration::from_secs(10 * 60);
 
 pub(super) fn started(settings: &Settings) {
     for warning in settings.warnings() {
@@ -41,12 +40,12 @@ pub(super) fn started(settings: &Settings) {
 pub(super) fn ended(status: &Status) {
     let tally = status.tally;
     tracing::info!(
-        events_accepted = tally.events_accepted,
-        events_ignored = tally.events_ignored,
-        events_acknowledged = tally.events_acknowledged,
-        events_dead_lettered = tally.events_dead_lettered,
-        events_remembered = tally.events_remembered,
-        events_handed_back = tally.events_handed_back,
+        events_received = tally.events_received,
+        events_done = tally.events(Ending::Done),
+        events_ignored = tally.events(Ending::Ignored),
+        events_repeated = tally.events(Ending::Repeated),
+        events_dead_lettered = tally.events(Ending::DeadLettered),
+        events_returned = tally.events(Ending::Returned),
         users_cleared = tally.users_cleared,
         users_missing = tally.users_missing,
         users_dead_lettered = tally.users_dead_lettered,
@@ -56,120 +55,53 @@ pub(super) fn ended(status: &Status) {
     );
 }
 
-/// `consuming` says whether deliveries are wanted.
-pub(super) fn broker_event(event: &rabbitmq::Event, consuming: bool) {
-    use rabbitmq::Event;
-    match event {
-        Event::Opened {
-            session,
-            share,
-            warnings,
-        } => {
-            if consuming {
-                tracing::info!(
-                    session,
-                    quota_shared_by = share,
-                    "broker session open, consuming"
-                );
-            } else {
-                tracing::info!(
-                    session,
-                    quota_shared_by = share,
-                    "broker session open, not consuming until the API recovers"
-                );
-            }
-            for warning in warnings {
-                tracing::warn!("{warning}");
-            }
-        }
-        Event::NotOpened { reason, retry_in } => {
-            let retry_seconds = rounded(retry_in.as_secs_f64());
-            tracing::warn!(%reason, retry_seconds, "no broker session, trying again");
-        }
-        Event::Lost {
-            session,
-            reason,
-            retry_in,
-        } => {
-            let retry_seconds = retry_in.map(|wait| rounded(wait.as_secs_f64()));
-            tracing::warn!(session, %reason, retry_seconds, "broker session lost, what it held is delivered again");
-        }
-        Event::LetterRefused(_, reason) => {
-            tracing::error!(%reason, "a dead letter was not taken: its event is kept, trying again");
-        }
-        Event::LetterReduced(reason) => {
-            tracing::warn!(%reason, "the broker refused a dead letter as it is: sending it without what was refused");
-        }
-        Event::Blocked => {
-            tracing::warn!("the broker takes no messages for now (an alarm): dead letters wait");
-        }
-        Event::Unblocked => tracing::info!("the broker takes messages again"),
-        Event::Delivered(_) | Event::InTouch(_) | Event::Counted(_) | Event::LetterConfirmed(_) => {
-        }
-    }
-}
-
 pub(super) fn rereading() {
     tracing::info!("reloading secrets");
 }
 
-pub(super) fn share_changed(share: u32) {
-    tracing::info!(quota_shared_by = share, "the number of workers changed");
+pub(super) fn unusable_secret(key: &str, path: &Path, reason: &str) {
+    tracing::warn!(
+        key,
+        path = %path.display(),
+        reason,
+        "cannot use a file, keeping what was last read from it"
+    );
 }
 
-pub(super) fn dead_letter(letter: &Letter) {
+/// `id` and `detail` are in the headers of the letter, too.
+pub(super) fn dead_letter(letter: &Letter, id: &str, detail: &str) {
     let named = letter.users.iter().take(NAMED);
+    let aliases: Vec<String> = named.map(UserId::alias).collect();
     tracing::warn!(
         reason = letter.reason.name(),
         code = letter.code,
-        users = letter.users.len(),
-        aliases = ?named.collect::<Vec<_>>(),
-        delivery = letter.delivery.tag,
+        detail,
+        letter = id,
+        users = letter.users.len() + letter.invalid as usize,
+        ?aliases,
         "dead-lettering an event"
     );
 }
 
-/// What was said before, so that it is not said again.
+/// What was logged before, so that it is not repeated.
 #[derive(Default)]
 pub(super) struct Report {
     tally: Tally,
+    /// A call has cleared somebody.
+    succeeded: bool,
     skewed: bool,
+    /// Why the secret could not be read.
+    secret: Option<SecretError>,
     /// A control call was refused since the API last recovered.
     control_refused: bool,
     /// The last summary.
     summed_up: Option<Instant>,
-    /// When it was said last that calls wait for others to end.
+    /// When the warning about `im.max_in_flight` was last logged.
     held_up: Option<Instant>,
-    unrecognised: Unrecognised,
-}
-
-/// Messages in which nothing was recognised.
-#[derive(Default)]
-struct Unrecognised {
-    /// Since it was said last.
-    messages: u64,
-    said: Option<Instant>,
 }
 
 impl Report {
-    /// Said at once, then once a minute: a whole stream of events may be of such a form.
-    pub(super) fn unrecognised(&mut self, now: Instant) {
-        let Unrecognised { messages, said } = &mut self.unrecognised;
-        *messages += 1;
-        if said.is_some_and(|said| now.saturating_duration_since(said) < UNRECOGNISED_EVERY) {
-            return;
-        }
-        tracing::warn!(
-            messages = *messages,
-            "messages ignored: no rule holds, and neither a form nor a type was recognised"
-        );
-        self.unrecognised = Unrecognised {
-            messages: 0,
-            said: Some(now),
-        };
-    }
-
-    /// One call. Success is the rule and said at debug level only.
+    /// Logs a call; a success only at debug level.
     pub(super) fn call(&mut self, call: &Call) {
         let ids = call.ids;
         let trigger = call.trigger.name();
@@ -183,10 +115,11 @@ impl Report {
                     milliseconds,
                     "call done"
                 );
+                self.done(call, ids - failed.len());
                 if *strangers > 0 {
                     tracing::warn!(
                         strangers,
-                        "the answer names users that were not in the call"
+                        "the API's answer names users that were not in the call"
                     );
                 }
             }
@@ -213,7 +146,12 @@ impl Report {
                 }
             }
             Reply::Unclear => {
-                tracing::warn!(ids, trigger, milliseconds, "the answer contradicts itself");
+                tracing::warn!(
+                    ids,
+                    trigger,
+                    milliseconds,
+                    "inconsistent answer from the API"
+                );
             }
             Reply::Http(HttpAnswer {
                 status,
@@ -239,7 +177,16 @@ impl Report {
         }
     }
 
-    /// Whether a refused call says what others have said, or what is no news.
+    /// The first call that clears a user shows that the settings work.
+    fn done(&mut self, call: &Call, users: usize) {
+        if users > 0 && call.trigger != Trigger::Control && !self.succeeded {
+            self.succeeded = true;
+            let milliseconds = call.took.as_millis() as u64;
+            tracing::info!(users, milliseconds, "first users cleared");
+        }
+    }
+
+    /// Whether a refused call repeats an earlier one, or was expected.
     fn is_repetition(&mut self, class: Class, trigger: Trigger) -> bool {
         match trigger {
             // A split of a window says the same thing up to 15 times; once is enough at this level.
@@ -251,14 +198,17 @@ impl Report {
         }
     }
 
-    pub(super) fn notice(&mut self, notice: Notice) {
+    /// `trouble` is what was wrong with the latest call, where its code or status does not say.
+    pub(super) fn notice(&mut self, notice: Notice, trouble: Option<&str>) {
         match notice {
-            Notice::Paused(reason) => {
+            Notice::Paused { reason, probe_in } => {
                 tracing::warn!(
                     class = reason.class.name(),
                     code = reason.code,
                     http_status = reason.http,
                     meaning = reason.meaning(),
+                    fault = trouble.filter(|_| reason.code.is_none()),
+                    next_probe_seconds = rounded(probe_in.as_secs_f64()),
                     "paused: API calls suspended, probing periodically; events wait, none is dead-lettered unless the broker would drop it"
                 );
             }
@@ -285,13 +235,13 @@ impl Report {
                 tracing::warn!(
                     code,
                     meaning = meaning(code),
-                    "the API refuses im.control_user while it takes other users, so only real users show whether it works: name another im.control_user"
+                    "the API refuses im.control_user but accepts other users: set another im.control_user"
                 );
             }
         }
     }
 
-    /// Once a minute: a line if anything was done, and another if more calls in flight would have done more.
+    /// Logs, once a minute, a line if anything was done, and a warning if `im.max_in_flight` limited it.
     pub(super) fn summary(&mut self, now: Instant, status: &Status) {
         let before = std::mem::replace(&mut self.tally, status.tally);
         let since = self.summed_up.replace(now).unwrap_or(now);
@@ -302,11 +252,14 @@ impl Report {
             let calls = (status.tally.calls - before.calls) as f64;
             tracing::warn!(
                 calls_per_second = rounded(calls / (now - since).as_secs_f64()),
-                "calls wait for an answer, not for the quota: raise im.max_in_flight"
+                "throughput limited by im.max_in_flight, not by the quota: raise it"
             );
         }
+        let events = |ending| status.tally.events(ending) - before.events(ending);
         tracing::info!(
-            events_acknowledged = status.tally.events_acknowledged - before.events_acknowledged,
+            events_done = events(Ending::Done),
+            events_ignored = events(Ending::Ignored),
+            events_dead_lettered = events(Ending::DeadLettered),
             users_cleared = status.tally.users_cleared - before.users_cleared,
             users_missing = status.tally.users_missing - before.users_missing,
             users_dead_lettered = status.tally.users_dead_lettered - before.users_dead_lettered,
@@ -318,7 +271,7 @@ impl Report {
         );
     }
 
-    /// Whether it is to be said that calls waited for others for so long of the last minute.
+    /// Whether to warn that calls waited this long for others in the last minute.
     fn is_held_up(&mut self, now: Instant, waited: Duration) -> bool {
         let said = self.held_up.is_some_and(|said| now < said + SAID_AGAIN);
         let news = waited >= HELD_UP && !said;
@@ -328,6 +281,13 @@ impl Report {
         news
     }
 
+    pub(super) fn secret(&mut self, trouble: Option<SecretError>) {
+        let before = std::mem::replace(&mut self.secret, trouble);
+        if let Some(reason) = trouble.filter(|_| before != trouble) {
+            tracing::warn!(%reason, "cannot read the API secret, using the current UserSig until it expires");
+        }
+    }
+
     pub(super) fn clock_skew(&mut self, skew: Option<SignedDuration>) {
         let Some(skew) = skew else { return };
         let skewed = skew.abs() > SKEW_LIMIT;
@@ -335,14 +295,14 @@ impl Report {
             let seconds = skew.as_secs();
             tracing::warn!(
                 seconds,
-                "this machine's clock and the API's differ; UserSigs may be refused"
+                "clock skew between this machine and the API: UserSigs may be refused"
             );
         }
         self.skewed = skewed;
     }
 }
 
-/// What an operator should know of a failed call besides its code or status.
+/// What an operator should know about a failed call besides its code or status.
 pub(super) fn trouble(reply: &Reply) -> Option<String> {
     match reply {
         Reply::Http(answer) => {
@@ -354,13 +314,13 @@ pub(super) fn trouble(reply: &Reply) -> Option<String> {
     }
 }
 
-/// What our table says of a code.
+/// The meaning of a code in our table.
 fn meaning(code: Option<i64>) -> Option<&'static str> {
     Some(error_code(code?)?.meaning)
 }
 
 /// With one decimal.
-fn rounded(number: f64) -> f64 {
+pub(super) fn rounded(number: f64) -> f64 {
     (number * 10.0).round() / 10.0
 }
 
@@ -376,9 +336,10 @@ mod tests {
         assert!(news(&mut report, Class::Reject, Trigger::Control));
         assert!(!news(&mut report, Class::Reject, Trigger::Control));
         assert!(news(&mut report, Class::Reject, Trigger::Retry));
-        report.notice(Notice::Resumed {
+        let resumed = Notice::Resumed {
             after: Duration::from_secs(1),
-        });
+        };
+        report.notice(resumed, None);
         assert!(news(&mut report, Class::Config, Trigger::Control));
     }
 

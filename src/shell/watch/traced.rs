@@ -1,7 +1,7 @@
-//! What the worker does, told to the traces. While they are off, nothing is read, kept or counted here.
+//! Records spans of the worker's work. While traces are off, nothing is read, kept or counted here.
 
-use super::meters::reply_name;
 use super::origins::Origins;
+use super::replies::reply_name;
 use crate::config::Settings;
 use crate::engine::{Delivery, Settlement, Trigger};
 use crate::event::UserId;

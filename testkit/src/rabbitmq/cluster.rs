@@ -1,4 +1,4 @@
-//! Three nodes that are one broker: quorum queues have a replica on each.
+//! A cluster of three nodes: quorum queues have a replica on each.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -1,6 +1,5 @@
-//! A line of conversation with a running Erlang VM over its standard input and
-//! output: milliseconds, where `rabbitmqctl` takes a second of CPU for each
-//! command.
+//! A console of a running Erlang VM over its standard input and output: a command takes
+//! milliseconds, with `rabbitmqctl` a second of CPU.
 
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Write};

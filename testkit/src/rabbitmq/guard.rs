@@ -1,4 +1,4 @@
-//! The guard: a shell that outlives whoever started a node, to end it.
+//! The guard: a shell that outlives the process that started a node, to end the node.
 
 use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt;

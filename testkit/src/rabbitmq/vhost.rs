@@ -1,4 +1,4 @@
-//! Virtual hosts: a broker's worth of queue names for each test, on one node.
+//! Virtual hosts: each test gets its own namespace of queues on a shared node.
 
 use anyhow::Context;
 

@@ -1,4 +1,4 @@
-//! The server's side of TLS before a server that speaks none.
+//! A TLS front for a server without TLS.
 
 use std::fs;
 use std::net::SocketAddr;

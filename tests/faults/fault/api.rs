@@ -136,7 +136,7 @@ async fn take_name_away(stage: &mut Stage, mark: u64) {
         stage.write("hosts", "");
         // A connection that stands needs no name.
         stage.api_link.cut().await;
-        let unresolved = "the API's host name could not be resolved";
+        let unresolved = "cannot resolve the API's host name";
         stage.worker().says_since(mark, unresolved).await;
         // Nor does one that was just being made.
         stage.api_link.cut().await;

@@ -54,7 +54,7 @@ impl Fault {
             _ => node.raise_memory_alarm().await.unwrap(),
         }
         stage.broker_link.flow();
-        let blocked = "the broker takes no messages for now";
+        let blocked = "publishing blocked by a broker alarm";
         stage.worker().says_since(mark, blocked).await;
     }
 

@@ -107,8 +107,8 @@ impl Fault {
     }
 }
 
-/// What was in a deleted queue is gone, confirmed or not: only who published it can mend that, and an
-/// operator who deletes a queue must see to it.
+/// The messages of a deleted queue are gone, confirmed or not: only their publisher can restore
+/// them, and an operator who deletes a queue must see to it.
 async fn publish_what_the_broker_dropped(stage: &mut Stage) {
     let published = stage.load.published();
     let queue = "the queue is there again";

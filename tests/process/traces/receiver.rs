@@ -135,11 +135,12 @@ async fn take(State(requests): State<Requests>, uri: Uri, headers: HeaderMap, bo
 
 /// Attributes with their values as text, and numbers marked as such.
 pub fn texts(attributes: &[KeyValue]) -> BTreeMap<String, String> {
-    let text = |value: &Option<AnyValue>| match value.as_ref().and_then(|it| it.value.as_ref()) {
-        Some(Value::StringValue(text)) => text.clone(),
-        Some(Value::IntValue(number)) => format!("#{number}"),
-        other => format!("{other:?}"),
-    };
+    let text =
+        |value: &Option<AnyValue>| match value.as_ref().and_then(|value| value.value.as_ref()) {
+            Some(Value::StringValue(text)) => text.clone(),
+            Some(Value::IntValue(number)) => format!("#{number}"),
+            other => format!("{other:?}"),
+        };
     let attributes = attributes.iter();
     attributes
         .map(|attribute| (attribute.key.clone(), text(&attribute.value)))

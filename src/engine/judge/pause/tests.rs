@@ -19,8 +19,8 @@ fn waits(pauses: &mut Pauses, now: &mut Instant, probes: u64) -> Vec<u64> {
 fn probes_are_ever_further_apart_up_to_a_minute_and_the_next_pause_goes_on_from_there() {
     let mut now = Instant::now();
     let mut pauses = Pauses::default();
-    assert!(pauses.pause(REASON, now, now));
-    assert!(!pauses.pause(REASON, now, now), "a pause is told once");
+    assert_eq!(pauses.pause(REASON, now, now), Some(PROBE_MIN));
+    assert_eq!(pauses.pause(REASON, now, now), None, "a pause is told once");
     assert_eq!(
         waits(&mut pauses, &mut now, 8),
         [1, 2, 4, 8, 16, 32, 60, 60]

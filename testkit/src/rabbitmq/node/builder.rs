@@ -1,4 +1,4 @@
-//! What is special about a node, and its first start.
+//! Options of a node, and its first start.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -65,8 +65,8 @@ impl Builder {
     ///
     /// # Errors
     ///
-    /// When RabbitMQ is not installed (the text says how to mend it) or does
-    /// not start (the text holds what it said last). Nothing is left behind.
+    /// When RabbitMQ is not installed (the text gives the remedy) or does not start (the text holds
+    /// what it said last). Nothing is left behind.
     pub async fn start(self) -> anyhow::Result<Node> {
         let installation = Installation::find()?;
         let amqps = self
