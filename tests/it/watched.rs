@@ -221,7 +221,9 @@ async fn every_delivery_and_every_user_is_counted_exactly_once() {
 
 #[tokio::test]
 async fn every_metric_that_dashboards_and_alerts_name_is_there() {
-    let stage = Stage::new().await;
+    let mut stage = Stage::new().await;
+    // A rule, for the counter of rules.
+    stage.set("EVENTS__PRESETS", "clerk");
     stage.import(0..1);
     let worker = stage.worker().await;
     let watcher = Watcher::new(&worker.inquirer).await;
