@@ -284,7 +284,7 @@ fn print_report(
         return Ok(());
     }
     let mut text = format!(
-        "{} users cleared, {} unknown to the API, {} failed, {} lines invalid; {} calls in {}",
+        "{} cleared, {} unknown to the API, {} failed, {} invalid; {} calls in {}",
         HumanCount(report.cleared),
         HumanCount(report.missing),
         HumanCount(report.failed),
