@@ -219,9 +219,10 @@ THROUGHPUT = [
     lines(
         "Events",
         "Normal: done, as high as received. returned and repeated are what comes again: some after a lost session, "
-        "else none. ignored are events of other types; dead_lettered needs somebody.",
+        "else none. ignored are events of other types; dead_lettered needs somebody. Rules: what each one decided.",
         "cps",
         rates("tagsweep_events_total", "result"),
+        ("sum by (rule) (rate(tagsweep_events_matched_total{@}[$__rate_interval]))", "rule {{rule}}"),
         ("sum(rate(tagsweep_events_received_total{@}[$__rate_interval]))", "received"),
         overrides=[dashed("received")],
     ),

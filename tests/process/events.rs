@@ -334,7 +334,7 @@ async fn what_nothing_recognises_is_acknowledged_with_a_warning_by_default() {
     let created = json!({ "event_name": "user_create", "user_id": user(1) });
     publish(&stage, "user.deleted", created, &[]).await;
     worker
-        .says("no rule holds, and no form or type is recognised")
+        .says("no rule matches them, and they have no known form or type")
         .await;
     stage.all_settled().await;
     assert!(stage.letters().await.is_empty());

@@ -133,7 +133,7 @@ async fn events_with_very_many_users_lower_the_prefetch_once_and_are_all_done() 
     }
     let down = stage.simulator.add_fault(Fault::ErrorStatus(502));
     let worker = stage.worker().await;
-    worker.says("consuming again with a prefetch of").await;
+    worker.says("consuming with a prefetch of").await;
     worker.answers("/readyz", "HTTP status 502").await;
     let peak = worker.peak_memory();
     let log = worker.log();
