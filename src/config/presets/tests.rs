@@ -32,7 +32,7 @@ fn by_example(preset: &Preset) -> PresetUse {
 }
 
 #[test]
-fn every_preset_is_sound_and_says_what_it_was_read_from_and_what_to_set() {
+fn every_preset_is_sound_and_says_whether_it_was_tested_with_a_sample_and_what_to_set() {
     for preset in presets() {
         let name = preset.name;
         let comment: String = preset
@@ -40,7 +40,7 @@ fn every_preset_is_sound_and_says_what_it_was_read_from_and_what_to_set() {
             .lines()
             .take_while(|line| line.starts_with('#'))
             .collect();
-        assert!(comment.to_lowercase().contains("read"), "{name}");
+        assert!(comment.contains("tested with a"), "{name}");
         assert!(comment.contains("You set:"), "{name}");
         assert!(
             preset.text.lines().all(|line| line.chars().count() <= 120),
