@@ -41,12 +41,17 @@ impl Message {
         headers.and_then(before_death).unwrap_or(arrived)
     }
 
-    /// All headers. Timestamps are seconds since 1970; what JSON has no form for is null.
+    /// All headers but the broker's counts of deliveries, which would make each redelivery another message.
+    /// Timestamps are seconds since 1970; what JSON has no form for is null.
     pub fn headers_as_json(&self) -> Map<String, Value> {
         let headers = self.properties().headers().as_ref();
-        headers
+        let mut all = headers
             .map(|headers| object(headers, DEEPEST))
-            .unwrap_or_default()
+            .unwrap_or_default();
+        for count in ["x-delivery-count", "x-acquired-count"] {
+            all.remove(count);
+        }
+        all
     }
 
     /// The properties that are set, by their names with underscores.
@@ -222,6 +227,21 @@ mod tests {
             };
             assert_eq!(message.published_to(), route);
         }
+    }
+
+    #[test]
+    fn a_redelivery_has_the_headers_of_the_first_delivery() {
+        let own = ("x-delivery", long("the publisher's"));
+        let first = message("events", "key", std::slice::from_ref(&own));
+        let count = |count| AMQPValue::LongLongInt(count);
+        let again = [
+            own,
+            ("x-delivery-count", count(1)),
+            ("x-acquired-count", count(2)),
+        ];
+        let again = message("events", "key", &again);
+        assert_eq!(first.headers_as_json().len(), 1);
+        assert_eq!(again.headers_as_json(), first.headers_as_json());
     }
 
     #[test]
