@@ -59,7 +59,7 @@ impl Message {
         let own = self.properties();
         let text = |text: &Option<ShortString>| Some(text.as_ref()?.as_str().into());
         let number = |number: &Option<u8>| Some((*number.as_ref()?).into());
-        let all: [(&str, Option<Value>); 12] = [
+        let all: [(&str, Option<Value>); 13] = [
             ("content_type", text(own.content_type())),
             ("content_encoding", text(own.content_encoding())),
             ("delivery_mode", number(own.delivery_mode())),
@@ -72,6 +72,7 @@ impl Message {
             ("type", text(own.kind())),
             ("user_id", text(own.user_id())),
             ("app_id", text(own.app_id())),
+            ("cluster_id", text(own.cluster_id())),
         ];
         all.into_iter()
             .filter_map(|(name, value)| Some((name.to_owned(), value?)))
