@@ -6,11 +6,13 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// Which parts of the crate may use which others. What is not in the list may use none.
-const PARTS: [(&str, &[&str]); 13] = [
+const PARTS: [(&str, &[&str]); 16] = [
     ("event", &[]),
     ("engine", &["event"]),
     ("im", &["event"]),
-    ("rabbitmq", &[]),
+    ("explain", &["engine"]),
+    ("letter", &[]),
+    ("rabbitmq", &["letter"]),
     ("config", &["event", "rabbitmq"]),
     ("shutdown", &[]),
     ("telemetry", &["config"]),
@@ -30,9 +32,10 @@ const PARTS: [(&str, &[&str]); 13] = [
     (
         "worker",
         &[
-            "config", "engine", "event", "rabbitmq", "shell", "shutdown", "traces",
+            "config", "engine", "event", "letter", "rabbitmq", "shell", "shutdown", "traces",
         ],
     ),
+    ("dead_letters", &["explain", "letter", "rabbitmq"]),
     ("sweep", &["config", "engine", "event", "shell", "shutdown"]),
     ("admin", &["shell"]),
     (
@@ -40,8 +43,10 @@ const PARTS: [(&str, &[&str]); 13] = [
         &[
             "admin",
             "config",
+            "dead_letters",
             "engine",
             "event",
+            "explain",
             "im",
             "rabbitmq",
             "shell",
