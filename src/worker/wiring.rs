@@ -6,7 +6,7 @@ use std::sync::Arc;
 use secrecy::SecretString;
 
 use crate::config::{self, AmqpUrl, read_pem};
-use crate::event::{self, Rules, Surroundings};
+use crate::event::{self, PROPERTIES, Rules, Surroundings};
 use crate::rabbitmq::{self, Access, AccessSource, HeaderValue, Identity, Message, Timing};
 use crate::shell::{SetupError, certificates};
 
@@ -82,7 +82,10 @@ pub(super) fn read(message: &Message, rules: &Rules) -> event::Read {
     let route = message.published_to();
     let surroundings = || Surroundings {
         headers: message.headers_as_json(),
-        properties: message.properties_as_json(),
+        properties: PROPERTIES
+            .iter()
+            .filter_map(|name| Some(((*name).to_owned(), message.property_as_json(name)?)))
+            .collect(),
     };
     let message = event::Message {
         body: &message.body,
