@@ -49,9 +49,12 @@ pub fn list(input: &[u8]) {
         return;
     }
     for (ending, packed) in [(".gz", gzip(list)), (".zst", zstd(list))] {
-        let packed =
-            read(packed, &format!("{name}{ending}"), select).expect("as it is, it was read");
-        assert_eq!(packed, (clone(&items), is_whole), "{ending}");
+        let name = format!("{name}{ending}");
+        // A name that is nothing but an ending has none.
+        if Path::new(&name).extension().is_some() {
+            let packed = read(packed, &name, select).expect("as it is, it was read");
+            assert_eq!(packed, (clone(&items), is_whole), "{ending}");
+        }
     }
 }
 
