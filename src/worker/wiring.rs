@@ -19,7 +19,13 @@ pub fn broker_options(
     prefetch: u16,
 ) -> Result<rabbitmq::Options, SetupError> {
     let tls = broker.urls()?.iter().all(AmqpUrl::is_tls);
-    let files = [&broker.url_file, &broker.ca_file, &broker.cert_file];
+    let files = [
+        &broker.url_file,
+        &broker.username_file,
+        &broker.password_file,
+        &broker.ca_file,
+        &broker.cert_file,
+    ];
     let from_files = files.into_iter().any(Option::is_some);
     let Access {
         urls,
