@@ -1,8 +1,8 @@
 use std::collections::BTreeSet;
 
-use super::table::{self, KINDS, Line};
 use super::*;
 use crate::engine::{Class, Reason, error_code};
+use crate::explain::{self as table, KINDS, Line};
 use crate::shell::State;
 
 fn names(kind: &str) -> Vec<&'static str> {
@@ -81,7 +81,7 @@ fn names_are_found_as_people_write_them() {
 /// The tables of the runbook. `TAGSWEEP_WRITE_DOCS=1 cargo test --lib runbook` writes them.
 #[test]
 fn the_runbook_has_what_explain_says() {
-    const BEGIN: &str = "<!-- Written from src/cli/explain/explanations.tsv. -->\n";
+    const BEGIN: &str = "<!-- Written from src/explain/explanations.tsv. -->\n";
     const END: &str = "<!-- End. -->\n";
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/OPERATIONS.md");
     let runbook = std::fs::read_to_string(path).unwrap();
