@@ -6,12 +6,13 @@
 //! - [`config`]: settings, checked before any connection is made;
 //! - [`event`]: how a message becomes user IDs;
 //! - [`engine`]: every decision, as a pure state machine without I/O or clock;
+//! - [`explain`]: what error codes and reasons mean, and what to do about them;
 //! - [`im`]: the API client;
 //! - [`rabbitmq`]: broker sessions;
 //! - [`shell`]: drives the engine, makes its calls, and reports what happens;
 //! - [`worker`]: the queue as the shell's source: deliveries in, settlements and dead letters out;
 //! - [`sweep`]: a file of user IDs as its source: settlements go to a journal, dead letters to a file;
-//! - [`admin`]: health and metrics over HTTP;
+//! - [`admin`]: health, metrics and the console over HTTP;
 //! - [`traces`]: spans, exported to a collector;
 //! - [`cli`], [`telemetry`], [`shutdown`]: commands, logs, signals.
 //!
@@ -48,6 +49,7 @@ pub mod config;
 )]
 pub mod engine;
 pub mod event;
+pub mod explain;
 pub mod im;
 pub mod rabbitmq;
 pub mod shell;

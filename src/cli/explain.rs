@@ -1,6 +1,5 @@
 //! `tagsweep explain`: what an error code, or a name that the worker uses, means, and what to do about it.
 
-mod table;
 #[cfg(test)]
 mod tests;
 
@@ -8,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{FAILED, Failure, output};
 use crate::engine::{Class, error_codes};
-use table::Explanation;
+use crate::explain::{self as table, Explanation};
 
 #[derive(clap::Args)]
 #[command(

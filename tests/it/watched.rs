@@ -8,6 +8,7 @@ use im_simulator::{Fault, Rule, UnknownAccounts};
 use lapin::types::{AMQPValue, FieldTable};
 use serde_json::json;
 use tagsweep::admin::Admin;
+use tagsweep::config::{self, Settings};
 use tagsweep::shell::Inquirer;
 use testkit::amqp::Outgoing;
 use testkit::eventually;
@@ -27,7 +28,14 @@ impl Watcher {
         let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let admin = Admin::bind(any_port).await.expect("a free port");
         let address = admin.address().expect("it has an address");
-        tokio::spawn(admin.serve(inquirer.clone()));
+        let inquirer = inquirer.clone();
+        let settings = [
+            ("IM__SDK_APP_ID", "1400000000"),
+            ("IM__SECRET_KEY", SECRET_KEY),
+        ]
+        .map(|(key, value)| (format!("TAGSWEEP__{key}"), value.to_owned()));
+        let settings: Settings = config::load(&[], settings).expect("settings in order");
+        tokio::spawn(async move { admin.serve(inquirer, &settings).await });
         Watcher {
             address,
             http: reqwest::Client::builder()
