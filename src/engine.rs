@@ -148,8 +148,9 @@ impl Engine {
                 key,
                 users,
                 invalid,
+                absent,
             } => {
-                self.event(now, delivery, key, users, invalid);
+                self.event(now, delivery, key, users, [invalid, absent]);
                 if self.ledger.is_given_up(delivery) {
                     self.give_up(now, delivery);
                 }
@@ -306,7 +307,7 @@ impl Engine {
         delivery: Delivery,
         key: Option<EventKey>,
         users: &[UserId],
-        invalid: u32,
+        [invalid, absent]: [u32; 2],
     ) {
         let Some(redelivered) = self.ledger.open(delivery, key) else {
             return;
@@ -336,8 +337,13 @@ impl Engine {
             for failure in rest.into_iter().flat_map(|rest| &rest.failures) {
                 self.ledger.fail(delivery, failure.clone());
             }
-            if invalid > 0 {
-                self.fail(delivery, Reason::InvalidUserId, invalid);
+            for (reason, ids) in [
+                (Reason::InvalidUserId, invalid),
+                (Reason::MalformedEvent, absent),
+            ] {
+                if ids > 0 {
+                    self.fail(delivery, reason, ids);
+                }
             }
         }
         self.advance(now, delivery);

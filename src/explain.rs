@@ -6,7 +6,7 @@ use crate::engine::{Class, error_code, http_status};
 const TABLE: &str = include_str!("explain/explanations.tsv");
 
 /// The kinds of names, in the order in which they are listed, with their headings.
-pub const KINDS: [(&str, &str); 4] = [
+pub const KINDS: [(&str, &str); 5] = [
     (
         "class",
         "Classes of error codes (the worker pauses for a class)",
@@ -16,6 +16,10 @@ pub const KINDS: [(&str, &str); 4] = [
         "Calls without an answer of the API (label code of tagsweep_api_calls_total)",
     ),
     ("reason", "Reasons of dead letters (header tagsweep-reason)"),
+    (
+        "letter",
+        "Dead letters that tagsweep did not write (reasons of `tagsweep dead-letters`)",
+    ),
     ("state", "States of the worker (tagsweep_state)"),
 ];
 
@@ -59,10 +63,11 @@ pub struct Explanation {
 }
 
 pub fn of_name(name: &str) -> Option<Explanation> {
-    let line = lines().find(|line| line.kind != "code" && line.name == name)?;
+    let is_named = |line: &Line| line.name.replace('_', "-") == name.replace('_', "-");
+    let line = lines().find(|line| line.kind != "code" && is_named(line))?;
     Some(Explanation {
         kind: line.kind,
-        name: name.to_owned(),
+        name: line.name.to_owned(),
         class: None,
         meaning: Some(line.meaning),
         reaction: line.reaction,

@@ -8,9 +8,11 @@
 //! - [`engine`]: every decision, as a pure state machine without I/O or clock;
 //! - [`explain`]: what error codes and reasons mean, and what to do about them;
 //! - [`im`]: the API client;
+//! - [`letter`]: the headers of a dead letter;
 //! - [`rabbitmq`]: broker sessions;
 //! - [`shell`]: drives the engine, makes its calls, and reports what happens;
 //! - [`worker`]: the queue as the shell's source: deliveries in, settlements and dead letters out;
+//! - [`dead_letters`]: reads the dead-letter queue, redrives and purges;
 //! - [`sweep`]: a file of user IDs as its source: settlements go to a journal, dead letters to a file;
 //! - [`admin`]: health, metrics and the console over HTTP;
 //! - [`traces`]: spans, exported to a collector;
@@ -43,6 +45,7 @@ extern crate self as tagsweep;
 pub mod admin;
 pub mod cli;
 pub mod config;
+pub mod dead_letters;
 #[expect(
     clippy::indexing_slicing,
     reason = "it indexes its own tables only, by places that it has counted itself"
@@ -51,6 +54,7 @@ pub mod engine;
 pub mod event;
 pub mod explain;
 pub mod im;
+pub mod letter;
 pub mod rabbitmq;
 pub mod shell;
 pub mod shutdown;

@@ -62,13 +62,15 @@ pub enum Input<'a> {
     /// The broker may drop this delivery at the next return: it gets a dead letter instead. `at_once`: the loss of
     /// the session would drop it too.
     ReturnedTooOften { delivery: Delivery, at_once: bool },
-    /// The body that [`Action::Decode`] requested names these users. `invalid` is the number of its invalid IDs:
-    /// they are dead-lettered, the others are cleared.
+    /// The body that [`Action::Decode`] requested names these users. `invalid` is the number of its invalid IDs, and
+    /// `absent` of those that a redriven event should name and does not: they are dead-lettered, the others are
+    /// cleared.
     Event {
         delivery: Delivery,
         key: Option<EventKey>,
         users: &'a [UserId],
         invalid: u32,
+        absent: u32,
     },
     /// The event is ignored: it has another type, or is a tombstone.
     NotForUs { delivery: Delivery },

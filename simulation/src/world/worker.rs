@@ -222,6 +222,7 @@ impl World<'_> {
                     key: (body != Body::WithoutKey).then_some(key),
                     users: &users,
                     invalid: u32::from(body == Body::WithInvalidId),
+                    absent: 0,
                 },
             },
         );
