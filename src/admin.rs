@@ -15,6 +15,7 @@ use axum::response::{IntoResponse, Response};
 use tokio::net::TcpListener;
 
 use crate::config::Settings;
+use crate::rabbitmq::Options;
 use crate::shell::Inquirer;
 
 /// A listening socket that does not serve yet.
@@ -36,12 +37,13 @@ impl Admin {
         self.0.local_addr()
     }
 
-    /// Serves for as long as it is polled.
-    pub async fn serve(self, inquirer: Inquirer, settings: &Settings) {
+    /// Serves for as long as it is polled. The console reads dead letters with connections of its own, by `broker`.
+    pub async fn serve(self, inquirer: Inquirer, settings: &Settings, broker: Options) {
         if let Ok(address) = self.address() {
             tracing::info!(%address, "serving /livez, /readyz, /metrics and the console at /");
         }
-        let routes = health::routes(inquirer.clone()).merge(console::routes(inquirer, settings));
+        let health = health::routes(inquirer.clone());
+        let routes = health.merge(console::routes(inquirer, settings, broker));
         let service = routes.into_make_service_with_connect_info::<SocketAddr>();
         // It goes on after errors of connections, and has no other end.
         let _ = axum::serve(self.0, service).await;

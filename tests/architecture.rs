@@ -35,7 +35,17 @@ const PARTS: [(&str, &[&str]); 14] = [
         ],
     ),
     ("sweep", &["config", "engine", "event", "shell", "shutdown"]),
-    ("admin", &["config", "engine", "explain", "shell"]),
+    (
+        "admin",
+        &[
+            "config",
+            "dead_letters",
+            "engine",
+            "explain",
+            "rabbitmq",
+            "shell",
+        ],
+    ),
     (
         "cli",
         &[

@@ -6,7 +6,10 @@
 mod actions;
 mod chart;
 mod confirm;
+mod deeds;
 mod guard;
+mod letters;
+mod lists;
 mod page;
 mod sessions;
 mod status;
@@ -25,7 +28,9 @@ use maud::Markup;
 use tokio::sync::Mutex;
 
 use crate::config::{Secret, Settings};
+use crate::rabbitmq::Options;
 use crate::shell::{Inquirer, NoAnswer, View, Who};
+use letters::Board;
 use sessions::Sessions;
 
 const CSS: &str = include_str!("console/console.css");
@@ -40,6 +45,7 @@ struct Console {
     inquirer: Inquirer,
     latest: Mutex<Option<(Instant, Arc<View>)>>,
     sessions: Sessions,
+    board: Arc<Board>,
     /// What the pages say of the settings.
     facts: Facts,
 }
@@ -56,11 +62,12 @@ struct Facts {
 
 type Shared = State<Arc<Console>>;
 
-pub(super) fn routes(inquirer: Inquirer, settings: &Settings) -> Router {
+pub(super) fn routes(inquirer: Inquirer, settings: &Settings, broker: Options) -> Router {
     let console = Arc::new(Console {
         inquirer,
         latest: Mutex::default(),
         sessions: Sessions::default(),
+        board: Arc::new(Board::new(broker)),
         facts: Facts {
             token: settings.admin.token(),
             hosts: settings.admin.hosts.clone(),
@@ -82,6 +89,11 @@ pub(super) fn routes(inquirer: Inquirer, settings: &Settings) -> Router {
         .route("/confirm/{action}", get(confirm::page))
         .route("/actions/pause", post(actions::pause))
         .route("/actions/resume", post(actions::resume))
+        .route("/letters", get(lists::letters))
+        .route("/actions/redrive", post(deeds::redrive))
+        .route("/actions/purge", post(deeds::purge))
+        .route("/actions/export", post(deeds::export))
+        .route("/actions/stop", post(deeds::stop))
         .layer(DefaultBodyLimit::max(LARGEST_FORM))
         .layer(guard::same_origin())
         .layer(hosts)
@@ -99,6 +111,7 @@ impl Console {
             return Ok(Arc::clone(view));
         }
         let view = Arc::new(self.inquirer.view().await?);
+        self.board.look(&view);
         *latest = Some((Instant::now(), Arc::clone(&view)));
         Ok(view)
     }
@@ -136,7 +149,7 @@ async fn fragment(State(console): Shared, headers: HeaderMap) -> Response {
 
 async fn status(State(console): Shared) -> Response {
     match console.view().await {
-        Ok(view) => Json(status::of(&console.facts, &view)).into_response(),
+        Ok(view) => Json(status::of(&console, &view)).into_response(),
         Err(no_answer) => silent(no_answer),
     }
 }

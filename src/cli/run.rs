@@ -37,7 +37,8 @@ async fn work(settings: &Settings) -> Result<(), Failure> {
             format!("admin.listen: cannot listen on {address}; name another, or \"\" for off")
         })?;
         let settings = settings.clone();
-        tokio::spawn(async move { admin.serve(inquirer, &settings).await });
+        let broker = worker::broker_options(&settings.rabbitmq, 0).map_err(anyhow::Error::from)?;
+        tokio::spawn(async move { admin.serve(inquirer, &settings, broker).await });
     }
     let traces = traces();
     let end = worker::run(settings, traces.as_ref(), inquiries, shutdown).await;

@@ -10,6 +10,7 @@ use serde_json::json;
 use tagsweep::admin::Admin;
 use tagsweep::config::{self, Settings};
 use tagsweep::shell::Inquirer;
+use tagsweep::worker::broker_options;
 use testkit::amqp::Outgoing;
 use testkit::eventually;
 use testkit::proxy::FaultProxy;
@@ -35,7 +36,8 @@ impl Watcher {
         ]
         .map(|(key, value)| (format!("TAGSWEEP__{key}"), value.to_owned()));
         let settings: Settings = config::load(&[], settings).expect("settings in order");
-        tokio::spawn(async move { admin.serve(inquirer, &settings).await });
+        let broker = broker_options(&settings.rabbitmq, 0).expect("options");
+        tokio::spawn(async move { admin.serve(inquirer, &settings, broker).await });
         Watcher {
             address,
             http: reqwest::Client::builder()

@@ -30,6 +30,7 @@ async function refresh() {
     const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
     replace("live", fresh);
     replace("letters", fresh);
+    replace("about", fresh);
     document.body.classList.remove("stale");
     if (state() !== before) {
       announced.textContent = state();

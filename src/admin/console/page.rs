@@ -4,7 +4,7 @@ use maud::{DOCTYPE, Markup, html};
 
 use super::chart::Chart;
 use super::story::{self, Level, Story, counted, grouped, lasting, rate};
-use super::{Console, Facts};
+use super::{Console, Facts, lists};
 use crate::engine::Status;
 use crate::shell::{SLOT, Slot, View, Who};
 
@@ -68,6 +68,14 @@ pub(super) fn notice(title: &str, text: &str) -> Markup {
     around(title, None, None, &content)
 }
 
+/// For a link to letters of a reading that is forgotten.
+pub(super) fn read_again() -> Markup {
+    notice(
+        "The letters have changed",
+        "They were read again since this page was shown, or they are gone: nothing was done. Look at them again.",
+    )
+}
+
 pub(super) fn login(facts: &Facts, trouble: Option<&str>) -> Markup {
     let content = html! {
         section.card.narrow {
@@ -109,11 +117,12 @@ pub(super) fn live(console: &Console, view: &View, who: Option<&Who>) -> Markup 
             (state(&story, view, who))
             (figures(facts, view))
             (charts(view))
-            footer {
-                p.dim {
-                    "tagsweep " (env!("CARGO_PKG_VERSION")) " (" (env!("TAGSWEEP_COMMIT")) ") · "
-                    (since_start(&view.engine))
-                }
+        }
+        (lists::section(facts, &console.board.known(), who))
+        footer #about {
+            p.dim {
+                "tagsweep " (env!("CARGO_PKG_VERSION")) " (" (env!("TAGSWEEP_COMMIT")) ") · "
+                (since_start(&view.engine))
             }
         }
     }

@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{Facts, story};
+use super::{Console, lists, story};
 use crate::engine::{Ending, PauseReason, Reason};
 use crate::shell::{SLOT, State, View};
 
-pub(super) fn of(facts: &Facts, view: &View) -> Value {
+pub(super) fn of(console: &Console, view: &View) -> Value {
+    let facts = &console.facts;
     let story = story::of(facts, view);
     let rates = story::rates(view);
     let engine = &view.engine;
@@ -47,6 +48,7 @@ pub(super) fn of(facts: &Facts, view: &View) -> Value {
             "users": view.recent.slots().map(|slot| slot.users).collect::<Vec<_>>(),
             "calls": view.recent.slots().map(|slot| slot.calls).collect::<Vec<_>>(),
         },
+        "dead_letters": lists::as_json(&console.board.known()),
         "since_start": since_start(view),
     })
 }
