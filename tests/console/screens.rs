@@ -90,7 +90,7 @@ async fn a_poison_event_is_shown_put_right_redriven_and_its_user_cleared() {
     stage.all_settled().await;
     assert!(stage.letters().await.is_empty());
     let log = worker.log();
-    for said in ["an operator redrives dead letters", "redriving ended"] {
+    for said in ["an operator acts on dead letters", "dead letters redriven"] {
         assert!(log.contains(said), "{said}: {log}");
     }
     ends(worker, browser).await;

@@ -158,7 +158,7 @@ fn list(reading: &Reading, shown: &Shown, who: Option<&Who>, with_users: bool) -
     let group = &shown.group;
     let all = link("/letters", reading.number, shown, "");
     html! {
-        p { a href="/" { "← All dead letters" } }
+        p.back { a href="/" { "← All dead letters" } }
         section.card {
             div.titled {
                 h1 { (name(&group.reason, group.code)) }
@@ -283,7 +283,10 @@ pub(super) fn as_json(known: &Known) -> Value {
     let groups = |reading: &Reading| {
         let groups = reading.groups.iter().map(|shown| {
             let mut group = shown.group.as_json();
-            group["advice"] = shown.group.explanation().advice.into();
+            if let Some(fields) = group.as_object_mut() {
+                let advice = shown.group.explanation().advice;
+                fields.insert("advice".to_owned(), advice.into());
+            }
             group
         });
         groups.collect::<Value>()

@@ -1,5 +1,7 @@
 //! The pages. Scripts and styles are files of their own, as the policy wants it.
 
+use std::time::Duration;
+
 use maud::{DOCTYPE, Markup, html};
 
 use super::chart::Chart;
@@ -142,7 +144,7 @@ fn state(story: &Story, view: &View, who: Option<&Who>) -> Markup {
         section class=(format!("state {level}")) aria-labelledby="headline" {
             div {
                 h1 #headline { (story.headline) }
-                p.since { "for " (lasting(view.state_for)) }
+                p.since { "for " (lasting(Duration::from_secs(view.state_for.as_secs()))) }
             }
             div.why {
                 p { (story.why) }

@@ -204,7 +204,7 @@ pub(super) fn grouped(number: u64) -> String {
 /// A rate, with a decimal where it is small.
 pub(super) fn rate(number: f64) -> String {
     match number {
-        number if number == 0.0 => "0".to_owned(),
+        0.0 => "0".to_owned(),
         number if number < 10.0 => format!("{number:.1}"),
         number => grouped(number.round() as u64),
     }
