@@ -31,9 +31,9 @@ pub use republish::{Republisher, Rewritten};
 const RANGE: u32 = 65_535;
 /// Time without a delivery after which nothing more is expected.
 const IDLE: Duration = Duration::from_secs(5);
-/// A broker that is busy may count a queue as empty.
+/// A broker that is busy may count a queue as empty, and what a killed command held comes back a moment later.
 const COUNTS: usize = 3;
-const BETWEEN_COUNTS: Duration = Duration::from_millis(100);
+const BETWEEN_COUNTS: Duration = Duration::from_millis(50);
 /// The broker frees the lock of a command that was killed a moment later.
 const LOCK_TRIES: usize = 5;
 const BETWEEN_TRIES: Duration = Duration::from_millis(200);
@@ -358,9 +358,6 @@ impl Browser {
             if waiting > 0 {
                 return Ok(waiting);
             }
-            if !self.ranges.is_empty() {
-                return Ok(0);
-            }
             sleep(BETWEEN_COUNTS).await;
         }
         self.depth().await
@@ -382,7 +379,7 @@ impl Browser {
     async fn wait_for(&mut self, held: u64) -> Result<(), BrowseError> {
         let end = Instant::now() + RETURN;
         while u64::from(self.depth().await?) < held && Instant::now() < end {
-            sleep(BETWEEN_COUNTS / 5).await;
+            sleep(BETWEEN_COUNTS / 2).await;
         }
         Ok(())
     }

@@ -5,7 +5,7 @@ use serde_json::{Map, Number, Value};
 
 use super::HeaderValue;
 use super::message::{Message, header_value};
-use crate::letter::{EXCHANGE, Mark, ROUTING_KEY, Redriven};
+use crate::letter::{EXCHANGE, LONGEST_NAME, Mark, ROUTING_KEY, Redriven};
 
 /// How many tables may be within each other; what is deeper is left out.
 const DEEPEST: usize = 16;
@@ -64,7 +64,7 @@ impl Message {
     /// What a redriven event says itself.
     fn redriven_from(&self) -> Option<Route<'_>> {
         let text = |name| match self.header(name) {
-            Some(HeaderValue::Text(text)) => Some(text),
+            Some(HeaderValue::Text(text)) => Some(text).filter(is_name),
             _ => None,
         };
         Some(Route {
@@ -147,6 +147,11 @@ impl Message {
     }
 }
 
+/// A producer can write anything there.
+fn is_name(text: &&str) -> bool {
+    text.len() <= LONGEST_NAME
+}
+
 fn first_death(headers: &FieldTable) -> Option<&FieldTable> {
     let AMQPValue::FieldArray(deaths) = headers.inner().get("x-death")? else {
         return None;
@@ -168,8 +173,9 @@ fn before_death(headers: &FieldTable) -> Option<Route<'_>> {
             .inner()
             .get("exchange")
             .and_then(text)
+            .filter(is_name)
             .unwrap_or_default(),
-        routing_key: keys.as_slice().first().and_then(text)?,
+        routing_key: keys.as_slice().first().and_then(text).filter(is_name)?,
     })
 }
 
