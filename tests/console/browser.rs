@@ -14,6 +14,9 @@ use tokio::process::{Child, Command};
 
 use crate::program::PATIENCE;
 
+/// Figures are fetched every two seconds, and letters some seconds after their number has changed.
+const SHOWN_WITHIN: Duration = Duration::from_secs(60);
+
 /// The name of an element's ID in the protocol.
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
 
@@ -25,7 +28,7 @@ pub struct Browser {
     _profile: tempfile::TempDir,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Theme {
     Light,
     Dark,
@@ -105,11 +108,16 @@ impl Browser {
 
     /// Waits until the page, as it is seen, contains this.
     pub async fn shows(&self, text: &str) {
-        let what = format!("the page shows {text:?}");
-        testkit::eventually(PATIENCE, &what, async || {
-            self.text().await.contains(text).then_some(())
-        })
-        .await;
+        let mut seen = String::new();
+        let shown = tokio::time::timeout(SHOWN_WITHIN, async {
+            while !seen.contains(text) {
+                tokio::task::yield_now().await;
+                seen = self.text().await;
+            }
+        });
+        if shown.await.is_err() {
+            panic!("the page does not show {text:?}, but:\n{seen}");
+        }
     }
 
     /// Clicks on the first link or button with this text.

@@ -1,5 +1,7 @@
 //! Letters as a worker writes them, by the contract and not by the code under test.
 
+use std::process::Stdio;
+
 use futures_util::StreamExt;
 use lapin::options::BasicConsumeOptions;
 use lapin::types::{AMQPValue, FieldArray, FieldTable};
@@ -147,7 +149,7 @@ impl Stage {
 
     /// Runs such a command, which must succeed.
     pub async fn dlq_ok(&self, arguments: &str) -> Ended {
-        let ended = self.dlq(arguments).run_showing_users().await;
+        let ended = self.dlq(arguments).run_to_end(Stdio::piped(), false).await;
         assert_eq!(ended.code, Some(0), "{arguments}: {ended:?}");
         ended
     }

@@ -108,17 +108,13 @@ impl Program {
         self.run_into(Stdio::piped()).await
     }
 
-    /// Runs it to its end. It prints user IDs on standard output, as it is there for.
-    pub async fn run_showing_users(&self) -> Ended {
-        self.run_to_end(Stdio::piped(), false).await
-    }
-
     /// Runs it to its end, with another standard output.
     pub async fn run_into(&self, output: impl Into<Stdio>) -> Ended {
         self.run_to_end(output, true).await
     }
 
-    async fn run_to_end(&self, output: impl Into<Stdio>, hides_users: bool) -> Ended {
+    /// The same. Of a command that is there to print users, standard output is not searched for them.
+    pub async fn run_to_end(&self, output: impl Into<Stdio>, hides_users: bool) -> Ended {
         let mut command = self.command();
         command.stdout(output).stderr(Stdio::piped());
         let mut child = command.spawn().expect("the program starts");

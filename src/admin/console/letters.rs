@@ -5,7 +5,6 @@
 //! An action works on what was shown: on the letters of one reading, by their IDs.
 
 use std::collections::HashSet;
-use std::mem;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
@@ -297,7 +296,7 @@ impl State {
     fn keep(&mut self, letters: &Letters) {
         self.readings += 1;
         let reading = Reading::of(letters, self.readings);
-        self.before = mem::replace(&mut self.latest, Some(Arc::new(reading)));
+        self.before = self.latest.replace(Arc::new(reading));
     }
 }
 
@@ -375,7 +374,7 @@ mod tests {
     fn letters_are_read_at_the_first_look_and_then_once_a_minute_when_their_number_has_changed() {
         let mut state = State::default();
         let start = Instant::now();
-        let mut look = |state: &mut State, seconds: u32, count| {
+        let look = |state: &mut State, seconds: u32, count| {
             let is_due = state.is_due((count, 0), start + SECOND * seconds);
             if is_due {
                 state.is_reading = false;
@@ -402,8 +401,8 @@ mod tests {
         assert!(state.is_due((5, 0), start));
         state.is_reading = false;
         state.keep(&Letters::default());
-        for round in 0..20 {
-            let at = |seconds| start + SECOND * (100 * (round + 1) + seconds);
+        for round in 0..20_u32 {
+            let at = |seconds: u32| start + SECOND * (100 * (round + 1) + seconds);
             assert!(!state.is_due((0, 0), at(0)));
             assert!(!state.is_due((0, 0), at(3)));
             assert!(!state.is_due((5, 0), at(4)));
