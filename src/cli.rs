@@ -3,6 +3,7 @@
 mod check;
 mod completions;
 mod config;
+mod dead_letters;
 mod events;
 mod explain;
 mod globals;
@@ -67,6 +68,9 @@ enum Command {
     Publish(With<publish::Arguments>),
     /// Test how messages are read, and list the presets for well-known producers
     Events(With<events::Arguments>),
+    /// Show, export, redrive or purge dead letters
+    #[command(visible_alias = "dlq")]
+    DeadLetters(With<dead_letters::Arguments>),
     /// Clear the users of a list, without RabbitMQ
     Sweep(With<sweep::Arguments>),
     /// Ask the running worker whether it is healthy
@@ -113,6 +117,7 @@ pub fn main() -> ExitCode {
         Command::Check(own) => check::run(&globals.and(own.globals), &own.arguments),
         Command::Publish(own) => publish::run(&globals.and(own.globals), own.arguments),
         Command::Events(own) => events::run(globals.and(own.globals), own.arguments),
+        Command::DeadLetters(own) => dead_letters::run(globals.and(own.globals), own.arguments),
         Command::Sweep(own) => sweep::run(&globals.and(own.globals), own.arguments),
         Command::Health(own) => health::run(&globals.and(own.globals), &own.arguments),
         Command::Explain(own) => explain::run(&own.arguments),

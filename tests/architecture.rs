@@ -6,9 +6,10 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// Which parts of the crate may use which others. What is not in the list may use none.
-const PARTS: [(&str, &[&str]); 13] = [
+const PARTS: [(&str, &[&str]); 14] = [
     ("event", &[]),
     ("engine", &["event"]),
+    ("explain", &["engine"]),
     ("im", &["event"]),
     ("rabbitmq", &[]),
     ("config", &["event", "rabbitmq"]),
@@ -34,7 +35,17 @@ const PARTS: [(&str, &[&str]); 13] = [
         ],
     ),
     ("sweep", &["config", "engine", "event", "shell", "shutdown"]),
-    ("admin", &["shell"]),
+    (
+        "admin",
+        &[
+            "config",
+            "dead_letters",
+            "engine",
+            "explain",
+            "rabbitmq",
+            "shell",
+        ],
+    ),
     (
         "cli",
         &[
@@ -42,6 +53,7 @@ const PARTS: [(&str, &[&str]); 13] = [
             "config",
             "engine",
             "event",
+            "explain",
             "im",
             "rabbitmq",
             "shell",
@@ -55,7 +67,7 @@ const PARTS: [(&str, &[&str]); 13] = [
 ];
 
 /// What only some parts may use, whoever else would like to.
-const RESERVED: [(&str, &[&str]); 18] = [
+const RESERVED: [(&str, &[&str]); 20] = [
     ("lapin", &["rabbitmq"]),
     ("reqwest", &["im", "traces"]),
     ("opentelemetry", &["traces"]),
@@ -63,6 +75,8 @@ const RESERVED: [(&str, &[&str]); 18] = [
     ("opentelemetry_otlp", &["traces"]),
     ("opentelemetry_sdk", &["traces"]),
     ("axum", &["admin"]),
+    ("maud", &["admin"]),
+    ("tower_http", &["admin"]),
     ("prometheus", &["shell"]),
     ("tokio::signal", &["shutdown"]),
     ("std::env", &["config", "cli"]),

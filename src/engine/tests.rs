@@ -6,6 +6,7 @@ mod ends;
 mod everything;
 mod flow;
 mod limits;
+mod operator;
 mod outages;
 mod verdicts;
 mod weather;
@@ -258,6 +259,7 @@ impl World {
                             key,
                             users: &event.users,
                             invalid: 0,
+                            absent: 0,
                         }
                     };
                     self.engine.handle(self.now, input);

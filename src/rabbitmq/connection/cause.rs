@@ -182,7 +182,7 @@ pub enum Cause {
 
 pub(crate) const ACCESS_REFUSED: u16 = 403;
 pub(crate) const NOT_FOUND: u16 = 404;
-pub(super) const RESOURCE_LOCKED: u16 = 405;
+pub(crate) const RESOURCE_LOCKED: u16 = 405;
 pub(crate) const PRECONDITION_FAILED: u16 = 406;
 const NOT_ALLOWED: u16 = 530;
 

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use jiff::SignedDuration;
 
+use super::Pause;
 use crate::config::Settings;
 use crate::engine::{
     Class, Ending, Letter, Notice, Status, Tally, Trigger, class, error_code, http_status,
@@ -12,6 +13,7 @@ use crate::engine::{
 use crate::event::UserId;
 use crate::im::{HttpAnswer, Reply, SKEW_LIMIT, SecretError};
 use crate::shell::calls::Call;
+use crate::shell::{Who, Wish};
 
 /// Users named in one line at most.
 const NAMED: usize = 5;
@@ -66,6 +68,25 @@ pub(super) fn unusable_secret(key: &str, path: &Path, reason: &str) {
         reason,
         "cannot use a file, keeping what was last read from it"
     );
+}
+
+/// An operator pauses, or resumes after a pause of this length.
+pub(super) fn operator(wish: &Wish, paused: Option<Duration>) {
+    let Who { session, address } = &wish.who;
+    match wish.pause {
+        true => tracing::warn!(
+            class = Pause::OPERATOR,
+            operator_session = session,
+            operator_address = %address,
+            "paused by an operator: no API calls, no probes; events wait in the queue"
+        ),
+        false => tracing::info!(
+            operator_session = session,
+            operator_address = %address,
+            paused_seconds = paused.map(|paused| rounded(paused.as_secs_f64())),
+            "resumed by an operator"
+        ),
+    }
 }
 
 /// `id` and `detail` are in the headers of the letter, too.
@@ -225,7 +246,19 @@ impl Report {
                     "rate-limited by the API, slowing down"
                 );
             }
-            Notice::Suspended { returned } => {
+            Notice::Suspended {
+                returned,
+                by_operator: true,
+            } => {
+                tracing::warn!(
+                    returned,
+                    "paused by an operator for longer than rabbitmq.hold_limit: events returned to the queue, where another worker may take them; one is held"
+                );
+            }
+            Notice::Suspended {
+                returned,
+                by_operator: false,
+            } => {
                 tracing::warn!(
                     returned,
                     "paused for longer than rabbitmq.hold_limit: events returned to the queue, consuming stops until the API recovers"
@@ -245,7 +278,9 @@ impl Report {
     pub(super) fn summary(&mut self, now: Instant, status: &Status) {
         let before = std::mem::replace(&mut self.tally, status.tally);
         let since = self.summed_up.replace(now).unwrap_or(now);
-        if before == status.tally {
+        let operator = status.operator_pause.map(|_| Pause::Operator);
+        // A pause that somebody has forgotten is told again and again.
+        if before == status.tally && operator.is_none() {
             return;
         }
         if self.is_held_up(now, status.tally.held_up - before.held_up) {
@@ -267,6 +302,7 @@ impl Report {
             pending_ids = status.pending_ids,
             unsettled_deliveries = status.unsettled_deliveries,
             calls_per_second = rounded(status.calls_per_second),
+            paused = operator.or(status.paused.map(Pause::Api)).map(Pause::class),
             "progress"
         );
     }
