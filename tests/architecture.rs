@@ -34,7 +34,7 @@ const PARTS: [(&str, &[&str]); 16] = [
             "config", "engine", "event", "letter", "rabbitmq", "shell", "shutdown", "traces",
         ],
     ),
-    ("dead_letters", &["explain", "letter", "rabbitmq"]),
+    ("dead_letters", &["event", "explain", "letter", "rabbitmq"]),
     ("sweep", &["config", "engine", "event", "shell", "shutdown"]),
     (
         "admin",

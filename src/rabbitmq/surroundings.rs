@@ -121,8 +121,14 @@ impl Message {
         all
     }
 
+    /// Those of the named properties that are set.
+    pub fn properties_as_json(&self, names: &[&str]) -> Map<String, Value> {
+        let set = |name: &&str| Some(((*name).to_owned(), self.property_as_json(name)?));
+        names.iter().filter_map(set).collect()
+    }
+
     /// A property by its name in AMQP, with underscores; nothing where it is not set.
-    pub fn property_as_json(&self, name: &str) -> Option<Value> {
+    fn property_as_json(&self, name: &str) -> Option<Value> {
         let own = self.properties();
         let text = |text: &Option<ShortString>| Some(text.as_ref()?.as_str().into());
         let number = |number: &Option<u8>| Some((*number.as_ref()?).into());

@@ -91,10 +91,7 @@ pub(super) fn read(message: &Message, rules: &Rules) -> event::Read {
     let has_our_body = redriven.is_some_and(|redriven| redriven.body.is_some());
     let surroundings = || Surroundings {
         headers: message.headers_as_json(),
-        properties: PROPERTIES
-            .iter()
-            .filter_map(|name| Some(((*name).to_owned(), message.property_as_json(name)?)))
-            .collect(),
+        properties: message.properties_as_json(&PROPERTIES),
     };
     let message = event::Message {
         body: &message.body,
