@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 const PARTS: [(&str, &[&str]); 16] = [
     ("event", &[]),
     ("engine", &["event"]),
+    ("explain", &["engine"]),
     ("im", &["event"]),
     ("letter", &[]),
     ("rabbitmq", &["letter"]),

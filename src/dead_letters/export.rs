@@ -19,7 +19,10 @@ pub fn whole(letter: &Entry) -> Option<Value> {
     let mut whole = letter.as_json();
     let object = whole.as_object_mut()?;
     object.insert("headers".to_owned(), message.headers_as_json().into());
-    object.insert("properties".to_owned(), message.properties_as_json(&PROPERTIES).into());
+    object.insert(
+        "properties".to_owned(),
+        message.properties_as_json(&PROPERTIES).into(),
+    );
     let (body, encoding) = body(message);
     object.insert("body".to_owned(), body);
     if let Some(encoding) = encoding {
