@@ -337,13 +337,12 @@ impl Engine {
             for failure in rest.into_iter().flat_map(|rest| &rest.failures) {
                 self.ledger.fail(delivery, failure.clone());
             }
-            for (reason, ids) in [
+            let faults = [
                 (Reason::InvalidUserId, invalid),
                 (Reason::MalformedEvent, absent),
-            ] {
-                if ids > 0 {
-                    self.fail(delivery, reason, ids);
-                }
+            ];
+            for (reason, ids) in faults.into_iter().filter(|(_, ids)| *ids > 0) {
+                self.fail(delivery, reason, ids);
             }
         }
         self.advance(now, delivery);
