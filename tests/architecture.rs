@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 const PARTS: [(&str, &[&str]); 16] = [
     ("event", &[]),
     ("engine", &["event"]),
-    ("im", &["event"]),
     ("explain", &["engine"]),
+    ("im", &["event"]),
     ("letter", &[]),
     ("rabbitmq", &["letter"]),
     ("config", &["event", "rabbitmq"]),
@@ -35,7 +35,7 @@ const PARTS: [(&str, &[&str]); 16] = [
             "config", "engine", "event", "letter", "rabbitmq", "shell", "shutdown", "traces",
         ],
     ),
-    ("dead_letters", &["explain", "letter", "rabbitmq"]),
+    ("dead_letters", &["event", "explain", "letter", "rabbitmq"]),
     ("sweep", &["config", "engine", "event", "shell", "shutdown"]),
     (
         "admin",

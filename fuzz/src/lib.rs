@@ -7,6 +7,7 @@ mod answer;
 mod event;
 mod frame;
 mod letter;
+mod list;
 #[cfg(test)]
 mod replay;
 mod rules;
@@ -17,6 +18,7 @@ pub use answer::answer;
 pub use event::event;
 pub use frame::frame;
 pub use letter::letter;
+pub use list::list;
 pub use rules::rules;
 pub use settings::settings;
 pub use user_sig::user_sig;

@@ -43,7 +43,14 @@ impl SecretFiles {
             found.extend(unusable("admin.token_file", path, secret.load()));
         }
         if let Some(path) = &broker.url_file {
-            found.extend(unusable("rabbitmq.url_file", path, broker.urls()));
+            found.extend(unusable("rabbitmq.url_file", path, broker.urls_as_given()));
+        }
+        for (key, path) in [
+            ("rabbitmq.username_file", &broker.username_file),
+            ("rabbitmq.password_file", &broker.password_file),
+        ] {
+            let read = |path: &PathBuf| unusable(key, path, Secret::File(path.clone()).load());
+            found.extend(path.iter().filter_map(read));
         }
         for (key, path) in [
             ("rabbitmq.ca_file", &broker.ca_file),

@@ -8,6 +8,7 @@ use super::words::{self, BOLD, DIM};
 use super::{Force, with_letters};
 use crate::cli::{Failure, Globals, output};
 use crate::dead_letters::{Entry, Filter, Keep, Writer, explain, whole};
+use crate::event::PROPERTIES;
 
 /// Where values begin.
 const COLUMN: usize = 16;
@@ -123,7 +124,7 @@ fn beside_the_body(letter: &Entry, say: &mut impl FnMut(&str, &str)) {
         return;
     };
     for (name, all) in [
-        ("property", message.properties_as_json()),
+        ("property", message.properties_as_json(&PROPERTIES)),
         ("header", message.headers_as_json()),
     ] {
         for (key, value) in all {

@@ -128,3 +128,16 @@ fn markdown() -> String {
     text.push('\n');
     text
 }
+
+#[test]
+fn a_name_that_resembles_none_is_not_taken_for_the_nearest() {
+    let Err(Failure::Other(error)) = explain("foo", false) else {
+        panic!("it is no name");
+    };
+    assert!(
+        error
+            .to_string()
+            .ends_with("`tagsweep explain --list` shows all"),
+        "{error}"
+    );
+}
