@@ -24,6 +24,7 @@ mod pace;
 mod pending;
 mod remembered;
 mod schedule;
+mod status;
 mod suspension;
 #[cfg(test)]
 mod tests;
@@ -264,29 +265,6 @@ impl Engine {
             && self.waiting_ids() == 0
             && self.letters.is_empty()
             && self.ledger.is_settled()
-    }
-
-    pub fn status(&self, now: Instant) -> Status {
-        let pause = self.judge.pauses.current.as_ref();
-        Status {
-            paused: pause.map(|pause| pause.reason),
-            paused_for: pause.map(|pause| now.saturating_duration_since(pause.since)),
-            probe_in: pause
-                .filter(|pause| pause.probe.is_none())
-                .map(|pause| pause.probe_at.saturating_duration_since(now)),
-            operator_pause: self
-                .operator_pause
-                .map(|since| now.saturating_duration_since(since)),
-            suspended: self.suspension.is_some(),
-            draining: self.draining,
-            pending_ids: self.waiting_ids(),
-            in_flight_calls: self.windows.calls(),
-            unsettled_deliveries: self.ledger.unsettled(),
-            failed_calls: self.judge.run,
-            refused_letters: self.letters.refused_count(),
-            calls_per_second: self.pace.rate.at(now),
-            tally: self.tally,
-        }
     }
 
     /// Since the broker is asked regularly, a long time without a turn means that this process was suspended: what

@@ -192,15 +192,13 @@ pub(super) async fn export(
 /// The letters, one a line, and their number.
 async fn exported(console: &Console, set: &Set) -> Result<(String, u64), Error> {
     let (session, letters) = console.board.take(set).await?;
-    let mut text = String::new();
-    let mut count = 0;
-    for line in letters.matched.iter().filter_map(export_line) {
-        text += &line;
-        text.push('\n');
-        count += 1;
-    }
     let _ = session.close().await;
-    Ok((text, count))
+    // Beside the worker's loop, as it takes a while.
+    let written = tokio::task::spawn_blocking(move || {
+        let lines: Vec<String> = letters.matched.iter().filter_map(export_line).collect();
+        (lines.join("\n") + "\n", lines.len() as u64)
+    });
+    Ok(written.await.unwrap_or_default())
 }
 
 pub(super) async fn stop(State(console): Shared, headers: HeaderMap) -> Response {
