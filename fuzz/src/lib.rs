@@ -9,6 +9,8 @@ mod frame;
 mod letter;
 mod list;
 #[cfg(test)]
+mod mutated;
+#[cfg(test)]
 mod replay;
 mod rules;
 mod settings;

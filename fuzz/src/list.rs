@@ -1,10 +1,12 @@
 //! Whatever a list is, each of its records becomes one item or more, and no item names anybody who does not stand there.
 //!
 //! The first line of the input is the list's name, whose ending says how it is read, and behind a space what selects the
-//! users in it: `a.csv.gz id`. The list follows. It is also read compressed by us: no fuzzer makes up a checksum.
+//! users in it: `a.csv.gz id`. The list follows. Now and then it is also read compressed by us, which takes long: no fuzzer
+//! makes up a checksum.
 
 use std::collections::BTreeSet;
 use std::io::Write;
+use std::path::Path;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -33,14 +35,18 @@ pub fn list(input: &[u8]) {
     let again = read(list.to_vec(), name, select).expect("it was read before");
     assert_eq!(again, (clone(&items), is_whole), "reading is deterministic");
     is_sound(&items);
-    if name.ends_with(".gz") || name.ends_with(".zst") {
-        return;
-    }
-    // The columns of CSV may be named by a fuzzer, but a table and JSON lines have no second reading here.
-    match name.rsplit('.').next() {
-        Some("csv") => stands_in(&items, list),
-        Some("ndjson" | "jsonl") => stands_in_json(&items, list),
+    let ending = Path::new(name).extension().unwrap_or_default();
+    let ending = ending.to_string_lossy().to_lowercase();
+    // Lines of text are read a second time; tables and JSON are looked through.
+    match ending.as_str() {
+        "gz" | "zst" => return,
+        "csv" => stands_in(&items, list),
+        "ndjson" | "jsonl" => stands_in_json(&items, list),
         _ => is_each_line(&items, list),
+    }
+    let sum = list.iter().fold(0_u8, |sum, byte| sum.wrapping_add(*byte));
+    if !sum.is_multiple_of(64) {
+        return;
     }
     for (ending, packed) in [(".gz", gzip(list)), (".zst", zstd(list))] {
         let packed =
