@@ -3,7 +3,9 @@
 import os
 import pathlib
 import shutil
+import signal
 import subprocess
+import sys
 import tempfile
 
 import pytest
@@ -14,8 +16,11 @@ STAND_INS = {"RUST_IMAGE": "localhost/stand-in/rust", "BASE_IMAGE": "localhost/s
 
 @pytest.fixture(scope="session")
 def podman():
+    # Layers are large: where TMPDIR is small, name another folder.
     folder = pathlib.Path(tempfile.mkdtemp(prefix="tagsweep-containers-"))
     podman = Podman(folder)
+    # Whoever stops the tests gets everything cleaned up, too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))
     try:
         binaries = os.path.dirname(os.environ["TAGSWEEP"])
         podman.run(ROOT / "tests/containers/stand-ins/build.sh", folder / "packages", binaries)

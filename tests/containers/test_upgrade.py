@@ -36,6 +36,7 @@ class Stage:
         self.simulator = podman(
             "run", "--detach", "--name", "im-simulator", "--network", NETWORK, "localhost/im-simulator:demo",
             "--listen=0.0.0.0:8443", "--tls-dir=/tls", "--tls-name=im-simulator", "--latency=300ms",
+            "--unknown-accounts=ignore",
         )  # fmt: skip
         eventually("the simulator listens", lambda: "listening" in podman.logs(self.simulator))
         podman("cp", f"{self.simulator}:/tls/ca.pem", folder / "ca.pem")
