@@ -3,6 +3,7 @@
 mod check;
 mod completions;
 mod config;
+mod dead_letters;
 mod events;
 mod explain;
 mod globals;
@@ -67,6 +68,9 @@ enum Command {
     Publish(With<publish::Arguments>),
     /// Test how messages are read, and list the presets for well-known producers
     Events(With<events::Arguments>),
+    /// Show, export, redrive or purge dead letters
+    #[command(visible_alias = "dlq")]
+    DeadLetters(With<dead_letters::Arguments>),
     /// Clear the users of a list, without RabbitMQ
     Sweep(With<sweep::Arguments>),
     /// Ask the running worker whether it is healthy
@@ -113,6 +117,7 @@ pub fn main() -> ExitCode {
         Command::Check(own) => check::run(&globals.and(own.globals), &own.arguments),
         Command::Publish(own) => publish::run(&globals.and(own.globals), own.arguments),
         Command::Events(own) => events::run(globals.and(own.globals), own.arguments),
+        Command::DeadLetters(own) => dead_letters::run(globals.and(own.globals), own.arguments),
         Command::Sweep(own) => sweep::run(&globals.and(own.globals), own.arguments),
         Command::Health(own) => health::run(&globals.and(own.globals), &own.arguments),
         Command::Explain(own) => explain::run(&own.arguments),
@@ -237,14 +242,21 @@ mod tests {
     /// Arguments are there for every user of the machine to read.
     #[test]
     fn no_option_takes_a_secret() {
-        let program = program();
-        let commands = program.get_subcommands().chain([&program]);
-        let options = commands.flat_map(clap::Command::get_opts);
-        let names: BTreeSet<&str> = options.filter_map(|option| option.get_long()).collect();
+        fn options(command: &clap::Command, names: &mut BTreeSet<String>) {
+            let own = command.get_opts().filter_map(|option| option.get_long());
+            names.extend(own.map(str::to_owned));
+            for command in command.get_subcommands() {
+                options(command, names);
+            }
+        }
+        let mut names = BTreeSet::new();
+        options(&program(), &mut names);
         assert_eq!(
             Vec::from_iter(names),
             [
+                "all",
                 "calls-per-second",
+                "code",
                 "color",
                 "column",
                 "config",
@@ -252,18 +264,30 @@ mod tests {
                 "default",
                 "deny-warnings",
                 "dry-run",
+                "each",
+                "export",
                 "failed",
                 "file",
+                "force",
                 "format",
+                "header",
+                "id",
                 "journal",
                 "json",
                 "list",
+                "no-export",
                 "offline",
+                "out",
                 "quiet",
+                "rate",
                 "ready",
                 "reason",
+                "routing-key",
                 "schema",
                 "set",
+                "since",
+                "until",
+                "user",
                 "users",
                 "verbose",
                 "yes",

@@ -6,12 +6,15 @@
 //! - [`config`]: settings, checked before any connection is made;
 //! - [`event`]: how a message becomes user IDs;
 //! - [`engine`]: every decision, as a pure state machine without I/O or clock;
+//! - [`explain`]: what error codes and reasons mean, and what to do about them;
 //! - [`im`]: the API client;
+//! - [`letter`]: the headers of a dead letter;
 //! - [`rabbitmq`]: broker sessions;
 //! - [`shell`]: drives the engine, makes its calls, and reports what happens;
 //! - [`worker`]: the queue as the shell's source: deliveries in, settlements and dead letters out;
+//! - [`dead_letters`]: reads the dead-letter queue, redrives and purges;
 //! - [`sweep`]: a file of user IDs as its source: settlements go to a journal, dead letters to a file;
-//! - [`admin`]: health and metrics over HTTP;
+//! - [`admin`]: health, metrics and the console over HTTP;
 //! - [`traces`]: spans, exported to a collector;
 //! - [`cli`], [`telemetry`], [`shutdown`]: commands, logs, signals.
 //!
@@ -42,13 +45,16 @@ extern crate self as tagsweep;
 pub mod admin;
 pub mod cli;
 pub mod config;
+pub mod dead_letters;
 #[expect(
     clippy::indexing_slicing,
     reason = "it indexes its own tables only, by places that it has counted itself"
 )]
 pub mod engine;
 pub mod event;
+pub mod explain;
 pub mod im;
+pub mod letter;
 pub mod rabbitmq;
 pub mod shell;
 pub mod shutdown;

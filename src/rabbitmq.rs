@@ -8,10 +8,12 @@
 //! - `session/`: supervisor, session, acks, the consumer, the heartbeat of questions
 //! - `publish/`: confirmed publishing, dead letters, the publisher of `tagsweep publish`
 //! - `topology/`: the exchanges and queues on the broker: checked, declared, inspected
+//! - `browse/`: the dead-letter queue: read without disturbing it, published again
 //!
 //! This is the only module that names lapin. It knows nothing of events, users, windows or the API, reads no file
 //! or environment, and logs nothing: it returns values that say what happened.
 
+mod browse;
 mod connection;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
@@ -23,11 +25,13 @@ mod session;
 mod surroundings;
 mod topology;
 
+pub use browse::{BrowseError, Browser, HeldMessage, Place, Republisher, Rewritten};
 pub use connection::{Cause, Loss, Part, UrlProblem, check_url};
 pub use message::{Delivery, DeliveryTag, HeaderValue, Message, Returns};
 pub use options::{Access, AccessSource, Identity, Options, Timing};
-pub use publish::{Letter, LetterRefusal, Mark, PublishError, Publisher, Publishing};
+pub use publish::{Letter, LetterRefusal, PublishError, Publisher, Publishing};
 pub use session::{Broker, Settlement};
+pub use surroundings::{Death, Route};
 pub use topology::{Finding, Outcome, Warning, inspect};
 
 use std::time::{Duration, Instant};

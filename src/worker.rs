@@ -7,6 +7,7 @@
 pub mod fuzzing;
 mod held;
 mod letter;
+mod redriven;
 mod secrets;
 mod wiring;
 
@@ -284,6 +285,7 @@ impl Worker {
             decoded,
             form,
             invalid,
+            absent,
         } = before.unwrap_or_else(|| read(message, &self.rules));
         self.shell.watch.read(form);
         match decoded {
@@ -294,13 +296,14 @@ impl Worker {
                     key: event.key,
                     users: &event.users,
                     invalid,
+                    absent: u32::try_from(absent.len()).unwrap_or(u32::MAX),
                 };
                 self.shell.tell(now, input);
                 if let Some(happened) = event.time {
                     self.held.set_time(delivery, happened);
                 }
-                if invalid > 0 {
-                    self.held.set_invalid(delivery, event.invalid);
+                if invalid > 0 || !absent.is_empty() {
+                    self.held.set_invalid(delivery, event.invalid, absent);
                 }
             }
             Decoded::NotForUs(why) => {
@@ -382,7 +385,12 @@ impl Worker {
 fn read(message: &Message, rules: &Rules) -> Read {
     let event::Read { mut decoded, form } = wiring::read(message, rules);
     let mut count = 0;
-    if let Decoded::Event(Event { users, invalid, .. }) = &mut decoded {
+    let mut absent = Vec::new();
+    if let Some(redriven) = message.redriven() {
+        (decoded, absent) = redriven::narrow(decoded, &redriven);
+    }
+    if let Decoded::Event(event) = &mut decoded {
+        let Event { users, invalid, .. } = event;
         count = u32::try_from(invalid.len()).unwrap_or(u32::MAX);
         letter::cut_to_fit(invalid);
         users.shrink_to_fit();
@@ -391,5 +399,6 @@ fn read(message: &Message, rules: &Rules) -> Read {
         decoded,
         form,
         invalid: count,
+        absent,
     }
 }

@@ -6,11 +6,13 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// Which parts of the crate may use which others. What is not in the list may use none.
-const PARTS: [(&str, &[&str]); 13] = [
+const PARTS: [(&str, &[&str]); 16] = [
     ("event", &[]),
     ("engine", &["event"]),
+    ("explain", &["engine"]),
     ("im", &["event"]),
-    ("rabbitmq", &[]),
+    ("letter", &[]),
+    ("rabbitmq", &["letter"]),
     ("config", &["event", "rabbitmq"]),
     ("shutdown", &[]),
     ("telemetry", &["config"]),
@@ -30,18 +32,31 @@ const PARTS: [(&str, &[&str]); 13] = [
     (
         "worker",
         &[
-            "config", "engine", "event", "rabbitmq", "shell", "shutdown", "traces",
+            "config", "engine", "event", "letter", "rabbitmq", "shell", "shutdown", "traces",
         ],
     ),
+    ("dead_letters", &["event", "explain", "letter", "rabbitmq"]),
     ("sweep", &["config", "engine", "event", "shell", "shutdown"]),
-    ("admin", &["shell"]),
+    (
+        "admin",
+        &[
+            "config",
+            "dead_letters",
+            "engine",
+            "explain",
+            "rabbitmq",
+            "shell",
+        ],
+    ),
     (
         "cli",
         &[
             "admin",
             "config",
+            "dead_letters",
             "engine",
             "event",
+            "explain",
             "im",
             "rabbitmq",
             "shell",
@@ -55,7 +70,7 @@ const PARTS: [(&str, &[&str]); 13] = [
 ];
 
 /// What only some parts may use, whoever else would like to.
-const RESERVED: [(&str, &[&str]); 18] = [
+const RESERVED: [(&str, &[&str]); 20] = [
     ("lapin", &["rabbitmq"]),
     ("reqwest", &["im", "traces"]),
     ("opentelemetry", &["traces"]),
@@ -63,6 +78,8 @@ const RESERVED: [(&str, &[&str]); 18] = [
     ("opentelemetry_otlp", &["traces"]),
     ("opentelemetry_sdk", &["traces"]),
     ("axum", &["admin"]),
+    ("maud", &["admin"]),
+    ("tower_http", &["admin"]),
     ("prometheus", &["shell"]),
     ("tokio::signal", &["shutdown"]),
     ("std::env", &["config", "cli"]),

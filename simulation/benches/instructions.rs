@@ -219,6 +219,7 @@ fn engine<const USERS: usize>(users: usize) {
                         )),
                         users: events.next().expect("one for each delivery"),
                         invalid: 0,
+                        absent: 0,
                     },
                 ),
                 Action::Call { window, .. } => out.push_back(window),

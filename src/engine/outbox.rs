@@ -31,7 +31,7 @@ pub struct Letter {
     pub code: Option<i64>,
     /// The users that failed for this reason; empty where no ID could be read.
     pub users: Vec<UserId>,
-    /// Number of invalid IDs, if that is the reason.
+    /// Number of invalid or absent IDs, if that is the reason.
     pub invalid: u32,
     /// Calls made for the user that was tried most.
     pub attempts: u32,

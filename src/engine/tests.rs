@@ -6,6 +6,7 @@ mod ends;
 mod everything;
 mod flow;
 mod limits;
+mod operator;
 mod outages;
 mod verdicts;
 mod weather;

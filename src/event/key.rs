@@ -8,6 +8,11 @@ use siphasher::sip128::{Hasher128, SipHasher13};
 
 use super::ids::Ids;
 
+static KEYED: LazyLock<SipHasher13> = LazyLock::new(|| {
+    let [first, second] = [(); 2].map(|()| RandomState::new().hash_one(()));
+    SipHasher13::new_with_keys(first, second)
+});
+
 /// Names one event, so that its redelivery can be told from a new event of the same user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct EventKey(pub u128);
@@ -26,10 +31,6 @@ impl EventKey {
         time: Option<SystemTime>,
         ids: &Ids,
     ) -> EventKey {
-        static KEYED: LazyLock<SipHasher13> = LazyLock::new(|| {
-            let [first, second] = [(); 2].map(|()| RandomState::new().hash_one(()));
-            SipHasher13::new_with_keys(first, second)
-        });
         let mut hasher = *KEYED;
         // Each part goes in behind its length, so that no two lists of parts read the same.
         let mut add = |part: &[u8]| {
@@ -50,6 +51,18 @@ impl EventKey {
         }
         for text in &ids.invalid {
             add(text.as_bytes());
+        }
+        EventKey(hasher.finish128().as_u128())
+    }
+
+    /// The key of this event once it was redriven so many times, with what tells one such event from another.
+    pub fn redriven<'a>(self, times: u32, parts: impl Iterator<Item = &'a str>) -> EventKey {
+        let mut hasher = *KEYED;
+        hasher.write_u128(self.0);
+        hasher.write_u32(times);
+        for part in parts {
+            hasher.write_usize(part.len());
+            hasher.write(part.as_bytes());
         }
         EventKey(hasher.finish128().as_u128())
     }

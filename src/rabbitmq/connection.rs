@@ -33,7 +33,7 @@ use self::{
 use super::{Options, Timing};
 
 pub use cause::Cause;
-pub(crate) use cause::{ACCESS_REFUSED, NOT_FOUND, PRECONDITION_FAILED};
+pub(crate) use cause::{ACCESS_REFUSED, NOT_FOUND, PRECONDITION_FAILED, RESOURCE_LOCKED};
 pub use loss::{Loss, Part};
 pub(crate) use url::{CHANNELS, heartbeat};
 pub use url::{UrlProblem, check_url};
@@ -47,6 +47,8 @@ pub(crate) struct Link {
     pub(crate) farewell: Farewell,
     /// Broker and user, for people.
     pub(crate) login: String,
+    /// The broker's, major and minor, if it names it.
+    pub(crate) version: Option<(u32, u32)>,
     // Last, so that it is cut after lapin had its chance to say goodbye.
     _socket: Socket,
 }
@@ -242,6 +244,7 @@ async fn log_in(
         backlog,
         farewell,
         login: login(uri),
+        version: heard.version(),
         _socket: socket,
     })
 }

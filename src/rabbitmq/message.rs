@@ -40,7 +40,7 @@ pub enum Returns {
 
 impl Returns {
     /// A message that was returned `limit` times is dropped at the next return.
-    fn left(limit: Option<u32>, returned: u32) -> Self {
+    pub(super) fn left(limit: Option<u32>, returned: u32) -> Self {
         match limit.map(|limit| (limit.saturating_sub(returned), (limit / 4).max(1))) {
             Some((0, _)) if returned > 0 => Self::None,
             Some((left, reserve)) if left <= reserve => Self::Few,
@@ -210,7 +210,7 @@ fn text(property: &Option<ShortString>) -> Option<&str> {
     property.as_ref().map(ShortString::as_str)
 }
 
-fn header_value(value: &AMQPValue) -> HeaderValue<'_> {
+pub(super) fn header_value(value: &AMQPValue) -> HeaderValue<'_> {
     match value {
         AMQPValue::LongString(text) => {
             str::from_utf8(text.as_bytes()).map_or(HeaderValue::Other, HeaderValue::Text)

@@ -5,5 +5,6 @@ mod letter;
 mod publisher;
 
 pub(crate) use confirm::{Lanes, Outcome, Outgoing, Refused};
-pub use letter::{Letter, LetterRefusal, Mark};
+pub use letter::{Letter, LetterRefusal};
+pub(crate) use letter::{letter_properties, room};
 pub use publisher::{PublishError, Publisher, Publishing};

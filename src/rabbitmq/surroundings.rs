@@ -4,7 +4,8 @@ use lapin::types::{AMQPValue, FieldArray, FieldTable, ShortString};
 use serde_json::{Map, Number, Value};
 
 use super::HeaderValue;
-use super::message::Message;
+use super::message::{Message, header_value};
+use crate::letter::{EXCHANGE, LONGEST_NAME, Mark, ROUTING_KEY, Redriven};
 
 /// How many tables may be within each other; what is deeper is left out.
 const DEEPEST: usize = 16;
@@ -16,6 +17,16 @@ pub struct Route<'a> {
     pub routing_key: &'a str,
 }
 
+/// Why the broker dead-lettered a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Death<'a> {
+    /// `rejected`, `expired`, `maxlen` or `delivery_limit`.
+    pub reason: &'a str,
+    pub queue: &'a str,
+    /// Seconds since the Unix epoch.
+    pub at: Option<u64>,
+}
+
 impl Message {
     /// Where the producer published it to. A redriven letter says that itself; of what the broker dead-lettered, the
     /// broker does.
@@ -24,21 +35,77 @@ impl Message {
             exchange: self.exchange(),
             routing_key: self.routing_key(),
         };
-        let text = |name| match self.header(name) {
-            Some(HeaderValue::Text(text)) => Some(text),
-            _ => None,
-        };
         if arrived.exchange.is_empty()
-            && let Some(routing_key) = text("tagsweep-routing-key")
+            && let Some(route) = self.redriven_from()
         {
-            let exchange = text("tagsweep-exchange").unwrap_or_default();
-            return Route {
-                exchange,
-                routing_key,
-            };
+            return route;
         }
         let headers = self.properties().headers().as_ref();
-        headers.and_then(before_death).unwrap_or(arrived)
+        let before = headers.and_then(before_death).unwrap_or(arrived);
+        match self.redriven_from() {
+            // The broker has dead-lettered a redriven event.
+            Some(route) if before.exchange.is_empty() => route,
+            _ => before,
+        }
+    }
+
+    /// What the redriven event says of its letter; none for any other message. It is believed only where a queue
+    /// was published to directly: a producer that copies the headers of a letter publishes to an exchange.
+    pub fn redriven(&self) -> Option<Redriven> {
+        let is_direct = |exchange: &str| exchange.is_empty();
+        let headers = self.properties().headers().as_ref();
+        let before = headers.and_then(before_death);
+        if !is_direct(self.exchange()) && !before.is_some_and(|route| is_direct(route.exchange)) {
+            return None;
+        }
+        Redriven::read(&|name| self.mark(name))
+    }
+
+    /// What a redriven event says itself.
+    fn redriven_from(&self) -> Option<Route<'_>> {
+        let text = |name| match self.header(name) {
+            Some(HeaderValue::Text(text)) => Some(text).filter(is_name),
+            _ => None,
+        };
+        Some(Route {
+            routing_key: text(ROUTING_KEY)?,
+            exchange: text(EXCHANGE).unwrap_or_default(),
+        })
+    }
+
+    /// A header, if it is of a kind that we write.
+    pub fn mark(&self, name: &str) -> Option<Mark> {
+        let value = self.properties().headers().as_ref()?.inner().get(name)?;
+        Some(match header_value(value) {
+            HeaderValue::Text(text) => Mark::Text(text.to_owned()),
+            HeaderValue::Integer(number) => Mark::Integer(number),
+            _ => {
+                let AMQPValue::FieldArray(values) = value else {
+                    return None;
+                };
+                let values = values.as_slice().iter();
+                Mark::Texts(
+                    values
+                        .map(|value| text(value).map(str::to_owned))
+                        .collect::<Option<_>>()?,
+                )
+            }
+        })
+    }
+
+    /// The latest time that the broker dead-lettered it, if it did.
+    pub fn death(&self) -> Option<Death<'_>> {
+        let headers = self.properties().headers().as_ref()?;
+        let death = first_death(headers)?.inner();
+        let at = match death.get("time") {
+            Some(AMQPValue::Timestamp(seconds)) => Some(*seconds),
+            _ => None,
+        };
+        Some(Death {
+            reason: death.get("reason").and_then(text)?,
+            queue: death.get("queue").and_then(text).unwrap_or_default(),
+            at,
+        })
     }
 
     /// All headers but the broker's counts of deliveries, which would make each redelivery another message.
@@ -54,8 +121,14 @@ impl Message {
         all
     }
 
+    /// Those of the named properties that are set.
+    pub fn properties_as_json(&self, names: &[&str]) -> Map<String, Value> {
+        let set = |name: &&str| Some(((*name).to_owned(), self.property_as_json(name)?));
+        names.iter().filter_map(set).collect()
+    }
+
     /// A property by its name in AMQP, with underscores; nothing where it is not set.
-    pub fn property_as_json(&self, name: &str) -> Option<Value> {
+    fn property_as_json(&self, name: &str) -> Option<Value> {
         let own = self.properties();
         let text = |text: &Option<ShortString>| Some(text.as_ref()?.as_str().into());
         let number = |number: &Option<u8>| Some((*number.as_ref()?).into());
@@ -78,14 +151,24 @@ impl Message {
     }
 }
 
-/// By the first entry of `x-death`.
-fn before_death(headers: &FieldTable) -> Option<Route<'_>> {
+/// A producer can write anything there.
+fn is_name(text: &&str) -> bool {
+    text.len() <= LONGEST_NAME
+}
+
+fn first_death(headers: &FieldTable) -> Option<&FieldTable> {
     let AMQPValue::FieldArray(deaths) = headers.inner().get("x-death")? else {
         return None;
     };
-    let AMQPValue::FieldTable(death) = deaths.as_slice().first()? else {
-        return None;
-    };
+    match deaths.as_slice().first()? {
+        AMQPValue::FieldTable(death) => Some(death),
+        _ => None,
+    }
+}
+
+/// By the first entry of `x-death`.
+fn before_death(headers: &FieldTable) -> Option<Route<'_>> {
+    let death = first_death(headers)?;
     let AMQPValue::FieldArray(keys) = death.inner().get("routing-keys")? else {
         return None;
     };
@@ -94,8 +177,9 @@ fn before_death(headers: &FieldTable) -> Option<Route<'_>> {
             .inner()
             .get("exchange")
             .and_then(text)
+            .filter(is_name)
             .unwrap_or_default(),
-        routing_key: keys.as_slice().first().and_then(text)?,
+        routing_key: keys.as_slice().first().and_then(text).filter(is_name)?,
     })
 }
 

@@ -6,6 +6,7 @@
 mod check;
 mod declare;
 mod inspect;
+mod letters;
 mod shape;
 mod warning;
 
@@ -18,6 +19,7 @@ use shape::Shape;
 
 pub(crate) use check::{Scratch, count};
 pub use inspect::{Finding, Outcome, inspect};
+pub(crate) use letters::{Lock, Traits};
 pub use warning::Warning;
 
 /// How several consumers of the queue divide the API's quota.

@@ -199,6 +199,7 @@ impl Run {
             key: None,
             users,
             invalid,
+            absent: 0,
         };
         let told = match &item.what {
             What::User(user) => of(std::slice::from_ref(user), 0),

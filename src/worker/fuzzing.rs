@@ -22,7 +22,11 @@ pub fn letter(
     malformed: Option<Malformed>,
 ) -> Letter {
     letter::cut_to_fit(&mut invalid);
-    let fault = Fault { invalid, malformed };
+    let fault = Fault {
+        invalid,
+        malformed,
+        ..Fault::default()
+    };
     let parts = LetterParts {
         message,
         digest: None,

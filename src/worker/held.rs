@@ -10,6 +10,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::engine::Delivery;
 use crate::event::{Decoded, Form, Malformed, UserId};
+use crate::letter::Digest;
 use crate::rabbitmq::Message;
 use crate::shell::InHand;
 
@@ -45,14 +46,6 @@ struct Entry {
     bytes: usize,
 }
 
-/// Hash and size of a body that is not kept.
-#[derive(Clone, Debug)]
-pub(super) struct Digest {
-    /// In hexadecimal digits.
-    pub(super) sha256: String,
-    pub(super) bytes: usize,
-}
-
 /// A decoded message.
 pub(super) struct Read {
     /// At most as many invalid IDs as a dead letter names.
@@ -61,6 +54,8 @@ pub(super) struct Read {
     pub(super) form: Option<Form>,
     /// How many invalid IDs there were.
     pub(super) invalid: u32,
+    /// Users that a redriven event is to be done for, and does not name as it is read now.
+    pub(super) absent: Vec<String>,
 }
 
 /// Start of an event's age.
@@ -76,6 +71,8 @@ enum Since {
 pub(super) struct Fault {
     /// IDs that break the API's rule, as the event gives them, as many and as long as a letter names them.
     pub(super) invalid: Vec<String>,
+    /// Users that the letter of a redriven event names and the event does not.
+    pub(super) absent: Vec<String>,
     pub(super) malformed: Option<Malformed>,
 }
 
@@ -141,7 +138,7 @@ impl Held {
         let body = std::mem::take(&mut entry.message.body);
         entry.digest = Some(Box::new(Digest {
             sha256: sha256(&body),
-            bytes: body.len(),
+            bytes: body.len() as u64,
         }));
         let bytes = entry.message.size() + size_of::<Digest>() + users_of(&read.decoded);
         let before = std::mem::replace(&mut entry.bytes, bytes);
@@ -165,11 +162,17 @@ impl Held {
         entry.map(|entry| &entry.message)
     }
 
-    pub(super) fn set_invalid(&mut self, delivery: Delivery, invalid: Vec<String>) {
+    pub(super) fn set_invalid(
+        &mut self,
+        delivery: Delivery,
+        invalid: Vec<String>,
+        absent: Vec<String>,
+    ) {
         self.faults.insert(
             delivery,
             Fault {
                 invalid,
+                absent,
                 malformed: None,
             },
         );
@@ -179,8 +182,8 @@ impl Held {
         self.faults.insert(
             delivery,
             Fault {
-                invalid: Vec::new(),
                 malformed: Some(malformed),
+                ..Fault::default()
             },
         );
     }

@@ -5,9 +5,10 @@ use std::time::SystemTime;
 use jiff::Timestamp;
 
 use super::held::{Fault, LetterParts};
-use crate::engine::{Letter, LetterId, Reason, error_code};
+use crate::engine::{self, LetterId, Reason, error_code};
 use crate::event::UserId;
-use crate::rabbitmq::{self, Mark};
+use crate::letter::{Letter, Origin};
+use crate::rabbitmq;
 
 /// All headers of a message must fit into one frame, of 128 KiB by default, with the original's own.
 const INVALID_IDS: usize = 100;
@@ -29,7 +30,7 @@ impl LetterIds {
 
 /// Writes the headers of the contract.
 pub(super) fn letter(
-    due: &Letter,
+    due: &engine::Letter,
     parts: LetterParts,
     first_seen: SystemTime,
     id: String,
@@ -40,53 +41,64 @@ pub(super) fn letter(
         digest,
         fault,
     } = parts;
-    let mut marks = vec![
-        ("tagsweep-reason", text(due.reason.name())),
-        ("tagsweep-detail", Mark::Text(detail)),
-        ("tagsweep-letter-id", Mark::Text(id)),
-        ("tagsweep-attempts", Mark::Integer(i64::from(due.attempts))),
-        ("tagsweep-first-seen", time(first_seen)),
-        ("tagsweep-dead-lettered-at", time(SystemTime::now())),
-        ("tagsweep-exchange", text(message.exchange())),
-        ("tagsweep-routing-key", text(message.routing_key())),
-        ("tagsweep-version", text(env!("CARGO_PKG_VERSION"))),
-    ];
-    if let Some(code) = due.code {
-        marks.push(("tagsweep-error-code", Mark::Integer(code)));
+    let route = message.published_to();
+    let origin = Origin {
+        exchange: route.exchange.to_owned(),
+        routing_key: route.routing_key.to_owned(),
+    };
+    // What a redriven event says of its earlier letters is kept.
+    let before = message.redriven().unwrap_or_default();
+    let mut users = failed_users(due, fault);
+    let named = users.len();
+    if users.is_empty() {
+        users = before.only_users.unwrap_or_default();
     }
-    if let Some(digest) = digest {
-        marks.push(("tagsweep-body-sha256", Mark::Text(digest.sha256)));
-        let bytes = i64::try_from(digest.bytes).unwrap_or(i64::MAX);
-        marks.push(("tagsweep-body-bytes", Mark::Integer(bytes)));
-    }
-    let failed = failed_users(due, fault);
-    if !failed.is_empty() {
-        marks.push(("tagsweep-failed-users", Mark::Texts(failed)));
-    }
+    let letter = Letter {
+        id,
+        reason: due.reason.name().to_owned(),
+        code: due.code,
+        detail,
+        users_cut: named < due.invalid as usize,
+        users,
+        attempts: due.attempts,
+        first_seen: before.first_seen.or_else(|| time(first_seen)),
+        dead_lettered_at: time(SystemTime::now()),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        origin,
+        body: digest.or(before.body),
+        redriven: before.times,
+        history: before.history,
+        dropped: Vec::new(),
+    };
     rabbitmq::Letter {
         id: due.id.0,
         session: due.delivery.session,
         message,
-        marks,
+        marks: letter.marks(),
     }
 }
 
 /// The users that failed for this letter's reason. The engine bounds how many a letter names.
-fn failed_users(due: &Letter, fault: Fault) -> Vec<String> {
-    if due.reason == Reason::InvalidUserId {
-        return fault.invalid;
+fn failed_users(due: &engine::Letter, fault: Fault) -> Vec<String> {
+    match due.reason {
+        Reason::InvalidUserId => fault.invalid,
+        Reason::MalformedEvent => fault.absent,
+        _ => due
+            .users
+            .iter()
+            .map(UserId::as_str)
+            .map(str::to_owned)
+            .collect(),
     }
-    due.users
-        .iter()
-        .map(UserId::as_str)
-        .map(str::to_owned)
-        .collect()
 }
 
 /// A short text of ours: it never contains the API's text or an ID.
-pub(super) fn detail(due: &Letter, fault: &Fault) -> String {
+pub(super) fn detail(due: &engine::Letter, fault: &Fault) -> String {
     let known = due.code.and_then(error_code).map(|known| known.meaning);
     match due.reason {
+        Reason::MalformedEvent if !fault.absent.is_empty() => {
+            "the event, as it is read now, does not name these users of the letter".to_owned()
+        }
         Reason::MalformedEvent => fault.malformed.map_or_else(
             || "the event cannot be read".to_owned(),
             |why| why.to_string(),
@@ -111,18 +123,18 @@ pub(super) fn detail(due: &Letter, fault: &Fault) -> String {
 pub(super) fn cut_to_fit(invalid: &mut Vec<String>) {
     invalid.truncate(INVALID_IDS);
     for id in invalid.iter_mut() {
-        id.truncate(id.floor_char_boundary(INVALID_BYTES));
+        id.truncate(cut(id).len());
         id.shrink_to_fit();
     }
     invalid.shrink_to_fit();
 }
 
-fn text(text: &str) -> Mark {
-    Mark::Text(text.to_owned())
+/// An ID as a letter names it.
+pub(super) fn cut(id: &str) -> &str {
+    let (named, _) = id.split_at(id.floor_char_boundary(INVALID_BYTES));
+    named
 }
 
-/// RFC 3339 in UTC, to the millisecond.
-fn time(at: SystemTime) -> Mark {
-    let at = Timestamp::try_from(at).unwrap_or(Timestamp::UNIX_EPOCH);
-    Mark::Text(format!("{at:.3}"))
+fn time(at: SystemTime) -> Option<Timestamp> {
+    Timestamp::try_from(at).ok()
 }

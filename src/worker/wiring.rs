@@ -6,7 +6,8 @@ use std::sync::Arc;
 use secrecy::SecretString;
 
 use crate::config::{self, AmqpUrl, read_pem};
-use crate::event::{self, PROPERTIES, Rules, Surroundings};
+use crate::event::mapping::Mapping;
+use crate::event::{self, Format, PROPERTIES, Rules, Surroundings};
 use crate::rabbitmq::{self, Access, AccessSource, HeaderValue, Identity, Message, Timing};
 use crate::shell::{SetupError, certificates};
 
@@ -19,7 +20,13 @@ pub fn broker_options(
     prefetch: u16,
 ) -> Result<rabbitmq::Options, SetupError> {
     let tls = broker.urls()?.iter().all(AmqpUrl::is_tls);
-    let files = [&broker.url_file, &broker.ca_file, &broker.cert_file];
+    let files = [
+        &broker.url_file,
+        &broker.username_file,
+        &broker.password_file,
+        &broker.ca_file,
+        &broker.cert_file,
+    ];
     let from_files = files.into_iter().any(Option::is_some);
     let Access {
         urls,
@@ -80,12 +87,11 @@ fn secrets(urls: &[AmqpUrl]) -> Vec<SecretString> {
 pub(super) fn read(message: &Message, rules: &Rules) -> event::Read {
     let header = |name: &str| message.header(name).and_then(header_text);
     let route = message.published_to();
+    let redriven = message.redriven();
+    let has_our_body = redriven.is_some_and(|redriven| redriven.body.is_some());
     let surroundings = || Surroundings {
         headers: message.headers_as_json(),
-        properties: PROPERTIES
-            .iter()
-            .filter_map(|name| Some(((*name).to_owned(), message.property_as_json(name)?)))
-            .collect(),
+        properties: message.properties_as_json(&PROPERTIES),
     };
     let message = event::Message {
         body: &message.body,
@@ -99,7 +105,20 @@ pub(super) fn read(message: &Message, rules: &Rules) -> event::Read {
         header: &header,
         surroundings: &surroundings,
     };
-    event::read(&message, rules)
+    match has_our_body {
+        true => event::read(&message, &ours(message.kind)),
+        false => event::read(&message, rules),
+    }
+}
+
+/// How the event is read that `tagsweep dead-letters redrive` writes in place of a body that was left out. No rule
+/// is for it, whatever its headers are.
+fn ours(kind: Option<&str>) -> Rules {
+    Rules {
+        format: Format::Plain,
+        types: kind.map(str::to_owned).into_iter().collect(),
+        mapping: Mapping::default(),
+    }
 }
 
 /// The canonical text of a header; CloudEvents allows native types where it has them.

@@ -13,6 +13,7 @@ mod exposure;
 mod http;
 mod large_messages;
 mod log_readers;
+mod login;
 mod permissions;
 mod program;
 mod publish;

@@ -1,9 +1,9 @@
 use std::collections::BTreeSet;
 
-use super::table::{self, KINDS, Line};
 use super::*;
 use crate::engine::{Class, Reason, error_code};
-use crate::shell::State;
+use crate::explain::{self as table, KINDS, Line};
+use crate::shell::{Pause, State};
 
 fn names(kind: &str) -> Vec<&'static str> {
     let lines = table::lines().filter(|line| line.kind == kind);
@@ -12,7 +12,10 @@ fn names(kind: &str) -> Vec<&'static str> {
 
 #[test]
 fn every_class_reason_and_state_is_explained_and_no_other() {
-    assert_eq!(names("class"), Class::ALL.map(Class::name));
+    // The last one is no class of codes, but what `class` says of an operator's pause.
+    let mut classes = Class::ALL.map(Class::name).to_vec();
+    classes.push(Pause::OPERATOR);
+    assert_eq!(names("class"), classes);
     assert_eq!(names("reason"), Reason::ALL.map(Reason::name));
     let states = BTreeSet::from(State::NAMES);
     assert_eq!(BTreeSet::from_iter(names("state")), states);
@@ -81,7 +84,7 @@ fn names_are_found_as_people_write_them() {
 /// The tables of the runbook. `TAGSWEEP_WRITE_DOCS=1 cargo test --lib runbook` writes them.
 #[test]
 fn the_runbook_has_what_explain_says() {
-    const BEGIN: &str = "<!-- Written from src/cli/explain/explanations.tsv. -->\n";
+    const BEGIN: &str = "<!-- Written from src/explain/explanations.tsv. -->\n";
     const END: &str = "<!-- End. -->\n";
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/OPERATIONS.md");
     let runbook = std::fs::read_to_string(path).unwrap();
@@ -124,4 +127,17 @@ fn markdown() -> String {
     }
     text.push('\n');
     text
+}
+
+#[test]
+fn a_name_that_resembles_none_is_not_taken_for_the_nearest() {
+    let Err(Failure::Other(error)) = explain("foo", false) else {
+        panic!("it is no name");
+    };
+    assert!(
+        error
+            .to_string()
+            .ends_with("`tagsweep explain --list` shows all"),
+        "{error}"
+    );
 }

@@ -222,6 +222,7 @@ impl World {
                             key,
                             users: &event.users,
                             invalid: 0,
+                            absent: 0,
                         }
                     };
                     self.engine.handle(self.now, input);

@@ -103,7 +103,7 @@ pub enum Cause {
 
     // Logging in.
     #[error(
-        "the broker refused user or password: check them in rabbitmq.url (by default, the user guest may log in only from the broker's own machine)"
+        "the broker refused user or password: check them in rabbitmq.url or the login files (by default, the user guest may log in only from the broker's own machine)"
     )]
     Credentials,
     #[error(
@@ -182,7 +182,7 @@ pub enum Cause {
 
 pub(crate) const ACCESS_REFUSED: u16 = 403;
 pub(crate) const NOT_FOUND: u16 = 404;
-pub(super) const RESOURCE_LOCKED: u16 = 405;
+pub(crate) const RESOURCE_LOCKED: u16 = 405;
 pub(crate) const PRECONDITION_FAILED: u16 = 406;
 const NOT_ALLOWED: u16 = 530;
 

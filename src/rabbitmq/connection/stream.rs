@@ -9,7 +9,11 @@ use std::{
 };
 
 use async_rs::{Tokio, traits::Reactor, util::RuntimeParts};
-use lapin::{AsyncTcpStream, protocol::connection::parse_start};
+use lapin::{
+    AsyncTcpStream,
+    protocol::connection::{Start, parse_start},
+    types::AMQPValue,
+};
 use tokio::io::{AsyncRead, AsyncWrite, Join, ReadHalf, WriteHalf, join, split};
 use tokio_util::{
     compat::{Compat, TokioAsyncReadCompatExt},
@@ -76,12 +80,27 @@ impl Heard {
 
     /// The names of the SASL mechanisms that the broker offers in its first frame.
     pub(super) fn mechanisms(&self) -> Option<Vec<String>> {
+        let names = self.start()?.mechanisms.to_string();
+        Some(names.split_whitespace().map(str::to_owned).collect())
+    }
+
+    /// The broker's version, major and minor, as its first frame names it.
+    pub(super) fn version(&self) -> Option<(u32, u32)> {
+        let start = self.start()?;
+        let Some(AMQPValue::LongString(version)) = start.server_properties.inner().get("version")
+        else {
+            return None;
+        };
+        let version = version.to_string();
+        let mut numbers = version.split('.').map_while(|part| part.parse().ok());
+        Some((numbers.next()?, numbers.next()?))
+    }
+
+    fn start(&self) -> Option<Start> {
         let kept = self.lock();
         // Type, channel and size of the frame, class and method.
         let arguments = kept.get(7..)?.strip_prefix(&[0, 10, 0, 10])?;
-        let (_, start) = parse_start(arguments).ok()?;
-        let names = start.mechanisms.to_string();
-        Some(names.split_whitespace().map(str::to_owned).collect())
+        Some(parse_start(arguments).ok()?.1)
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Vec<u8>> {

@@ -3,11 +3,12 @@
 use bytes::Bytes;
 use lapin::{
     BasicProperties,
-    types::{AMQPValue, FieldArray, FieldTable, LongString},
+    types::{AMQPValue, FieldArray, FieldTable, LongString, ShortString},
 };
 use sha2::{Digest, Sha256};
 
 use super::Outgoing;
+use crate::letter::{self, DROPPED, Mark, Marks, PREFIX};
 use crate::rabbitmq::{
     Message,
     headers::{fitting, size},
@@ -23,15 +24,7 @@ pub struct Letter {
     pub session: u32,
     pub message: Message,
     /// Headers to add. Names begin with `tagsweep-`.
-    pub marks: Vec<(&'static str, Mark)>,
-}
-
-/// The value of a header of ours.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Mark {
-    Text(String),
-    Integer(i64),
-    Texts(Vec<String>),
+    pub marks: Marks,
 }
 
 /// Why the broker has no copy of a letter.
@@ -53,19 +46,12 @@ pub enum LetterRefusal {
     Unacceptable { code: u16 },
 }
 
-pub(crate) const MARK_PREFIX: &str = "tagsweep-";
-
 const PERSISTENT: u8 = 2;
 
 /// The type and the length of a text in a list.
 const TEXT_HEAD: usize = 5;
 
-/// Header with the names of properties and headers that were left out.
-const DROPPED: &str = "tagsweep-dropped-headers";
-/// Headers that replace a body which the broker refuses.
-const BODY_HASH: &str = "tagsweep-body-sha256";
-const BODY_SIZE: &str = "tagsweep-body-bytes";
-/// Maximum bytes of names in that list.
+/// Maximum bytes of names in the list of what was left out.
 const DROPPED_ROOM: usize = 1024;
 /// The body's name in that list.
 const BODY: &str = "body";
@@ -77,25 +63,31 @@ const BESIDE_HEADERS: usize = 4 * 1024;
 impl Letter {
     /// `frame_max` is the largest frame that the connection takes, in bytes; 0 is any.
     pub(crate) fn into_outgoing(self, dead_letter_exchange: &str, frame_max: u32) -> Outgoing {
-        let room = match frame_max {
-            0 => usize::MAX,
-            frame_max => (frame_max as usize).saturating_sub(BESIDE_HEADERS),
-        };
         Outgoing {
             exchange: dead_letter_exchange.into(),
-            // At most 255 bytes: it came over the same protocol.
-            routing_key: self.message.routing_key().into(),
-            properties: letter_properties(&self.message, self.marks, room),
+            // A redriven event keeps the key that it was first published with.
+            routing_key: short(self.message.published_to().routing_key)
+                .unwrap_or_else(|| self.message.routing_key().into()),
+            properties: letter_properties(&self.message, self.marks, room(frame_max)),
             body: self.message.body,
         }
     }
 }
 
-fn letter_properties(
-    message: &Message,
-    marks: Vec<(&'static str, Mark)>,
-    room: usize,
-) -> BasicProperties {
+/// What headers may take in a frame, in bytes.
+pub(crate) fn room(frame_max: u32) -> usize {
+    match frame_max {
+        0 => usize::MAX,
+        frame_max => (frame_max as usize).saturating_sub(BESIDE_HEADERS),
+    }
+}
+
+fn short(text: &str) -> Option<ShortString> {
+    ShortString::try_new(text).ok()
+}
+
+/// The properties of a message with these headers of ours in place of those that it has.
+pub(crate) fn letter_properties(message: &Message, marks: Marks, room: usize) -> BasicProperties {
     let shared = message.properties();
     let headers = letter_headers(shared.headers().as_ref(), marks, room);
     let mut letter = kept_if_taken(shared, kept(shared, headers));
@@ -179,7 +171,7 @@ impl Outgoing {
         if dropped.is_empty() {
             let all = std::mem::take(&mut headers);
             for (name, value) in all.inner() {
-                if name.as_str().starts_with(MARK_PREFIX) {
+                if name.as_str().starts_with(PREFIX) {
                     headers.insert(name.clone(), value.clone());
                 } else {
                     dropped.push(name.as_str().to_owned());
@@ -204,13 +196,14 @@ impl Outgoing {
             return None;
         }
         let mut headers = self.properties.headers().clone().unwrap_or_default();
-        let hash = Sha256::digest(&self.body)
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
-        headers.insert(BODY_HASH.into(), Mark::Text(hash).into());
-        let size = i64::try_from(self.body.len()).unwrap_or(i64::MAX);
-        headers.insert(BODY_SIZE.into(), Mark::Integer(size).into());
+        let digits = |byte: &u8| format!("{byte:02x}");
+        let left_out = letter::Digest {
+            sha256: Sha256::digest(&self.body).iter().map(digits).collect(),
+            bytes: self.body.len() as u64,
+        };
+        for (name, mark) in left_out.marks() {
+            headers.insert(name.into(), mark.into());
+        }
         note_dropped(&mut headers, vec![BODY.to_owned()], DROPPED_ROOM);
         let properties = self.properties.with_headers(headers);
         Some(Self {
@@ -234,28 +227,28 @@ fn note_dropped(headers: &mut FieldTable, more: Vec<String>, room: usize) {
         }));
     }
     names.extend(more);
-    headers.insert(
-        DROPPED.into(),
-        Mark::Texts(names).cut_to(room.min(DROPPED_ROOM)).into(),
-    );
+    let mut names = Mark::Texts(names);
+    cut_to(&mut names, room.min(DROPPED_ROOM));
+    headers.insert(DROPPED.into(), names.into());
 }
 
 /// Our headers, and as many of the publisher's as fit, small ones first: a broker closes the connection on a frame
 /// that is too large, and the letter would be retried forever.
-fn letter_headers(
-    original: Option<&FieldTable>,
-    marks: Vec<(&'static str, Mark)>,
-    mut room: usize,
-) -> FieldTable {
+fn letter_headers(original: Option<&FieldTable>, marks: Marks, mut room: usize) -> FieldTable {
     let mut headers = FieldTable::default();
-    for (name, mark) in marks {
-        let value = mark.cut_to(room).into();
+    let mut dropped = Vec::new();
+    for (name, mut mark) in marks {
+        if cut_to(&mut mark, room) {
+            dropped.push(name.to_owned());
+        }
+        let value = mark.into();
         room = room.saturating_sub(size(name, &value));
         headers.insert(name.into(), value);
     }
     let kept = original.into_iter().flat_map(FieldTable::inner);
     let kept = kept.filter(|(name, _)| !is_dropped(name.as_str()));
-    let (kept, dropped) = fitting(kept, room);
+    let (kept, others) = fitting(kept, room);
+    dropped.extend(others);
     for (name, value) in kept.inner() {
         room = room.saturating_sub(size(name.as_str(), value));
         headers.insert(name.clone(), value.clone());
@@ -270,24 +263,25 @@ fn is_dropped(name: &str) -> bool {
     matches!(
         name,
         "CC" | "BCC" | "x-death" | "x-delivery-count" | "x-acquired-count"
-    ) || ["x-first-death-", "x-last-death-", MARK_PREFIX]
+    ) || ["x-first-death-", "x-last-death-", PREFIX]
         .iter()
         .any(|prefix| name.starts_with(prefix))
 }
 
-impl Mark {
-    /// A list that is too long for so many bytes ends earlier. Anything else is short.
-    fn cut_to(mut self, mut room: usize) -> Self {
-        if let Self::Texts(values) = &mut self {
-            let mut fits = |text: &String| {
-                let rest = room.checked_sub(TEXT_HEAD + text.len());
-                room = rest.unwrap_or(0);
-                rest.is_some()
-            };
-            values.truncate(values.iter().take_while(|text| fits(text)).count());
-        }
-        self
-    }
+/// A list that is too long for so many bytes ends earlier, and true is returned. Anything else is short.
+fn cut_to(mark: &mut Mark, mut room: usize) -> bool {
+    let Mark::Texts(values) = mark else {
+        return false;
+    };
+    let mut fits = |text: &String| {
+        let rest = room.checked_sub(TEXT_HEAD + text.len());
+        room = rest.unwrap_or(0);
+        rest.is_some()
+    };
+    let count = values.iter().take_while(|text| fits(text)).count();
+    let is_cut = count < values.len();
+    values.truncate(count);
+    is_cut
 }
 
 impl From<Mark> for AMQPValue {
@@ -305,8 +299,6 @@ impl From<Mark> for AMQPValue {
 
 #[cfg(test)]
 mod tests {
-    use lapin::types::ShortString;
-
     use super::*;
 
     fn message(properties: BasicProperties) -> Message {

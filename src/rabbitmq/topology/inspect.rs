@@ -7,6 +7,7 @@ use lapin::{
 };
 
 use super::Scratch;
+use crate::letter::CHECK;
 use crate::rabbitmq::{
     Loss, Options, Part,
     connection::{CHANNELS, Link},
@@ -208,7 +209,7 @@ async fn try_dead_letter_route(link: &Link, options: &Options) -> Result<(), Str
     let opened = Lanes::open(link, CHANNELS.into()).await;
     let mut lane = opened.map_err(|error| text(error.into()))?;
     let mut headers = FieldTable::default();
-    headers.insert("tagsweep-check".into(), AMQPValue::Boolean(true));
+    headers.insert(CHECK.into(), AMQPValue::Boolean(true));
     lane.push(
         0,
         Outgoing {

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use crate::engine::{PauseReason, Status};
 use crate::rabbitmq::{Cause, LetterRefusal, Loss, QueueCount};
-use crate::shell::{InHand, View};
+use crate::shell::{InHand, Recent, View};
 
 /// How long a worker may be without a broker session before `/livez` fails: a restart costs nothing then, and
 /// starts with new name lookups and certificates.
@@ -33,8 +33,8 @@ pub enum State {
     /// tell which.
     Standby,
     Consuming,
-    /// Only probes, no other calls.
-    Paused(PauseReason),
+    /// No calls, except probes if the pause is for the API.
+    Paused(Pause),
     Draining,
 }
 
@@ -51,6 +51,39 @@ impl State {
             State::Consuming => consuming,
             State::Paused(_) => paused,
             State::Draining => draining,
+        }
+    }
+}
+
+/// Who or what pauses the worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pause {
+    /// An operator at the console. Nothing is probed, whatever the API does.
+    Operator,
+    Api(PauseReason),
+}
+
+impl Pause {
+    /// The class of an operator's pause.
+    pub const OPERATOR: &'static str = "operator";
+
+    /// Its class in metrics.
+    pub fn class(self) -> &'static str {
+        match self {
+            Pause::Operator => Pause::OPERATOR,
+            Pause::Api(reason) => reason.class.name(),
+        }
+    }
+}
+
+impl fmt::Display for Pause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Pause::Operator => write!(
+                f,
+                "paused for class operator: an operator paused this worker at the console, resume it there"
+            ),
+            Pause::Api(reason) => reason.fmt(f),
         }
     }
 }
@@ -197,6 +230,15 @@ impl Condition {
         changed
     }
 
+    /// An operator pauses or resumes. What was not received or done meanwhile is no stall.
+    pub(super) fn operator(&mut self, now: Instant, pause: bool) {
+        self.starving = None;
+        self.sign = now;
+        if !pause {
+            self.ready = now;
+        }
+    }
+
     /// A call has ended; `trouble` says what was wrong with it.
     pub(super) fn call_over(&mut self, trouble: Option<String>) {
         self.trouble = trouble;
@@ -215,17 +257,19 @@ impl Condition {
         self.sign = now;
     }
 
-    pub(super) fn view(&self, now: Instant, engine: Status, held: InHand) -> View {
+    pub(super) fn view(&self, now: Instant, engine: Status, held: InHand, recent: Recent) -> View {
         let in_hand = engine.unsettled_deliveries;
         let since_progress = match in_hand {
             0 => Duration::ZERO,
             _ => now.saturating_duration_since(self.sign),
         };
+        let is_paused = engine.paused.is_some() || engine.operator_pause.is_some();
         let oldest = held.oldest.and_then(|time| time.elapsed().ok());
         View {
             state: self.state(&engine),
+            state_for: self.state_for(&engine, now),
             unconnected: self.unconnected.clone(),
-            stall: self.stall(in_hand, engine.paused.is_some(), now),
+            stall: self.stall(in_hand, is_paused, now),
             oldest_event: oldest.unwrap_or_default(),
             highest_delivery_count: held.highest_delivery_count,
             since_progress,
@@ -233,6 +277,7 @@ impl Condition {
             queue: self.queue,
             trouble: self.trouble.clone(),
             hindrance: self.hindrance(&engine, now),
+            recent,
             engine,
         }
     }
@@ -265,10 +310,22 @@ impl Condition {
         match engine.paused {
             _ if engine.draining => State::Draining,
             _ if self.connecting.is_some() => State::Connecting,
-            Some(reason) => State::Paused(reason),
+            _ if engine.operator_pause.is_some() => State::Paused(Pause::Operator),
+            Some(reason) => State::Paused(Pause::Api(reason)),
             None if self.stands_by() => State::Standby,
             None => State::Consuming,
         }
+    }
+
+    /// For how long this has been the state, as far as that is known: a drain has no time of its own.
+    fn state_for(&self, engine: &Status, now: Instant) -> Duration {
+        let since = self.connecting.unwrap_or(self.ready);
+        let known = match self.state(engine) {
+            State::Paused(Pause::Operator) => engine.operator_pause,
+            State::Paused(Pause::Api(_)) => engine.paused_for,
+            State::Connecting | State::Standby | State::Consuming | State::Draining => None,
+        };
+        known.unwrap_or(now.saturating_duration_since(since))
     }
 
     /// Whether another worker may be the active consumer.

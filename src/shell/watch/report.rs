@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use jiff::SignedDuration;
 
+use super::Pause;
 use crate::config::Settings;
 use crate::engine::{
     Class, Ending, Letter, Notice, PauseReason, Status, Tally, Trigger, class, error_code,
@@ -13,6 +14,7 @@ use crate::engine::{
 use crate::event::UserId;
 use crate::im::{HttpAnswer, Reply, SKEW_LIMIT, SecretError};
 use crate::shell::calls::Call;
+use crate::shell::{Who, Wish};
 
 /// Users named in one line at most.
 const NAMED: usize = 5;
@@ -67,6 +69,25 @@ pub(super) fn unusable_secret(key: &str, path: &Path, reason: &str) {
         reason,
         "cannot use a file, keeping what was last read from it"
     );
+}
+
+/// An operator pauses, or resumes after a pause of this length.
+pub(super) fn operator(wish: &Wish, paused: Option<Duration>) {
+    let Who { session, address } = &wish.who;
+    match wish.pause {
+        true => tracing::warn!(
+            class = Pause::OPERATOR,
+            operator_session = session,
+            operator_address = %address,
+            "paused by an operator: no API calls, no probes; events wait in the queue"
+        ),
+        false => tracing::info!(
+            operator_session = session,
+            operator_address = %address,
+            paused_seconds = paused.map(|paused| rounded(paused.as_secs_f64())),
+            "resumed by an operator"
+        ),
+    }
 }
 
 /// `id` and `detail` are in the headers of the letter, too.
@@ -231,7 +252,19 @@ impl Report {
                     "rate-limited by the API, slowing down"
                 );
             }
-            Notice::Suspended { returned } => {
+            Notice::Suspended {
+                returned,
+                by_operator: true,
+            } => {
+                tracing::warn!(
+                    returned,
+                    "paused by an operator for longer than rabbitmq.hold_limit: events returned to the queue, where another worker may take them; one is held"
+                );
+            }
+            Notice::Suspended {
+                returned,
+                by_operator: false,
+            } => {
                 tracing::warn!(
                     returned,
                     "paused for longer than rabbitmq.hold_limit: events returned to the queue, consuming stops until the API recovers"
@@ -251,7 +284,8 @@ impl Report {
     pub(super) fn summary(&mut self, now: Instant, status: &Status) {
         let before = std::mem::replace(&mut self.tally, status.tally);
         let since = self.summed_up.replace(now).unwrap_or(now);
-        if before == status.tally {
+        // A pause that somebody has forgotten is told again and again.
+        if before == status.tally && status.operator_pause.is_none() {
             return;
         }
         if self.is_held_up(now, status.tally.held_up - before.held_up) {
@@ -323,6 +357,7 @@ fn list_paused(reason: PauseReason, probe_in: Duration, fault: Option<&str>) {
 }
 
 fn progress(status: &Status, before: &Tally) {
+    let operator = status.operator_pause.map(|_| Pause::Operator);
     let events = |ending| status.tally.events(ending) - before.events(ending);
     tracing::info!(
         events_done = events(Ending::Done),
@@ -335,6 +370,7 @@ fn progress(status: &Status, before: &Tally) {
         pending_ids = status.pending_ids,
         unsettled_deliveries = status.unsettled_deliveries,
         calls_per_second = rounded(status.calls_per_second),
+        paused = operator.or(status.paused.map(Pause::Api)).map(Pause::class),
         "progress"
     );
 }

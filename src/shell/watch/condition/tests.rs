@@ -12,6 +12,24 @@ fn connected() -> (Condition, Instant) {
     (condition, now)
 }
 
+fn idle() -> Status {
+    Status {
+        paused: None,
+        paused_for: None,
+        probe_in: None,
+        operator_pause: None,
+        suspended: false,
+        draining: false,
+        pending_ids: 0,
+        in_flight_calls: 0,
+        unsettled_deliveries: 0,
+        failed_calls: 0,
+        refused_letters: 0,
+        calls_per_second: 100.0,
+        tally: Tally::default(),
+    }
+}
+
 /// The broker counts messages that wait in the queue.
 fn count(condition: &mut Condition, ready: u32, now: Instant) {
     let queue = QueueCount {
@@ -61,6 +79,24 @@ fn a_pause_is_no_stall_however_long_and_its_end_gives_new_time() {
     assert_eq!(condition.stall(1, true, now + 24 * HOUR), None);
     condition.progress(now + 24 * HOUR);
     assert_eq!(condition.stall(1, false, now + 24 * HOUR), None);
+}
+
+#[test]
+fn an_operators_pause_is_no_stall_and_goes_before_one_for_the_api() {
+    let (mut condition, now) = connected();
+    condition.delivered(true, now);
+    let status = Status {
+        paused: Some(PauseReason::NO_ANSWER),
+        operator_pause: Some(24 * HOUR),
+        unsettled_deliveries: 3,
+        ..idle()
+    };
+    let later = now + 24 * HOUR;
+    let view = condition.view(later, status, InHand::default(), Recent::new(now));
+    assert_eq!(view.state, State::Paused(Pause::Operator));
+    assert_eq!((view.stall, view.state_for), (None, 24 * HOUR));
+    condition.operator(later, false);
+    assert_eq!(condition.stall(3, false, later + LIMIT / 2), None);
 }
 
 #[test]
@@ -133,15 +169,9 @@ fn calls_that_only_fail_and_a_refused_dead_letter_are_a_hindrance() {
     let (mut condition, now) = connected();
     condition.call_over(Some("timed out".to_owned()));
     let fine = Status {
-        paused: None,
-        draining: false,
-        pending_ids: 0,
-        in_flight_calls: 0,
         unsettled_deliveries: 1,
         failed_calls: FAILED_CALLS - 1,
-        refused_letters: 0,
-        calls_per_second: 100.0,
-        tally: Tally::default(),
+        ..idle()
     };
     assert_eq!(condition.hindrance(&fine, now), None);
     let failing = Status {

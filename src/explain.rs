@@ -3,10 +3,10 @@
 
 use crate::engine::{Class, error_code, http_status};
 
-const TABLE: &str = include_str!("explanations.tsv");
+const TABLE: &str = include_str!("explain/explanations.tsv");
 
 /// The kinds of names, in the order in which they are listed, with their headings.
-pub(super) const KINDS: [(&str, &str); 4] = [
+pub const KINDS: [(&str, &str); 5] = [
     (
         "class",
         "Classes of error codes (the worker pauses for a class)",
@@ -16,21 +16,25 @@ pub(super) const KINDS: [(&str, &str); 4] = [
         "Calls without an answer of the API (label code of tagsweep_api_calls_total)",
     ),
     ("reason", "Reasons of dead letters (header tagsweep-reason)"),
+    (
+        "letter",
+        "Dead letters that tagsweep did not write (reasons of `tagsweep dead-letters`)",
+    ),
     ("state", "States of the worker (tagsweep_state)"),
 ];
 
 /// A line of the table.
 #[derive(Clone, Copy)]
-pub(super) struct Line {
-    pub(super) kind: &'static str,
+pub struct Line {
+    pub kind: &'static str,
     /// Of kind `code`, several with spaces between them.
-    pub(super) name: &'static str,
-    pub(super) meaning: &'static str,
-    pub(super) reaction: &'static str,
-    pub(super) advice: &'static str,
+    pub name: &'static str,
+    pub meaning: &'static str,
+    pub reaction: &'static str,
+    pub advice: &'static str,
 }
 
-pub(super) fn lines() -> impl Iterator<Item = Line> {
+pub fn lines() -> impl Iterator<Item = Line> {
     TABLE.lines().skip(1).filter_map(|line| {
         let mut fields = line.split('\t');
         Some(Line {
@@ -45,24 +49,25 @@ pub(super) fn lines() -> impl Iterator<Item = Line> {
 
 /// What can be said of a code, a status or a name.
 #[derive(Clone)]
-pub(super) struct Explanation {
-    pub(super) kind: &'static str,
-    pub(super) name: String,
+pub struct Explanation {
+    pub kind: &'static str,
+    pub name: String,
     /// Of a code or a status.
-    pub(super) class: Option<Class>,
+    pub class: Option<Class>,
     /// None: the code is in no published table.
-    pub(super) meaning: Option<&'static str>,
-    pub(super) reaction: &'static str,
-    pub(super) advice: &'static str,
+    pub meaning: Option<&'static str>,
+    pub reaction: &'static str,
+    pub advice: &'static str,
     /// Who says what the code means.
-    pub(super) source: Option<&'static str>,
+    pub source: Option<&'static str>,
 }
 
-pub(super) fn of_name(name: &str) -> Option<Explanation> {
-    let line = lines().find(|line| line.kind != "code" && line.name == name)?;
+pub fn of_name(name: &str) -> Option<Explanation> {
+    let is_named = |line: &Line| line.name.replace('_', "-") == name.replace('_', "-");
+    let line = lines().find(|line| line.kind != "code" && is_named(line))?;
     Some(Explanation {
         kind: line.kind,
-        name: name.to_owned(),
+        name: line.name.to_owned(),
         class: None,
         meaning: Some(line.meaning),
         reaction: line.reaction,
@@ -71,7 +76,7 @@ pub(super) fn of_name(name: &str) -> Option<Explanation> {
     })
 }
 
-pub(super) fn of_code(code: i64) -> Explanation {
+pub fn of_code(code: i64) -> Explanation {
     let name = code.to_string();
     let own = lines()
         .find(|line| line.kind == "code" && line.name.split(' ').any(|listed| listed == name));
@@ -101,7 +106,7 @@ pub(super) fn of_code(code: i64) -> Explanation {
 }
 
 /// Of a status that the API itself never answers with. `name` may stand for several.
-pub(super) fn of_status(name: String, status: u16) -> Explanation {
+pub fn of_status(name: String, status: u16) -> Explanation {
     let known = http_status(status, false);
     let general = of_class(known.class);
     let throttled = http_status(status, true).class == Class::Throttle;
