@@ -4,13 +4,16 @@
 #
 #   docker build --build-arg COMMIT=$(git rev-parse --short=12 HEAD) --tag tagsweep .
 #
-# A release also states what is in it, and pins both base images by digest: write
-# `rust:1.95-slim-bookworm@sha256:…` with what `docker buildx imagetools inspect IMAGE` prints.
+# A release also states what is in it, and pins both base images by digest, which
+# `docker buildx imagetools inspect IMAGE` prints: --build-arg RUST_IMAGE=rust:1.95-slim-bookworm@sha256:…
 #
 #   docker buildx build --sbom=true --provenance=mode=max --push --tag REGISTRY/tagsweep:0.1.0 .
 
-# The same Debian as the last stage: a binary needs the glibc it was linked against, or a newer one.
-FROM rust:1.95-slim-bookworm AS source
+# The same Debian in both: a binary needs the glibc it was linked against, or a newer one.
+ARG RUST_IMAGE=rust:1.95-slim-bookworm
+ARG BASE_IMAGE=gcr.io/distroless/cc-debian12:nonroot
+
+FROM ${RUST_IMAGE} AS source
 WORKDIR /src
 COPY . .
 # The caches keep crates and what is compiled of them over changes of the sources. Cargo goes by times,
@@ -32,7 +35,7 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry,sharing=locked \
     TAGSWEEP_COMMIT="$COMMIT" cargo build --release --locked --bin tagsweep \
     && cp target/release/tagsweep /usr/local/bin/
 
-FROM gcr.io/distroless/cc-debian12:nonroot AS im-simulator
+FROM ${BASE_IMAGE} AS im-simulator
 LABEL org.opencontainers.image.title="im-simulator" \
       org.opencontainers.image.description="Stand-in for the tag interface of Tencent Cloud Chat, for tests and demos" \
       org.opencontainers.image.version="0.1.0" \
@@ -46,7 +49,7 @@ EXPOSE 8443
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["/usr/local/bin/im-simulator"]
 
-FROM gcr.io/distroless/cc-debian12:nonroot AS tagsweep
+FROM ${BASE_IMAGE} AS tagsweep
 ARG COMMIT=unknown
 LABEL org.opencontainers.image.title="tagsweep" \
       org.opencontainers.image.description="Clears all tags of deleted or reset Tencent Cloud Chat users" \

@@ -1,6 +1,6 @@
 # The commands of this project; `make` lists them.
 
-.PHONY: help demo test test-cluster test-rabbitmq4 check-deploy soak torture simulate planted-bugs bench instructions fuzz check fmt lint doc deny rabbitmq
+.PHONY: help demo test test-cluster test-rabbitmq4 check-deploy test-containers reproducible soak torture simulate planted-bugs bench instructions fuzz check fmt lint doc deny rabbitmq browser
 
 # The Debian release whose RabbitMQ test-rabbitmq4 takes.
 DEBIAN ?= trixie
@@ -9,11 +9,13 @@ SEEDS ?= 2000
 # Rounds of make bench.
 REPEAT ?= 5
 BUILT = $(or $(CARGO_TARGET_DIR),target)
+# The version that make test-containers upgrades from, and rolls back to.
+EARLIER ?= b5c38a67d992
 # For each target of make fuzz.
 FUZZ_SECONDS ?= 60
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## broker, simulator and worker on this machine: 20,000 events, trouble, and the account
 	@test -n "$$TAGSWEEP__RABBITMQ__URL" || scripts/install-rabbitmq.sh
@@ -21,7 +23,7 @@ demo: ## broker, simulator and worker on this machine: 20,000 events, trouble, a
 	@echo
 	@$(BUILT)/debug/examples/demo
 
-test: rabbitmq ## all tests, on real brokers
+test: rabbitmq browser ## all tests, on real brokers and in a browser
 	@rm -rf target/tmp/logs
 	cargo test --workspace --locked
 	TAGSWEEP_TEST_LOGS=1 cargo test --locked --test logs
@@ -29,7 +31,7 @@ test: rabbitmq ## all tests, on real brokers
 test-cluster: rabbitmq ## three nodes, each of them killed in turn
 	cargo test --locked --test cluster -- --ignored --nocapture
 
-test-rabbitmq4: ## all tests on RabbitMQ 4.0 (DEBIAN=forky: 4.3), which is fetched but not installed
+test-rabbitmq4: browser ## all tests on RabbitMQ 4.0 (DEBIAN=forky: 4.3), which is fetched but not installed
 	@rm -rf target/tmp/logs
 	sbin=$$(scripts/rabbitmq-from-debian.sh $(DEBIAN)) && \
 		TESTKIT_RABBITMQ_SBIN=$$sbin cargo test --workspace --locked --no-fail-fast
@@ -39,6 +41,18 @@ check-deploy: ## container, compose, Helm chart, dashboards and alerts, with the
 	scripts/deploy-tools.sh $(BUILT)/deploy-tools
 	PATH="$(abspath $(BUILT))/deploy-tools/bin:$$PATH" TAGSWEEP=$(abspath $(BUILT))/debug/tagsweep \
 		pytest -q -p no:cacheprovider tests/deploy
+
+test-containers: ## image, compose file, chart and .deb in real containers; needs root, or sudo
+	cargo build --release --locked --bin tagsweep
+	cargo build --release --locked --package im-simulator
+	scripts/deploy-tools.sh $(BUILT)/deploy-tools
+	scripts/container-tools.sh $(BUILT)/deploy-tools
+	earlier=$$(scripts/earlier-build.sh $(EARLIER)) && sudo=$$([ "$$(id -u)" = 0 ] || echo sudo) && \
+		$$sudo env PATH="$(abspath $(BUILT))/deploy-tools/bin:$$PATH" TAGSWEEP_EARLIER="$$earlier" \
+		TAGSWEEP=$(abspath $(BUILT))/release/tagsweep pytest -q -p no:cacheprovider tests/containers
+
+reproducible: ## two release builds in two folders, which must be the same
+	scripts/reproducible.sh
 
 soak: rabbitmq ## ten minutes with trouble under a real Prometheus, then docs/SOAK.md
 	cargo build --locked --workspace --bins
@@ -90,3 +104,6 @@ fuzz: ## bad input from a fuzzer, FUZZ_SECONDS=60 for each target
 
 rabbitmq:
 	@scripts/install-rabbitmq.sh
+
+browser:
+	@scripts/install-chromium.sh target/console

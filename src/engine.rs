@@ -9,7 +9,8 @@
 //! [`schedule`] decides when the next call may start, [`pace`] how many calls may, [`window`] is the content of a
 //! call, [`judge`] evaluates its answer, [`outbox`] publishes dead letters, and [`remembered`] knows recently
 //! finished events. [`suspension`] returns what is not done in time, unless the broker would drop it ([`limits`]).
-//! [`interface`] has the inputs and actions.
+//! [`operator`] stops all calls while an operator
+//! wants none. [`interface`] has the inputs and actions.
 
 mod consistency;
 mod interface;
@@ -17,11 +18,13 @@ mod judge;
 mod ledger;
 mod limits;
 mod named;
+mod operator;
 mod outbox;
 mod pace;
 mod pending;
 mod remembered;
 mod schedule;
+mod status;
 mod suspension;
 #[cfg(test)]
 mod tests;
@@ -70,6 +73,8 @@ pub struct Engine {
     remembered: Remembered,
     unfinished: Unfinished,
     suspension: Option<Suspension>,
+    /// Since when an operator wants no calls.
+    operator_pause: Option<Instant>,
     /// What arrived until then goes back.
     returned: Option<Instant>,
     /// The last known moment at which nobody consumed the queue.
@@ -108,6 +113,7 @@ impl Engine {
             ),
             unfinished: Unfinished::default(),
             suspension: None,
+            operator_pause: None,
             returned: None,
             unconsumed: None,
             ours: false,
@@ -200,6 +206,8 @@ impl Engine {
                 let quota = f64::from(self.settings.calls_per_second) / f64::from(workers.max(1));
                 self.pace.rate.set_quota(quota);
             }
+            Input::OperatorPause => self.operator_pause = self.operator_pause.or(Some(now)),
+            Input::OperatorResume => self.operator_pause = None,
             Input::Drain => self.drain(),
         }
     }
@@ -257,20 +265,6 @@ impl Engine {
             && self.waiting_ids() == 0
             && self.letters.is_empty()
             && self.ledger.is_settled()
-    }
-
-    pub fn status(&self, now: Instant) -> Status {
-        Status {
-            paused: self.judge.pauses.current.as_ref().map(|pause| pause.reason),
-            draining: self.draining,
-            pending_ids: self.waiting_ids(),
-            in_flight_calls: self.windows.calls(),
-            unsettled_deliveries: self.ledger.unsettled(),
-            failed_calls: self.judge.run,
-            refused_letters: self.letters.refused_count(),
-            calls_per_second: self.pace.rate.at(now),
-            tally: self.tally,
-        }
     }
 
     /// Since the broker is asked regularly, a long time without a turn means that this process was suspended: what
@@ -417,12 +411,12 @@ impl Engine {
     }
 
     /// New events are decoded while there is room for their users, and while a dead letter could be
-    /// written for them.
+    /// written for them. In an operator's pause they stay as they came.
     fn decode(&mut self) -> Option<Action> {
         let room = self.settings.prefetch.max(2 * self.settings.max_ids);
         let long = self.pending.waiting(Lane::Long);
         let full = self.waiting_ids() - long >= room || long >= LONG_ROOM;
-        if self.draining || full || self.letters.is_stuck() {
+        if self.draining || full || self.letters.is_stuck() || self.operator_pause.is_some() {
             return None;
         }
         self.ledger.next_unread().map(Action::Decode)

@@ -14,7 +14,7 @@
 //! - [`worker`]: the queue as the shell's source: deliveries in, settlements and dead letters out;
 //! - [`dead_letters`]: reads the dead-letter queue, redrives and purges;
 //! - [`sweep`]: a file of user IDs as its source: settlements go to a journal, dead letters to a file;
-//! - [`admin`]: health and metrics over HTTP;
+//! - [`admin`]: health, metrics and the console over HTTP;
 //! - [`traces`]: spans, exported to a collector;
 //! - [`cli`], [`telemetry`], [`shutdown`]: commands, logs, signals.
 //!

@@ -17,9 +17,9 @@ use crate::traces::Traces;
 use calls::{Call, Calls, answer};
 pub(crate) use inquiry::InHand;
 use inquiry::Question;
-pub use inquiry::{Inquirer, Inquiries, NoAnswer, View, inquiries};
+pub use inquiry::{Inquirer, Inquiries, NoAnswer, View, Who, Wish, inquiries};
 pub(crate) use watch::Watch;
-pub use watch::{Stall, State};
+pub use watch::{Pause, Recent, SLOT, SLOTS, Slot, Stall, State};
 pub(crate) use wiring::certificates;
 pub use wiring::{SetupError, client_options};
 
@@ -37,6 +37,8 @@ pub(crate) struct Source {
     pub(crate) lease: Option<Duration>,
     /// How many finished events may wait for an older one, to be settled together.
     pub(crate) out_of_order: usize,
+    /// It is a list of users: the log speaks of them alone.
+    pub(crate) is_list: bool,
 }
 
 /// An action that the engine requests from a source.
@@ -59,7 +61,7 @@ impl Shell {
             engine: Engine::new(wiring::engine_settings(settings, source)?, now),
             client: Client::new(client_options(&settings.im)?).map_err(SetupError::Client)?,
             calls: Calls::default(),
-            watch: Watch::new(settings, traces, now)?,
+            watch: Watch::new(settings, source, traces, now)?,
         })
     }
 
@@ -141,12 +143,31 @@ impl Shell {
 
     pub(crate) fn reply_to(&mut self, question: Question, in_hand: InHand) {
         let now = Instant::now();
-        let view = self.watch.view(now, self.engine.status(now), in_hand);
+        let mut view = || self.watch.view(now, self.engine.status(now), in_hand);
         // Whoever asked may have gone away.
         match question {
-            Question::View(reply) => drop(reply.send(view)),
-            Question::Metrics(reply) => drop(reply.send(self.watch.metrics(&view))),
+            Question::View(reply) => drop(reply.send(view())),
+            Question::Metrics(reply) => {
+                let view = view();
+                drop(reply.send(self.watch.metrics(&view)));
+            }
+            Question::Operator(wish, reply) => drop(reply.send(self.heed(now, &wish))),
         }
+    }
+
+    /// Returns whether the wish changes anything.
+    fn heed(&mut self, now: Instant, wish: &Wish) -> bool {
+        let paused = self.engine.status(now).operator_pause;
+        if paused.is_some() == wish.pause {
+            return false;
+        }
+        let input = match wish.pause {
+            true => Input::OperatorPause,
+            false => Input::OperatorResume,
+        };
+        self.engine.handle(now, input);
+        self.watch.operator(now, wish, paused);
+        true
     }
 
     pub(crate) fn status(&self) -> Status {

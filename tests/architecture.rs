@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 const PARTS: [(&str, &[&str]); 16] = [
     ("event", &[]),
     ("engine", &["event"]),
-    ("im", &["event"]),
     ("explain", &["engine"]),
+    ("im", &["event"]),
     ("letter", &[]),
     ("rabbitmq", &["letter"]),
     ("config", &["event", "rabbitmq"]),
@@ -35,9 +35,19 @@ const PARTS: [(&str, &[&str]); 16] = [
             "config", "engine", "event", "letter", "rabbitmq", "shell", "shutdown", "traces",
         ],
     ),
-    ("dead_letters", &["explain", "letter", "rabbitmq"]),
+    ("dead_letters", &["event", "explain", "letter", "rabbitmq"]),
     ("sweep", &["config", "engine", "event", "shell", "shutdown"]),
-    ("admin", &["shell"]),
+    (
+        "admin",
+        &[
+            "config",
+            "dead_letters",
+            "engine",
+            "explain",
+            "rabbitmq",
+            "shell",
+        ],
+    ),
     (
         "cli",
         &[
@@ -60,7 +70,7 @@ const PARTS: [(&str, &[&str]); 16] = [
 ];
 
 /// What only some parts may use, whoever else would like to.
-const RESERVED: [(&str, &[&str]); 18] = [
+const RESERVED: [(&str, &[&str]); 20] = [
     ("lapin", &["rabbitmq"]),
     ("reqwest", &["im", "traces"]),
     ("opentelemetry", &["traces"]),
@@ -68,6 +78,8 @@ const RESERVED: [(&str, &[&str]); 18] = [
     ("opentelemetry_otlp", &["traces"]),
     ("opentelemetry_sdk", &["traces"]),
     ("axum", &["admin"]),
+    ("maud", &["admin"]),
+    ("tower_http", &["admin"]),
     ("prometheus", &["shell"]),
     ("tokio::signal", &["shutdown"]),
     ("std::env", &["config", "cli"]),

@@ -183,6 +183,10 @@ pub enum Kind {
     Restart {
         worker: usize,
     },
+    /// An operator wants no calls of this worker.
+    OperatorPause {
+        worker: usize,
+    },
     /// The process stands still.
     Frozen {
         worker: usize,
@@ -262,7 +266,7 @@ impl Plan {
         let capacity = bounds::capacity(&settings, latency + jitter);
         let control = bad::control(&mut rng, day);
         let bad = bad::users(&mut rng, day, &settings);
-        let (publications, disturbances) = match day {
+        let (publications, mut disturbances) = match day {
             Day::Relapses => staged::relapses(&mut rng, &settings),
             Day::Throttled => staged::throttled(&mut rng, &settings, latency),
             Day::CutOff => staged::cut_off(&mut rng, &settings, capacity),
@@ -277,6 +281,7 @@ impl Plan {
                 (publications, disturbances)
             }
         };
+        disturbances::operator_pauses(seed, &settings, &publications, &mut disturbances);
         let mut plan = Plan {
             seed,
             consumer_timeout: settings.hold_limit * 2 + secs(60),

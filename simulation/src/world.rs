@@ -93,6 +93,10 @@ pub enum Happening {
     Goodbye {
         session: SessionId,
     },
+    OperatorResumes {
+        worker: usize,
+        life: u32,
+    },
     GraceIsOver {
         worker: usize,
         life: u32,
@@ -294,6 +298,7 @@ impl<'p> World<'p> {
                 unconsumed,
             } => self.pong(session, since, unconsumed)?,
             Happening::Goodbye { session } => self.broker_notices(session),
+            Happening::OperatorResumes { worker, life } => self.operator_resumes(worker, life)?,
             Happening::GraceIsOver { worker, life } => self.grace_is_over(worker, life),
             Happening::CallArrives {
                 worker,

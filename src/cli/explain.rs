@@ -46,8 +46,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
 fn explain(name: &str, json: bool) -> Result<(), Failure> {
     let Some(explanation) = find(name) else {
         let distance = |known: &Explanation| strsim::levenshtein(&known.name, name);
+        let typos = (name.len() / 2).min(3);
         let nearest = listed().min_by_key(distance);
-        let hint = match nearest.filter(|known| distance(known) <= 3) {
+        let hint = match nearest.filter(|known| distance(known) <= typos) {
             Some(nearest) => format!("did you mean {}?", nearest.name),
             None => "`tagsweep explain --list` shows all".to_owned(),
         };

@@ -36,7 +36,9 @@ async fn work(settings: &Settings) -> Result<(), Failure> {
         let admin = Admin::bind(address).await.with_context(|| {
             format!("admin.listen: cannot listen on {address}; name another, or \"\" for off")
         })?;
-        tokio::spawn(admin.serve(inquirer));
+        let settings = settings.clone();
+        let broker = worker::broker_options(&settings.rabbitmq, 0).map_err(anyhow::Error::from)?;
+        tokio::spawn(async move { admin.serve(inquirer, &settings, broker).await });
     }
     let traces = traces();
     let end = worker::run(settings, traces.as_ref(), inquiries, shutdown).await;

@@ -6,6 +6,7 @@ use std::fmt;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use url::Url;
+use zeroize::Zeroizing;
 
 use crate::rabbitmq::{UrlProblem, check_url};
 
@@ -28,6 +29,23 @@ impl AmqpUrl {
         self.0.as_str()
     }
 
+    /// The same broker with another login: of what is given, the URL's own part is replaced.
+    #[expect(
+        clippy::expect_used,
+        reason = "only a URL without a host takes no login, and that was refused"
+    )]
+    pub(super) fn with_login(mut self, username: Option<&str>, password: Option<&str>) -> AmqpUrl {
+        let takes_it = "a URL with a host";
+        if let Some(username) = username {
+            self.0.set_username(&encoded(username)).expect(takes_it);
+        }
+        if let Some(password) = password {
+            let password = encoded(password);
+            self.0.set_password(Some(&password)).expect(takes_it);
+        }
+        self
+    }
+
     pub fn is_tls(&self) -> bool {
         self.0.scheme() == "amqps"
     }
@@ -36,6 +54,22 @@ impl AmqpUrl {
     pub(super) fn has_empty_vhost(&self) -> bool {
         self.0.path() == "/"
     }
+}
+
+/// Percent-encoded, the percent sign too, which `Url` leaves as it is.
+fn encoded(text: &str) -> Zeroizing<String> {
+    let mut encoded = Zeroizing::new(String::with_capacity(text.len() * 3));
+    for byte in text.bytes() {
+        match byte.is_ascii_alphanumeric() {
+            true => encoded.push(byte.into()),
+            false => encoded.extend(['%', hex_digit(byte >> 4), hex_digit(byte & 15)]),
+        }
+    }
+    encoded
+}
+
+fn hex_digit(half: u8) -> char {
+    char::from_digit(half.into(), 16).map_or('0', |digit| digit.to_ascii_uppercase())
 }
 
 impl fmt::Display for AmqpUrl {

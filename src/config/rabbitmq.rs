@@ -19,6 +19,10 @@ pub struct RabbitMq {
     pub url: Option<AmqpUrls>,
     /// File with the URLs, one per line, instead of url.
     pub url_file: Option<PathBuf>,
+    /// File with the user name, instead of the one in the URL.
+    pub username_file: Option<PathBuf>,
+    /// File with the password, instead of the one in the URL.
+    pub password_file: Option<PathBuf>,
     /// CA certificates (PEM) for amqps:// URLs. They replace the system's: no others are trusted.
     pub ca_file: Option<PathBuf>,
     /// Client certificate (PEM) for amqps:// URLs. Together with key_file.
@@ -67,11 +71,23 @@ pub enum UrlsError {
 }
 
 impl RabbitMq {
-    /// The broker's URLs as they are now: a file is read anew each time.
+    /// The broker's URLs as they are now, with the login of its files: these are read anew each time.
     ///
     /// # Errors
-    /// When the file cannot be read or does not hold URLs.
+    /// When a file cannot be read, is empty or does not hold URLs.
     pub fn urls(&self) -> Result<Vec<AmqpUrl>, UrlsError> {
+        let urls = self.urls_as_given()?;
+        let load = |path: &PathBuf| Secret::File(path.clone()).load();
+        let username = self.username_file.as_ref().map(load).transpose()?;
+        let password = self.password_file.as_ref().map(load).transpose()?;
+        let [username, password] =
+            [&username, &password].map(|secret| secret.as_ref().map(ExposeSecret::expose_secret));
+        let with_login = |url: AmqpUrl| url.with_login(username, password);
+        Ok(urls.into_iter().map(with_login).collect())
+    }
+
+    /// The URLs with the login that stands in them.
+    pub(crate) fn urls_as_given(&self) -> Result<Vec<AmqpUrl>, UrlsError> {
         let urls = match &self.url_file {
             Some(path) => {
                 let content = Secret::File(path.clone()).load()?;

@@ -32,7 +32,7 @@ pub(super) fn meant(key: &Key, text: &str) -> Option<Value> {
             "false" | "no" | "off" | "0" => Some(false.into()),
             _ => None,
         },
-        Kind::Duration => duration(plain).map(Value::from),
+        Kind::Duration => duration(plain, key.default.as_ref()).map(Value::from),
         Kind::Address => Some(address(plain).to_string().into()),
         Kind::Choice(choices) => {
             let lower = plain.to_lowercase().replace('_', "-");
@@ -53,9 +53,13 @@ pub(super) fn meant(key: &Key, text: &str) -> Option<Value> {
     }
 }
 
-fn duration(text: &str) -> Option<String> {
-    if !text.is_empty() && text.chars().all(|digit| digit.is_ascii_digit()) {
-        return Some(format!("{text}s"));
+/// A number without a unit is taken as seconds, a large one of a key whose default is in milliseconds as those.
+fn duration(text: &str, default: Option<&Value>) -> Option<String> {
+    if let Ok(number) = text.parse::<u64>() {
+        let short = default.and_then(Value::as_str);
+        let short = short.is_some_and(|default| default.ends_with("ms"));
+        let unit = if short && number >= 100 { "ms" } else { "s" };
+        return Some(format!("{number}{unit}"));
     }
     let duration = text.to_lowercase().parse::<SignedDuration>().ok()?;
     let right = in_units::print(duration.try_into().ok()?);

@@ -72,6 +72,7 @@ pub(super) fn check(settings: &Settings, needed: &BTreeSet<String>) -> Vec<Findi
     found.extend(timing::check(settings));
     if needs("admin") {
         found.extend(admin_token(settings));
+        found.extend(admin_hosts(settings));
     }
     found.extend(log_level(&settings.log));
     found
@@ -91,6 +92,28 @@ fn admin_token(settings: &Settings) -> Vec<Finding> {
         found.push(finding(["admin.token_file"], unreadable_secret(&error)));
     }
     found
+}
+
+/// Names as browsers send them, without a port.
+fn admin_hosts(settings: &Settings) -> Option<Finding> {
+    let is_name = |host: &String| {
+        !host.is_empty()
+            && host
+                .chars()
+                .all(|character| character.is_ascii_alphanumeric() || "-._".contains(character))
+    };
+    let hosts = &settings.admin.hosts;
+    let wrong = hosts.iter().find(|host| !is_name(host))?;
+    let name = wrong.rsplit("://").next().unwrap_or_default();
+    let name = name.split(['/', ':']).next().unwrap_or_default();
+    let finding = finding(
+        ["admin.hosts"],
+        format!("{wrong:?} is no host name: no scheme, port or path, and no wildcard"),
+    );
+    Some(match is_name(&name.to_owned()) {
+        true => finding.or(vec![name]),
+        false => finding.or_default(),
+    })
 }
 
 /// `EnvFilter` takes a bare word that is no level for the name of a target, with all of its logs on;

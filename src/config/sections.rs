@@ -38,20 +38,23 @@ pub struct Retry {
     pub backoff_max: Duration,
 }
 
-/// HTTP: health and metrics.
+/// HTTP: health, metrics and the console.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Admin {
-    /// IP address and port to serve /livez, /readyz and /metrics on, such as 0.0.0.0:9464. Empty: off.
+    /// IP address and port to serve /livez, /readyz, /metrics and the console on, such as 0.0.0.0:9464. Empty: off.
     #[serde(with = "Listen")]
     pub listen: Option<SocketAddr>,
     /// /livez fails if events are held for this long without progress, although the worker is not paused. Above
     /// im.request_timeout and retry.backoff_max.
     #[serde(with = "InUnits")]
     pub stall_limit: Duration,
-    /// Token for requests that change state. Without one, they are refused.
+    /// Names under which the console may be opened, besides IP addresses and localhost: the host of an ingress, such
+    /// as tagsweep.example.com. Without a port.
+    pub hosts: Vec<String>,
+    /// Token to log in to the console with. Without one, the console is read-only.
     pub token: Option<SecretText>,
-    /// File that holds the token.
+    /// File that holds the token. It is read anew at each login.
     pub token_file: Option<PathBuf>,
 }
 

@@ -286,6 +286,40 @@ fn a_file_of_urls_takes_the_place_of_the_built_in_one() {
 }
 
 #[test]
+fn a_login_from_files_replaces_that_of_every_url_whatever_characters_it_has() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, content: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, content).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let username = file("username", "default_user_x-1\n");
+    let password = file("password", "s3cret%41:@/?#[ü] \n");
+    let settings = from_environment(&[
+        ("TAGSWEEP__RABBITMQ__URL", "amqp://one/v,amqps://u:p@two"),
+        ("TAGSWEEP__RABBITMQ__USERNAME_FILE", &username),
+        ("TAGSWEEP__RABBITMQ__PASSWORD_FILE", &password),
+    ])
+    .unwrap();
+    let urls = settings.rabbitmq.urls().unwrap();
+    for (url, place) in urls.iter().zip(["one/v", "two"]) {
+        let uri: lapin::uri::AMQPUri = url.expose_secret().parse().unwrap();
+        let login = uri.authority.userinfo;
+        assert_eq!(login.username, "default_user_x-1");
+        assert_eq!(login.password, "s3cret%41:@/?#[ü] ");
+        assert!(url.to_string().ends_with(&format!(":***@{place}")));
+    }
+    assert!(!settings.redacted().contains("s3cret"));
+
+    let only_password = from_environment(&[
+        ("TAGSWEEP__RABBITMQ__URL", "amqp://u:old@one"),
+        ("TAGSWEEP__RABBITMQ__PASSWORD_FILE", &file("new", "n")),
+    ]);
+    let urls = only_password.unwrap().rabbitmq.urls().unwrap();
+    assert_eq!(urls[0].expose_secret(), "amqp://u:n@one");
+}
+
+#[test]
 fn secret_files_must_be_there_when_the_worker_starts() {
     let required = [("TAGSWEEP__IM__SDK_APP_ID".to_owned(), "1".to_owned())];
     let with_key_file = |path: &Path| {

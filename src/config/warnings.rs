@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use secrecy::ExposeSecret;
+
 use super::{Credentials, Settings, in_units};
 
 /// The API's own timeout.
@@ -13,6 +15,9 @@ const DOCUMENTED_QUOTA: u32 = 100;
 /// Users in the largest event that is to be expected.
 const LARGEST_EVENT: u64 = 10_000;
 
+/// Characters of a token that nobody guesses within the tries that the console allows.
+const SHORTEST_TOKEN: usize = 16;
+
 pub(super) fn of(settings: &Settings) -> Vec<String> {
     [
         impatient(settings),
@@ -20,6 +25,7 @@ pub(super) fn of(settings: &Settings) -> Vec<String> {
         user_sig_that_ends(settings),
         empty_vhost(settings),
         hold_limit_too_short_for_large_events(settings),
+        short_token(settings),
     ]
     .into_iter()
     .flatten()
@@ -70,6 +76,15 @@ fn hold_limit_too_short_for_large_events(settings: &Settings) -> Option<String> 
             "im.calls_per_second = {calls}, window.max_ids = {ids}, rabbitmq.hold_limit = {}: an event with more than {users} users goes back to the queue at least once before it is done (what is done of it is not repeated), and an event may hold {LARGEST_EVENT}: raise rabbitmq.hold_limit to {} or more",
             in_units::print(hold_limit),
             in_units::print(Duration::from_secs(LARGEST_EVENT.div_ceil(u64::from(calls) * ids as u64)))
+        )
+    })
+}
+
+fn short_token(settings: &Settings) -> Option<String> {
+    let token = settings.admin.token()?.load().ok()?;
+    (token.expose_secret().len() < SHORTEST_TOKEN).then(|| {
+        format!(
+            "admin.token has fewer than {SHORTEST_TOKEN} characters and could be guessed; make one with: openssl rand -hex 24"
         )
     })
 }

@@ -95,6 +95,10 @@ pub enum Input<'a> {
     Unconsumed { since: Instant },
     /// Number of workers that share the quota of this queue.
     Sharing { workers: u32 },
+    /// An operator wants no calls, not even probes, until [`OperatorResume`](Input::OperatorResume).
+    OperatorPause,
+    /// The operator's pause is over.
+    OperatorResume,
     /// Drain: finish what is held, and take no new deliveries.
     Drain,
 }
@@ -213,7 +217,8 @@ pub enum Notice {
     /// The API rate-limited a call; the rate is now this many calls a second.
     Throttled { calls_per_second: f64 },
     /// The pause outlasts the hold limit: this many events are returned to the queue, and consuming stops.
-    Suspended { returned: usize },
+    /// `by_operator`: the pause is the operator's.
+    Suspended { returned: usize, by_operator: bool },
     /// The API refuses the control user but accepts others, so control calls prove nothing any more.
     ControlRefused { code: Option<i64> },
 }
@@ -250,7 +255,15 @@ impl Tally {
 /// What the worker is doing, for logs and health.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Status {
+    /// Why the API is only probed.
     pub paused: Option<PauseReason>,
+    pub paused_for: Option<Duration>,
+    /// Time until the next probe may start; none while one is in flight.
+    pub probe_in: Option<Duration>,
+    /// For how long an operator has wanted no calls.
+    pub operator_pause: Option<Duration>,
+    /// The pause has outlasted the hold limit, and (almost) nothing is consumed.
+    pub suspended: bool,
     pub draining: bool,
     pub pending_ids: usize,
     pub in_flight_calls: usize,

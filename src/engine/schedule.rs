@@ -39,7 +39,9 @@ impl Engine {
     /// Starts the next call, if one may start at `now`. A window is cut from the head of pending only
     /// here, at the moment its call starts: so under load every call is full.
     pub(super) fn call(&mut self, now: Instant) -> Option<Action> {
-        let no_calls = self.judge.pauses.current.is_some() || self.pace.is_held(now);
+        let no_calls = self.judge.pauses.current.is_some()
+            || self.operator_pause.is_some()
+            || self.pace.is_held(now);
         if self.draining && no_calls {
             // What cannot be done now is the next worker's: the broker delivers it again.
             self.pending.clear();
@@ -85,7 +87,10 @@ impl Engine {
 
     /// The next call, and when it may start.
     fn next_call(&self, now: Instant) -> Option<(Instant, Next)> {
-        if self.windows.calls() >= self.settings.max_in_flight || !self.has_lease(now) {
+        if self.operator_pause.is_some()
+            || self.windows.calls() >= self.settings.max_in_flight
+            || !self.has_lease(now)
+        {
             return None;
         }
         let free = self.pace.free_at(now)?;

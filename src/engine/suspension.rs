@@ -28,8 +28,8 @@ const APART_QUOTA: u32 = 10;
 /// Events stay with the broker until a pause is over.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Suspension {
-    since: Instant,
-    /// Number of deliveries that are still held, for probes.
+    pub since: Instant,
+    /// Number of deliveries that are still held, for probes or to keep the queue.
     pub held: usize,
 }
 
@@ -42,13 +42,17 @@ impl Engine {
         }
         let begins = |from: Instant| self.suspension.is_some() || from <= now;
         let wanted = self.suspended_from().filter(|from| begins(*from));
-        let held = wanted.map(|_| self.wanted_for_probes(now));
+        let held = wanted.map(|_| self.wanted_held(now));
         if held == self.suspension.map(|suspension| suspension.held) {
             return None;
         }
         if self.suspension.is_none() {
             let returned = self.ledger.unsettled();
-            self.tell(Notice::Suspended { returned });
+            let by_operator = self.operator_pause.is_some();
+            self.tell(Notice::Suspended {
+                returned,
+                by_operator,
+            });
         }
         let since = self.suspension.map_or(now, |suspension| suspension.since);
         self.suspension = held.map(|held| Suspension { since, held });
@@ -58,6 +62,14 @@ impl Engine {
         self.ours = false;
         let prefetch = held.unwrap_or(self.settings.prefetch);
         Some(Action::Consume { prefetch })
+    }
+
+    /// How many deliveries are held while consuming is suspended.
+    fn wanted_held(&self, now: Instant) -> usize {
+        match self.operator_pause {
+            Some(_) => self.held_in_operator_pause(),
+            None => self.wanted_for_probes(now),
+        }
     }
 
     /// How many deliveries are held for probes: more each time, as those that are held may all be of bad users,
@@ -100,6 +112,9 @@ impl Engine {
     /// When the pause outlasts the hold limit: at the latest, or when the first delivery has been held for so
     /// long and half of it passed in the pause.
     fn suspended_from(&self) -> Option<Instant> {
+        if let Some(since) = self.operator_pause {
+            return self.suspended_from_operator_pause(since);
+        }
         let pause = self.judge.pauses.current.as_ref()?;
         let limit = self.settings.hold_limit;
         let held = self.ledger.next_held();

@@ -1,10 +1,12 @@
-//! Inquiries to a running worker. Its main loop answers them, so an answer proves that the loop runs.
+//! Inquiries to a running worker, and an operator's wishes. Its main loop answers them, so an answer proves that the
+//! loop runs.
 
+use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::{Stall, State};
+use super::{Recent, Stall, State};
 use crate::engine::Status;
 use crate::rabbitmq::QueueCount;
 
@@ -17,6 +19,7 @@ const WAITING: usize = 16;
 #[derive(Clone, Debug)]
 pub struct View {
     pub state: State,
+    pub state_for: Duration,
     /// Why there is no broker session, where an attempt at one has failed.
     pub unconnected: Option<String>,
     pub stall: Option<Stall>,
@@ -35,6 +38,8 @@ pub struct View {
     pub trouble: Option<String>,
     /// What prevents events from being processed although there is a session and no pause.
     pub hindrance: Option<String>,
+    /// What was done lately.
+    pub recent: Recent,
 }
 
 /// Extreme values over the unacknowledged events.
@@ -48,6 +53,25 @@ pub(crate) struct InHand {
 pub(crate) enum Question {
     View(oneshot::Sender<View>),
     Metrics(oneshot::Sender<String>),
+    /// Pause, or resume. The answer: whether that changes anything.
+    Operator(Wish, oneshot::Sender<bool>),
+}
+
+/// What an operator wants.
+#[derive(Clone, Debug)]
+pub struct Wish {
+    /// No calls from now on; else they resume.
+    pub pause: bool,
+    /// Who wants it, for the log.
+    pub who: Who,
+}
+
+/// An operator at the console, as logs name them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Who {
+    /// A name of the session that is no secret.
+    pub session: String,
+    pub address: IpAddr,
 }
 
 /// The asking end. Clones ask the same worker.
@@ -86,7 +110,18 @@ impl Inquirer {
         self.ask(Question::Metrics).await
     }
 
-    async fn ask<T>(&self, question: fn(oneshot::Sender<T>) -> Question) -> Result<T, NoAnswer> {
+    /// Pauses or resumes. Returns whether that changed anything.
+    ///
+    /// # Errors
+    /// When the worker does not answer within two seconds. It may heed the wish later.
+    pub async fn wish(&self, wish: Wish) -> Result<bool, NoAnswer> {
+        self.ask(|reply| Question::Operator(wish, reply)).await
+    }
+
+    async fn ask<T>(
+        &self,
+        question: impl FnOnce(oneshot::Sender<T>) -> Question,
+    ) -> Result<T, NoAnswer> {
         let (reply, answer) = oneshot::channel();
         self.0.try_send(question(reply)).map_err(|_| NoAnswer)?;
         match tokio::time::timeout(PATIENCE, answer).await {

@@ -3,6 +3,7 @@
 mod condition;
 mod meters;
 mod origins;
+mod recent;
 mod replies;
 mod report;
 mod sessions;
@@ -10,7 +11,7 @@ mod traced;
 mod unexpected;
 
 use std::path::Path;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use jiff::SignedDuration;
 
@@ -20,11 +21,12 @@ use crate::event::{Form, NotForUs, UserId};
 use crate::im::SecretError;
 use crate::rabbitmq::{self, Message};
 use crate::shell::calls::Call;
-use crate::shell::{InHand, SetupError, View};
+use crate::shell::{InHand, SetupError, Source, View, Wish};
 use crate::traces::{OpenWindow, Traces};
 use condition::Condition;
-pub use condition::{Stall, State};
+pub use condition::{Pause, Stall, State};
 use meters::Meters;
+pub use recent::{Recent, SLOT, SLOTS, Slot};
 use report::Report;
 use sessions::Sessions;
 use traced::{Traced, outcome};
@@ -37,17 +39,19 @@ pub(crate) struct Watch {
     meters: Meters,
     traced: Traced,
     condition: Condition,
+    recent: Recent,
 }
 
 /// The run, and the calls.
 impl Watch {
     pub(super) fn new(
         settings: &Settings,
+        source: Source,
         traces: Option<&Traces>,
         now: Instant,
     ) -> Result<Watch, SetupError> {
         Ok(Watch {
-            report: Report::default(),
+            report: Report::new(source.is_list),
             sessions: Sessions::default(),
             unexpected: Unexpected::new(settings.events.types.clone()),
             meters: Meters::new(settings.events.rules()?.mapping.names()),
@@ -57,6 +61,7 @@ impl Watch {
                 settings.im.calls_per_second,
                 now,
             ),
+            recent: Recent::new(now),
         })
     }
 
@@ -88,6 +93,7 @@ impl Watch {
     /// Reports a finished call. Any result counts as progress: an error explains why nothing else moves.
     pub(super) fn call_over(&mut self, now: Instant, call: &mut Call) {
         self.report.call(call);
+        self.recent.call(now, call.ids, call.took);
         self.meters.call(call);
         if let Some(span) = call.span.take() {
             span.end(outcome(&call.reply));
@@ -99,6 +105,7 @@ impl Watch {
     /// Reports what the engine concluded from finished calls.
     pub(super) fn judged(&mut self, now: Instant, tally: &Tally) {
         self.unexpected.users(now, tally);
+        self.recent.users(now, tally);
     }
 
     pub(super) fn clock_skew(&mut self, skew: Option<SignedDuration>) {
@@ -118,8 +125,16 @@ impl Watch {
         }
     }
 
-    pub(super) fn view(&self, now: Instant, engine: Status, held: InHand) -> View {
-        self.condition.view(now, engine, held)
+    /// An operator pauses, or resumes after a pause of this length.
+    pub(super) fn operator(&mut self, now: Instant, wish: &Wish, paused: Option<Duration>) {
+        report::operator(wish, paused);
+        self.condition.operator(now, wish.pause);
+    }
+
+    pub(super) fn view(&mut self, now: Instant, engine: Status, held: InHand) -> View {
+        self.recent.advance(now);
+        let recent = self.recent.clone();
+        self.condition.view(now, engine, held, recent)
     }
 
     pub(super) fn metrics(&self, view: &View) -> String {

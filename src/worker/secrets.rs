@@ -8,6 +8,7 @@ use crate::config::{self, Credentials, Secret, Settings, read_pem};
 pub(super) struct SecretFiles {
     im: Option<(&'static str, Secret)>,
     broker: config::RabbitMq,
+    admin: config::Admin,
 }
 
 /// An unusable file, which therefore changes nothing. The reason contains nothing of the file.
@@ -28,6 +29,7 @@ impl SecretFiles {
                     Credentials::UserSig(secret) => ("im.user_sig_file", secret),
                 }),
             broker: settings.rabbitmq.clone(),
+            admin: settings.admin.clone(),
         }
     }
 
@@ -37,8 +39,18 @@ impl SecretFiles {
         if let Some((key, secret @ Secret::File(path))) = &self.im {
             found.extend(unusable(key, path, secret.load()));
         }
+        if let Some(secret @ Secret::File(path)) = &self.admin.token() {
+            found.extend(unusable("admin.token_file", path, secret.load()));
+        }
         if let Some(path) = &broker.url_file {
-            found.extend(unusable("rabbitmq.url_file", path, broker.urls()));
+            found.extend(unusable("rabbitmq.url_file", path, broker.urls_as_given()));
+        }
+        for (key, path) in [
+            ("rabbitmq.username_file", &broker.username_file),
+            ("rabbitmq.password_file", &broker.password_file),
+        ] {
+            let read = |path: &PathBuf| unusable(key, path, Secret::File(path.clone()).load());
+            found.extend(path.iter().filter_map(read));
         }
         for (key, path) in [
             ("rabbitmq.ca_file", &broker.ca_file),

@@ -13,11 +13,12 @@ import pytest
 import yaml
 
 import config_schema
+import values_table
 from metric_names import RUNBOOK
 
 ROOT = pathlib.Path(__file__).parents[2]
 CHART = config_schema.CHART
-VALUES = ["required", "everything", "existing-secret", "private-authority"]
+VALUES = ["required", "everything", "existing-secret", "private-authority", "cluster-operator"]
 # The oldest that Chart.yaml allows, and the newest that the validator knows.
 KUBERNETES = ["1.27", "1.37"]
 CUSTOM = {"ServiceMonitor", "PrometheusRule"}
@@ -29,7 +30,24 @@ EXISTING_SECRET = {
 }
 # The worker looks for a PEM block at its start and reads it when it connects.
 PEM = "-----BEGIN CERTIFICATE-----\n"
-RABBITMQ_TLS = {"ca.crt": PEM, "tls.crt": PEM, "tls.key": PEM}
+# What the pods of the test values find in their cluster.
+SECRETS = {
+    "erasure-secrets": EXISTING_SECRET,
+    "rabbitmq-tls": {"ca.crt": PEM, "tls.crt": PEM, "tls.key": PEM},
+    "tencent": {"secret-key": "5ec2e7-secret-key", "another": "5ec2e7"},
+    "console": {"token": "5ec2e7-token"},
+    # As https://www.rabbitmq.com/kubernetes/operator/using-operator#find shows it.
+    "mycluster-default-user": {
+        "username": "default_user_hmGWFhdewq65P0dIdx7",
+        "password": "qc98n4iGD7MYXMBVFcIO2mtB5voDuV_n",
+        "host": "mycluster.rabbitmq-system.svc",
+        "port": "5672",
+        "provider": "rabbitmq",
+        "type": "rabbitmq",
+        "default_user.conf": "default_user = default_user_hmGWFhdewq65P0dIdx7\n",
+    },
+}
+CONFIG_MAPS = {"gateway-ca": {"ca.pem": PEM}}
 
 
 def values(name):
@@ -97,33 +115,48 @@ def test_every_object_fits_kubernetes(name, version, tmp_path):
 
 
 def below(folder, text):
-    return re.sub("/(?:etc|run/secrets)/tagsweep", rf"{folder}\g<0>", text)
+    return re.sub("/(?:etc|run/secrets)/(?:tagsweep|gateway)", rf"{folder}\g<0>", text)
 
 
 def mounted(objects, folder):
     """Puts the files of the worker's pod below `folder`; gives its arguments and environment."""
     (spec, _) = pod_specs(objects)
     (container,) = spec["containers"]
-    contents = {"erasure-secrets": EXISTING_SECRET, "rabbitmq-tls": RABBITMQ_TLS}
+    contents = dict(SECRETS)
     for secret in of_kind(objects, "Secret"):
         contents[secret["metadata"]["name"]] = {
             key: base64.b64decode(value).decode() for key, value in secret["data"].items()
         }
-    maps = {thing["metadata"]["name"]: thing["data"] for thing in of_kind(objects, "ConfigMap")}
+    maps = CONFIG_MAPS | {thing["metadata"]["name"]: thing["data"] for thing in of_kind(objects, "ConfigMap")}
     volumes = {volume["name"]: volume for volume in spec["volumes"]}
     for mount in container["volumeMounts"]:
         volume = volumes.pop(mount["name"])
         path = folder / mount["mountPath"].lstrip("/")
         path.mkdir(parents=True)
         if "secret" in volume:
-            files = contents[volume["secret"]["secretName"]]
+            there = contents[volume["secret"]["secretName"]]
+            items = volume["secret"].get("items", [{"key": key, "path": key} for key in there])
+            files = {item["path"]: there[item["key"]] for item in items}
         else:
             files = maps[volume["configMap"]["name"]]
         for key, text in files.items():
             (path / key).write_text(below(folder, text))
     assert not volumes, "volumes that are mounted nowhere"
     arguments = [below(folder, text) for text in container["args"]]
-    return arguments, {variable["name"]: variable["value"] for variable in container["env"]}
+    return arguments, environment(container, contents)
+
+
+def environment(container, secrets):
+    """The variables, with those in `$(…)` filled in, as Kubernetes does it for variables that stand above."""
+    found = {}
+    for variable in container["env"]:
+        if "value" in variable:
+            value = re.sub(r"\$\((\w+)\)", lambda name: found.get(name[1], name[0]), variable["value"])
+        else:
+            key = variable["valueFrom"]["secretKeyRef"]
+            value = secrets[key["name"]][key["key"]]
+        found[variable["name"]] = value
+    return found
 
 
 def check_offline(objects, folder):
@@ -171,6 +204,50 @@ def test_a_path_in_the_configuration_goes_before_the_charts_own():
 # Secrets.
 
 
+def test_the_secret_of_the_cluster_operator_gives_the_whole_login(tmp_path):
+    objects = rendered("cluster-operator")
+    arguments, variables = mounted(objects, tmp_path)
+    assert variables["TAGSWEEP__RABBITMQ__URL"] == "amqp://mycluster.rabbitmq-system.svc:5672/accounts%2Feu"
+    written = tomllib.loads((tmp_path / "etc/tagsweep/config.toml").read_text())["rabbitmq"]
+    secret = SECRETS["mycluster-default-user"]
+    for key in ("username", "password"):
+        assert pathlib.Path(written[f"{key}_file"]).read_text() == secret[key]
+    # Only what is used gets into the pod.
+    assert not list(tmp_path.rglob("default_user.conf")) and not list(tmp_path.rglob("another"))
+
+
+def test_a_host_and_port_of_ones_own_go_before_those_of_the_operator():
+    def url(name, *arguments):
+        (spec, _) = pod_specs(template(name, *arguments))
+        return {variable["name"]: variable.get("value") for variable in spec["containers"][0]["env"]}[
+            "TAGSWEEP__RABBITMQ__URL"
+        ]
+
+    over_tls = "rabbitmq.host=rabbit.example,rabbitmq.port=30671,rabbitmq.tls=true"
+    assert url("cluster-operator", "--set", over_tls) == "amqps://rabbit.example:30671/accounts%2Feu"
+    login = "secrets.rabbitmqUsername.name=broker,secrets.rabbitmqPassword.name=broker,secret.rabbitmqUrl="
+    assert url("required", "--set", f"rabbitmq.host=rabbit,{login}") == "amqp://rabbit:5672/%2F"
+
+
+def test_a_secret_is_found_under_the_name_and_the_key_that_are_given():
+    keys = {
+        "imSecretKey": ("im", "secret_key_file"),
+        "imUserSig": ("im", "user_sig_file"),
+        "rabbitmqUrl": ("rabbitmq", "url_file"),
+        "rabbitmqUsername": ("rabbitmq", "username_file"),
+        "rabbitmqPassword": ("rabbitmq", "password_file"),
+        "adminToken": ("admin", "token_file"),
+    }
+    for secret, (section, key) in keys.items():
+        given = f"secrets.{secret}.name=mine,secrets.{secret}.key=my.key,existingSecret=others,secret=null"
+        objects = template("required", "--set", given)
+        for spec in pod_specs(objects):
+            (volume,) = [v for v in spec["volumes"] if v.get("secret", {}).get("secretName") == "mine"]
+            assert volume["secret"]["items"] == [{"key": "my.key", "path": "my.key"}]
+            (mount,) = [m for m in spec["containers"][0]["volumeMounts"] if m["name"] == volume["name"]]
+            assert config(objects)[section][key] == f"{mount['mountPath']}/my.key"
+
+
 @pytest.mark.parametrize("name", VALUES)
 def test_a_secret_is_in_no_object_but_secrets(name):
     plain = [thing for thing in rendered(name) if thing["kind"] != "Secret"]
@@ -209,6 +286,7 @@ def test_pods_meet_the_restricted_standard_and_get_nothing_that_is_not_asked_for
         assert spec["securityContext"].get("runAsUser") != 0
         assert {"hostNetwork", "hostPID", "hostIPC"}.isdisjoint(spec)
         assert all({"configMap", "secret"} & volume.keys() for volume in spec["volumes"])
+        assert spec.get("initContainers", []) == (yaml.safe_load(values(name).read_text()).get("initContainers", []))
         (container,) = spec["containers"]
         assert container["securityContext"] == {
             "allowPrivilegeEscalation": False,
@@ -292,6 +370,53 @@ def test_probes_service_policy_and_worker_agree_on_the_port():
     assert ways_out == [53, 53, 443, 30671, 4317]
 
 
+def test_the_policy_lets_out_to_dns_the_broker_the_apis_port_and_the_collector_only():
+    policy = the(rendered("cluster-operator"), "NetworkPolicy")["spec"]
+    ways_out = [([port["port"] for port in rule["ports"]], "to" in rule) for rule in policy["egress"]]
+    assert ways_out == [([53, 53], False), ([8443], False), ([5671, 5672], True), ([4318], False)]
+    without_traces = the(template("cluster-operator", "--set", "traces.endpoint="), "NetworkPolicy")["spec"]
+    assert [rule for rule in policy["egress"] if rule not in without_traces["egress"]] == [{"ports": [{"port": 4318}]}]
+    own_port = the(template("cluster-operator", "--set", "rabbitmq.port=30672"), "NetworkPolicy")["spec"]
+    assert own_port["egress"][2]["ports"] == [{"port": 30672}]
+
+
+def test_whatever_a_platform_adds_reaches_the_pod():
+    objects = rendered("cluster-operator")
+    deployment = the(objects, "Deployment")
+    asked = yaml.safe_load(values("cluster-operator").read_text())
+    pod = deployment["spec"]["template"]
+    (container,) = pod["spec"]["containers"]
+    for key in ("initContainers", "hostAliases", "dnsConfig"):
+        assert pod["spec"][key] == asked[key]
+    assert asked["extraVolumes"][0] in pod["spec"]["volumes"]
+    assert asked["extraVolumeMounts"][0] in container["volumeMounts"]
+    assert container["envFrom"] == asked["envFrom"]
+    assert asked["extraEnv"][0] in container["env"]
+    assert pod["metadata"]["labels"].items() >= (asked["podLabels"] | asked["commonLabels"]).items()
+    assert deployment["metadata"]["annotations"] == {
+        "example.com/owner": "accounts",
+        "reloader.stakater.com/auto": "true",
+    }
+    (spread,) = pod["spec"]["topologySpreadConstraints"]
+    assert spread.pop("labelSelector") == deployment["spec"]["selector"]
+    assert spread == asked["topologySpreadConstraints"][0]
+    assert the(objects, "PodDisruptionBudget")["spec"]["maxUnavailable"] == "50%"
+    for thing in objects:
+        assert thing["metadata"]["labels"]["example.com/team"] == "accounts"
+        assert thing["metadata"]["name"].startswith("demo-eraser")
+    without = template("cluster-operator", "--set", "podDisruptionBudget.enabled=false")
+    assert not of_kind(without, "PodDisruptionBudget")
+
+
+def test_a_field_of_a_probe_is_replaced_and_the_rest_stays():
+    (spec, _) = pod_specs(rendered("cluster-operator"))
+    (container,) = spec["containers"]
+    (usual,) = pod_specs(rendered("required"))[0]["containers"]
+    assert container["livenessProbe"] == usual["livenessProbe"] | {"periodSeconds": 30}
+    assert container["readinessProbe"] == usual["readinessProbe"] | {"failureThreshold": 2}
+    assert container["startupProbe"] == usual["startupProbe"]
+
+
 def test_the_image_is_of_this_version_unless_a_tag_or_a_digest_is_named():
     def image(*arguments):
         (spec, _) = pod_specs(template("required", *arguments))
@@ -324,6 +449,9 @@ def test_the_service_monitor_finds_the_service_and_names_the_job_tagsweep():
     assert spec["selector"]["matchLabels"].items() <= labels.items()
     assert labels[spec["jobLabel"]] == "tagsweep"
     assert spec["endpoints"] == [{"port": service["spec"]["ports"][0]["name"]}]
+    (endpoint,) = the(rendered("cluster-operator"), "ServiceMonitor")["spec"]["endpoints"]
+    asked = yaml.safe_load(values("cluster-operator").read_text())["serviceMonitor"]
+    assert endpoint == {"port": "metrics"} | {key: asked[key] for key in asked.keys() - {"enabled"}}
     # Where nothing is ready, metrics are wanted most.
     assert service["spec"]["publishNotReadyAddresses"] is True
 
@@ -394,6 +522,25 @@ def test_the_charts_copy_is_the_original(original, copy):
         ("podSecurityContext: {runAsUser: 0}", "/podSecurityContext/runAsUser"),
         ("podSecurityContext: {runAsNonRoot: false}", "'runAsNonRoot' not allowed"),
         ("networkPolicy: {brokerPorts: [amqps]}", "/networkPolicy/brokerPorts/0"),
+        ("secrets: {imSecretKey: {name: Tencent}}", "/secrets/imSecretKey/name"),
+        ("secrets: {imSecretKey: {name: tencent}}", "/secret/imSecretKey"),
+        ("secrets: {imSecretKey: tencent}", "/secrets/imSecretKey"),
+        ("secrets: {broker: {name: tencent}}", "'broker' not allowed"),
+        ("rabbitmq: {host: rabbit}", "/secrets/rabbitmqPassword/name"),
+        ("rabbitmq: {host: 'amqp://u:pa55@rabbit'}", "/rabbitmq/host"),
+        ("rabbitmq: {port: amqp}", "/rabbitmq/port"),
+        ("traces: {endpoint: 'collector:4317'}", "/traces/endpoint"),
+        ("traces: {endpoint: 'http://u:pa55@collector:4318'}", "/traces/endpoint"),
+        ("extraVolumeMounts: [{name: ca}]", "missing property 'mountPath'"),
+        ("initContainers: [{name: wait}]", "missing property 'image'"),
+        ("commonLabels: {app.kubernetes.io/name: other}", "invalid propertyName 'app.kubernetes.io/name'"),
+        ("podLabels: {team: 7}", "/podLabels/team"),
+        ("probes: {liveness: {httpGet: {path: /}}}", "'httpGet' not allowed"),
+        ("probes: {readiness: {periodSeconds: 0}}", "/probes/readiness/periodSeconds"),
+        ("podDisruptionBudget: {maxUnavailable: 0}", "/podDisruptionBudget/maxUnavailable"),
+        ("serviceMonitor: {interval: 15}", "/serviceMonitor/interval"),
+        ("dnsConfig: {server: 10.0.0.1}", "'server' not allowed"),
+        ("reloader: auto", "/reloader"),
     ],
 )
 def test_values_that_cannot_work_are_refused_without_showing_a_secret(wrong, told, tmp_path):
@@ -411,7 +558,6 @@ def test_the_charts_own_values_lack_only_what_nobody_else_can_know():
     assert refused == {
         "/image/repository",
         "/config/im/sdk_app_id",
-        "/secret",
         "/secret/imSecretKey",
         "/secret/rabbitmqUrl",
     }
@@ -427,20 +573,11 @@ def test_the_schema_of_the_configuration_is_the_programs_own():
 # Documentation.
 
 
-def leaves(tree, path=""):
-    """The values that have no named values below them, by their dotted names."""
-    for key, value in tree.items():
-        if isinstance(value, dict) and value:
-            yield from leaves(value, f"{path}{key}.")
-        else:
-            yield f"{path}{key}", value
-
-
-def test_the_readme_has_every_value_with_its_default():
-    rows = re.findall(r"^\| `([\w.]+)` \| `(.+?)` \|", (CHART / "README.md").read_text(), re.MULTILINE)
-    told = {name: json.loads(default) for name, default in rows}
-    assert told == dict(leaves(yaml.safe_load((CHART / "values.yaml").read_text())))
-    assert len(told) == len(rows)
+def test_the_readme_has_every_value_with_its_default_and_its_comment():
+    _, table = values_table.written()
+    assert table == values_table.expected(), "python tests/deploy/values_table.py writes it anew"
+    for name, _ in values_table.leaves(yaml.safe_load((CHART / "values.yaml").read_text())):
+        assert f"| `{name}` |" in table
 
 
 def test_the_schema_and_the_values_name_the_same_things():

@@ -8,7 +8,9 @@ use im_simulator::{Fault, Rule, UnknownAccounts};
 use lapin::types::{AMQPValue, FieldTable};
 use serde_json::json;
 use tagsweep::admin::Admin;
+use tagsweep::config::{self, Settings};
 use tagsweep::shell::Inquirer;
+use tagsweep::worker::broker_options;
 use testkit::amqp::Outgoing;
 use testkit::eventually;
 use testkit::proxy::FaultProxy;
@@ -27,7 +29,15 @@ impl Watcher {
         let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let admin = Admin::bind(any_port).await.expect("a free port");
         let address = admin.address().expect("it has an address");
-        tokio::spawn(admin.serve(inquirer.clone()));
+        let inquirer = inquirer.clone();
+        let settings = [
+            ("IM__SDK_APP_ID", "1400000000"),
+            ("IM__SECRET_KEY", SECRET_KEY),
+        ]
+        .map(|(key, value)| (format!("TAGSWEEP__{key}"), value.to_owned()));
+        let settings: Settings = config::load(&[], settings).expect("settings in order");
+        let broker = broker_options(&settings.rabbitmq, 0).expect("options");
+        tokio::spawn(async move { admin.serve(inquirer, &settings, broker).await });
         Watcher {
             address,
             http: reqwest::Client::builder()

@@ -13,14 +13,17 @@ mod exposure;
 mod http;
 mod large_messages;
 mod log_readers;
+mod login;
 mod permissions;
 mod program;
 mod publish;
 mod run;
+mod run_log;
 mod runbook;
 #[path = "../shared/secrets.rs"]
 mod secrets;
 mod stage;
 mod sweep;
+mod terminal;
 mod tls;
 mod traces;

@@ -60,6 +60,16 @@ impl Program {
         self
     }
 
+    /// As one types it.
+    pub fn command_line(&self) -> String {
+        let quoted = self
+            .arguments
+            .iter()
+            .map(|argument| format!(" '{argument}'"));
+        let arguments: String = quoted.collect();
+        format!("exec {}{arguments}", env!("CARGO_BIN_EXE_tagsweep"))
+    }
+
     /// Another program with this one's environment, to start this one.
     pub fn wrapped_in(&self, program: &str, arguments: &[&str]) -> Command {
         let mut command = Command::new(program);

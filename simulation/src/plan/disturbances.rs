@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::engine::Settings;
 use fastrand::Rng;
 
-use super::{Day, Disturbance, Kind, LetterFate, ms, pick, secs};
+use super::{Day, Disturbance, Kind, LetterFate, Publication, ms, pick, secs};
 use crate::codes::{self, Meaning};
 use crate::weather::{Code, Listed, Reach, Weather};
 
@@ -58,6 +58,35 @@ fn one(rng: &mut Rng, horizon: Duration) -> Disturbance {
         _ => lasts,
     };
     Disturbance { at, lasts, kind }
+}
+
+/// In one run of eight an operator pauses workers. It has dice of its own, so that all other seeds mean what they meant.
+pub(super) fn operator_pauses(
+    seed: u64,
+    settings: &Settings,
+    publications: &[Publication],
+    disturbances: &mut Vec<Disturbance>,
+) {
+    let mut rng = Rng::with_seed(seed ^ 0x0b5e_55ed);
+    if rng.u32(..8) > 0 {
+        return;
+    }
+    let horizon = publications.last().map_or(secs(10), |last| last.at) + secs(5);
+    for _ in 0..rng.u32(1..4) {
+        let lasts = match rng.u32(..4) {
+            0 => ms(rng.u64(1..2_000)),
+            1..=2 => secs(rng.u64(2..120)),
+            _ => settings.hold_limit * rng.u32(1..5) / 2,
+        };
+        disturbances.push(Disturbance {
+            at: ms(rng.u64(0..horizon.as_millis() as u64)),
+            lasts,
+            kind: Kind::OperatorPause {
+                worker: rng.usize(..2),
+            },
+        });
+    }
+    disturbances.sort_by_key(|disturbance| disturbance.at);
 }
 
 fn kind(rng: &mut Rng) -> Kind {

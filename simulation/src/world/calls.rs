@@ -29,6 +29,9 @@ impl World<'_> {
         trigger: Trigger,
     ) -> Result<(), Violation> {
         let settings = &self.plan.settings;
+        if self.now < self.workers[name].operator_pause_until {
+            return Err("a call starts in an operator's pause".to_owned());
+        }
         let users: Vec<u32> = users.iter().map(number).collect();
         let mut distinct = users.clone();
         distinct.sort_unstable();

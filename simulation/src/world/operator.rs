@@ -47,6 +47,7 @@ impl World<'_> {
                 self.at(until, Happening::Start { worker });
             }
             Kind::Restart { worker } => self.drain(self.one_of(worker), lasts)?,
+            Kind::OperatorPause { worker } => self.operator_pauses(self.one_of(worker), until)?,
             Kind::Frozen { worker } => self.freeze(self.one_of(worker), until),
         }
         Ok(())
@@ -69,6 +70,26 @@ impl World<'_> {
             Happening::GraceIsOver { worker: name, life },
         );
         self.tell(name, Input::Drain)
+    }
+
+    /// A restarted process knows nothing of it.
+    fn operator_pauses(&mut self, name: usize, until: Duration) -> Result<(), Violation> {
+        let worker = &mut self.workers[name];
+        if worker.engine.is_none() {
+            return Ok(());
+        }
+        worker.operator_pause_until = worker.operator_pause_until.max(until);
+        let life = worker.life;
+        self.at(until, Happening::OperatorResumes { worker: name, life });
+        self.tell(name, Input::OperatorPause)
+    }
+
+    pub(super) fn operator_resumes(&mut self, name: usize, life: u32) -> Result<(), Violation> {
+        let worker = &self.workers[name];
+        if !self.lives(name, life) || self.now < worker.operator_pause_until {
+            return Ok(());
+        }
+        self.tell(name, Input::OperatorResume)
     }
 
     pub(super) fn end_if_drained(&mut self, name: usize) {
@@ -142,6 +163,7 @@ impl World<'_> {
             Happening::Connect { worker, .. }
             | Happening::Timer { worker, .. }
             | Happening::CallAnswered { worker, .. }
+            | Happening::OperatorResumes { worker, .. }
             | Happening::GraceIsOver { worker, .. } => *worker,
             Happening::Deliver(Sent { session, .. })
             | Happening::LetterAnswered { session, .. }

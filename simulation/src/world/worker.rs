@@ -45,6 +45,8 @@ pub(super) struct Worker {
     /// It is to be started again when it has ended.
     pub starts_again_after: Option<Duration>,
     pub frozen_until: Duration,
+    /// The operator resumes then at the earliest.
+    pub operator_pause_until: Duration,
     timer: Option<Duration>,
     /// Steps of this process, and how many there were when the engine was last checked against itself.
     steps: usize,
@@ -69,6 +71,7 @@ impl Worker {
             draining: false,
             starts_again_after: None,
             frozen_until: Duration::ZERO,
+            operator_pause_until: Duration::ZERO,
             timer: None,
             steps: 0,
             checked: 0,

@@ -8,6 +8,7 @@ use super::words::{self, BOLD, DIM};
 use super::{Force, Work, with_letters};
 use crate::cli::{Failure, Globals, output};
 use crate::dead_letters::{Entry, Filter, Keep, Letters, Writer, explain, whole};
+use crate::event::PROPERTIES;
 
 /// Where values begin.
 const COLUMN: usize = 16;
@@ -126,7 +127,7 @@ fn beside_the_body(letter: &Entry, say: &mut impl FnMut(&str, &str)) {
         return;
     };
     for (name, all) in [
-        ("property", message.properties_as_json()),
+        ("property", message.properties_as_json(&PROPERTIES)),
         ("header", message.headers_as_json()),
     ] {
         for (key, value) in all {

@@ -3,7 +3,7 @@ use std::collections::BTreeSet;
 use super::*;
 use crate::engine::{Class, Reason, error_code};
 use crate::explain::{self as table, KINDS, Line};
-use crate::shell::State;
+use crate::shell::{Pause, State};
 
 fn names(kind: &str) -> Vec<&'static str> {
     let lines = table::lines().filter(|line| line.kind == kind);
@@ -12,7 +12,10 @@ fn names(kind: &str) -> Vec<&'static str> {
 
 #[test]
 fn every_class_reason_and_state_is_explained_and_no_other() {
-    assert_eq!(names("class"), Class::ALL.map(Class::name));
+    // The last one is no class of codes, but what `class` says of an operator's pause.
+    let mut classes = Class::ALL.map(Class::name).to_vec();
+    classes.push(Pause::OPERATOR);
+    assert_eq!(names("class"), classes);
     assert_eq!(names("reason"), Reason::ALL.map(Reason::name));
     let states = BTreeSet::from(State::NAMES);
     assert_eq!(BTreeSet::from_iter(names("state")), states);
@@ -124,4 +127,17 @@ fn markdown() -> String {
     }
     text.push('\n');
     text
+}
+
+#[test]
+fn a_name_that_resembles_none_is_not_taken_for_the_nearest() {
+    let Err(Failure::Other(error)) = explain("foo", false) else {
+        panic!("it is no name");
+    };
+    assert!(
+        error
+            .to_string()
+            .ends_with("`tagsweep explain --list` shows all"),
+        "{error}"
+    );
 }

@@ -1,7 +1,7 @@
 //! Rules of the section `rabbitmq`.
 
 use super::{Finding, both_forms, finding, pem_file};
-use crate::config::{RabbitMq, Settings, UrlsError};
+use crate::config::{RabbitMq, Secret, Settings, UrlsError};
 
 /// The longest name on the wire, in bytes.
 const MAX_NAME: usize = 255;
@@ -11,6 +11,7 @@ pub(super) fn check(settings: &Settings) -> Vec<Finding> {
     let mut found = Vec::new();
     found.extend(one_form_of_urls(rabbitmq));
     found.extend(urls_can_be_had(rabbitmq));
+    found.extend(login_can_be_had(rabbitmq));
     found.extend(tls_needs_amqps(rabbitmq));
     found.extend(certificate_and_key(rabbitmq));
     for (key, path) in tls_files(rabbitmq) {
@@ -45,12 +46,23 @@ fn urls_can_be_had(rabbitmq: &RabbitMq) -> Option<Finding> {
         Some(_) => "rabbitmq.url_file",
         None => "rabbitmq.url",
     };
-    let text = match rabbitmq.urls().err()? {
+    let text = match rabbitmq.urls_as_given().err()? {
         UrlsError::File(error) => super::unreadable_secret(&error),
         UrlsError::Invalid(text) => text,
         UrlsError::NoUrl => "must hold at least one amqp:// or amqps:// URL".into(),
     };
     Some(finding([key], text))
+}
+
+fn login_can_be_had(rabbitmq: &RabbitMq) -> impl Iterator<Item = Finding> {
+    let files = [
+        ("rabbitmq.username_file", &rabbitmq.username_file),
+        ("rabbitmq.password_file", &rabbitmq.password_file),
+    ];
+    files.into_iter().filter_map(|(key, path)| {
+        let error = Secret::File(path.clone()?).load().err()?;
+        Some(finding([key], super::unreadable_secret(&error)))
+    })
 }
 
 fn tls_files(rabbitmq: &RabbitMq) -> [(&'static str, Option<&std::path::Path>); 3] {
@@ -66,7 +78,7 @@ fn tls_needs_amqps(rabbitmq: &RabbitMq) -> Option<Finding> {
     let (key, _) = tls_files(rabbitmq)
         .into_iter()
         .find(|(_, path)| path.is_some())?;
-    let urls = rabbitmq.urls().ok()?;
+    let urls = rabbitmq.urls_as_given().ok()?;
     let plain = urls.iter().find(|url| !url.is_tls())?;
     Some(finding(
         [key, "rabbitmq.url", "rabbitmq.url_file"],

@@ -76,6 +76,9 @@ rabbitmq.url = 'amqp://h/%2f?frame_max=100'  ->  rabbitmq.url: from 8192
 rabbitmq.url = 'amqp://h/%2f?auth_mechanism=foo'  ->  rabbitmq.url: write plain, amqplain
 rabbitmq.url = 'amqp://h/%FF'  ->  rabbitmq.url: the vhost / as %2f
 rabbitmq.url_file = '/none'  ->  rabbitmq.url_file: check the path
+rabbitmq.username_file = '/none'  ->  rabbitmq.username_file: check the path
+rabbitmq.password_file = '/none'  ->  rabbitmq.password_file: check the path
+rabbitmq.password_file = '/dev/null'  ->  rabbitmq.password_file: is empty
 rabbitmq.ca_file = '/none'  ->  rabbitmq.ca_file: amqp://guest:***@127.0.0.1
 rabbitmq.url = 'amqps://h'; rabbitmq.ca_file = '/none'  ->  rabbitmq.ca_file: cannot be read
 rabbitmq.url = 'amqps://h'; rabbitmq.cert_file = '/none'  ->  rabbitmq.cert_file: needs rabbitmq.key_file

@@ -25,7 +25,7 @@ pub struct PauseReason {
 }
 
 impl PauseReason {
-    pub(in super::super) const NO_ANSWER: PauseReason = PauseReason {
+    pub(crate) const NO_ANSWER: PauseReason = PauseReason {
         class: Class::Transient,
         code: None,
         http: None,

@@ -103,7 +103,7 @@ pub enum Cause {
 
     // Logging in.
     #[error(
-        "the broker refused user or password: check them in rabbitmq.url (by default, the user guest may log in only from the broker's own machine)"
+        "the broker refused user or password: check them in rabbitmq.url or the login files (by default, the user guest may log in only from the broker's own machine)"
     )]
     Credentials,
     #[error(

@@ -4,12 +4,15 @@
 //! that has ended. But a restart does not fix an outage or a wrong key, so whatever has a known reason is not a
 //! stall. This module has no clock of its own.
 
+#[cfg(test)]
+mod tests;
+
 use std::fmt;
 use std::time::{Duration, Instant};
 
 use crate::engine::{PauseReason, Status};
 use crate::rabbitmq::{Cause, LetterRefusal, Loss, QueueCount};
-use crate::shell::{InHand, View};
+use crate::shell::{InHand, Recent, View};
 
 /// How long a worker may be without a broker session before `/livez` fails: a restart costs nothing then, and
 /// starts with new name lookups and certificates.
@@ -30,8 +33,8 @@ pub enum State {
     /// tell which.
     Standby,
     Consuming,
-    /// Only probes, no other calls.
-    Paused(PauseReason),
+    /// No calls, except probes if the pause is for the API.
+    Paused(Pause),
     Draining,
 }
 
@@ -48,6 +51,39 @@ impl State {
             State::Consuming => consuming,
             State::Paused(_) => paused,
             State::Draining => draining,
+        }
+    }
+}
+
+/// Who or what pauses the worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pause {
+    /// An operator at the console. Nothing is probed, whatever the API does.
+    Operator,
+    Api(PauseReason),
+}
+
+impl Pause {
+    /// The class of an operator's pause.
+    pub const OPERATOR: &'static str = "operator";
+
+    /// Its class in metrics.
+    pub fn class(self) -> &'static str {
+        match self {
+            Pause::Operator => Pause::OPERATOR,
+            Pause::Api(reason) => reason.class.name(),
+        }
+    }
+}
+
+impl fmt::Display for Pause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Pause::Operator => write!(
+                f,
+                "paused for class operator: an operator paused this worker at the console, resume it there"
+            ),
+            Pause::Api(reason) => reason.fmt(f),
         }
     }
 }
@@ -194,6 +230,15 @@ impl Condition {
         changed
     }
 
+    /// An operator pauses or resumes. What was not received or done meanwhile is no stall.
+    pub(super) fn operator(&mut self, now: Instant, pause: bool) {
+        self.starving = None;
+        self.sign = now;
+        if !pause {
+            self.ready = now;
+        }
+    }
+
     /// A call has ended; `trouble` says what was wrong with it.
     pub(super) fn call_over(&mut self, trouble: Option<String>) {
         self.trouble = trouble;
@@ -212,17 +257,19 @@ impl Condition {
         self.sign = now;
     }
 
-    pub(super) fn view(&self, now: Instant, engine: Status, held: InHand) -> View {
+    pub(super) fn view(&self, now: Instant, engine: Status, held: InHand, recent: Recent) -> View {
         let in_hand = engine.unsettled_deliveries;
         let since_progress = match in_hand {
             0 => Duration::ZERO,
             _ => now.saturating_duration_since(self.sign),
         };
+        let is_paused = engine.paused.is_some() || engine.operator_pause.is_some();
         let oldest = held.oldest.and_then(|time| time.elapsed().ok());
         View {
             state: self.state(&engine),
+            state_for: self.state_for(&engine, now),
             unconnected: self.unconnected.clone(),
-            stall: self.stall(in_hand, engine.paused.is_some(), now),
+            stall: self.stall(in_hand, is_paused, now),
             oldest_event: oldest.unwrap_or_default(),
             highest_delivery_count: held.highest_delivery_count,
             since_progress,
@@ -230,6 +277,7 @@ impl Condition {
             queue: self.queue,
             trouble: self.trouble.clone(),
             hindrance: self.hindrance(&engine, now),
+            recent,
             engine,
         }
     }
@@ -262,10 +310,22 @@ impl Condition {
         match engine.paused {
             _ if engine.draining => State::Draining,
             _ if self.connecting.is_some() => State::Connecting,
-            Some(reason) => State::Paused(reason),
+            _ if engine.operator_pause.is_some() => State::Paused(Pause::Operator),
+            Some(reason) => State::Paused(Pause::Api(reason)),
             None if self.stands_by() => State::Standby,
             None => State::Consuming,
         }
+    }
+
+    /// For how long this has been the state, as far as that is known: a drain has no time of its own.
+    fn state_for(&self, engine: &Status, now: Instant) -> Duration {
+        let since = self.connecting.unwrap_or(self.ready);
+        let known = match self.state(engine) {
+            State::Paused(Pause::Operator) => engine.operator_pause,
+            State::Paused(Pause::Api(_)) => engine.paused_for,
+            State::Connecting | State::Standby | State::Consuming | State::Draining => None,
+        };
+        known.unwrap_or(now.saturating_duration_since(since))
     }
 
     /// Whether another worker may be the active consumer.
@@ -289,178 +349,5 @@ impl Condition {
         }
         let since = now.saturating_duration_since(self.sign);
         (in_hand > 0 && since >= self.limit).then_some(Stall::Settling(since))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::engine::Tally;
-
-    const LIMIT: Duration = Duration::from_secs(300);
-    const HOUR: Duration = Duration::from_secs(3_600);
-
-    /// Connected, at a moment.
-    fn connected() -> (Condition, Instant) {
-        let now = Instant::now();
-        let mut condition = Condition::new(LIMIT, 100, now);
-        condition.opened(now, 1);
-        (condition, now)
-    }
-
-    /// The broker counts messages that wait in the queue.
-    fn count(condition: &mut Condition, ready: u32, now: Instant) {
-        let queue = QueueCount {
-            ready,
-            consumers: 1,
-            share: 1,
-            dead_letters: None,
-        };
-        condition.counted(queue, true, now);
-    }
-
-    #[test]
-    fn an_idle_hour_is_no_stall() {
-        let (mut condition, now) = connected();
-        for second in 0..3_600 {
-            let now = now + Duration::from_secs(second);
-            count(&mut condition, 0, now);
-            assert_eq!(condition.stall(0, false, now), None);
-        }
-        // And the first event after it has all its time.
-        condition.delivered(true, now + HOUR);
-        assert_eq!(condition.stall(1, false, now + HOUR), None);
-        assert_eq!(
-            condition.stall(1, false, now + HOUR + LIMIT),
-            Some(Stall::Settling(LIMIT))
-        );
-    }
-
-    #[test]
-    fn events_in_hand_without_a_sign_are_a_stall_and_more_deliveries_are_no_sign() {
-        let (mut condition, now) = connected();
-        condition.delivered(true, now);
-        condition.delivered(false, now + LIMIT / 2);
-        assert_eq!(condition.stall(2, false, now + LIMIT / 2), None);
-        assert_eq!(
-            condition.stall(2, false, now + LIMIT),
-            Some(Stall::Settling(LIMIT))
-        );
-        condition.progress(now + LIMIT);
-        assert_eq!(condition.stall(1, false, now + LIMIT), None);
-    }
-
-    #[test]
-    fn a_pause_is_no_stall_however_long_and_its_end_gives_new_time() {
-        let (mut condition, now) = connected();
-        condition.delivered(true, now);
-        assert_eq!(condition.stall(1, true, now + 24 * HOUR), None);
-        condition.progress(now + 24 * HOUR);
-        assert_eq!(condition.stall(1, false, now + 24 * HOUR), None);
-    }
-
-    #[test]
-    fn the_first_delivery_tells_how_long_it_was_waited_for_and_no_other_does() {
-        let (mut condition, now) = connected();
-        assert_eq!(condition.delivered(true, now + HOUR), Some(HOUR));
-        assert_eq!(condition.delivered(true, now + 2 * HOUR), None);
-        condition.lost(now + 2 * HOUR, &Loss::Cancelled);
-        condition.opened(now + 3 * HOUR, 1);
-        assert_eq!(condition.delivered(true, now + 4 * HOUR), Some(HOUR));
-        // Where all workers share a queue, nobody stands by.
-        condition.opened(now + 4 * HOUR, 2);
-        assert_eq!(condition.delivered(true, now + 5 * HOUR), None);
-    }
-
-    #[test]
-    fn messages_that_wait_for_us_and_do_not_come_are_a_stall() {
-        let (mut condition, now) = connected();
-        condition.delivered(true, now);
-        count(&mut condition, 1, now);
-        count(&mut condition, 1, now + LIMIT);
-        let stall = condition.stall(0, false, now + LIMIT);
-        assert_eq!(stall, Some(Stall::Receiving(LIMIT)));
-        condition.delivered(true, now + LIMIT);
-        assert_eq!(condition.stall(1, false, now + LIMIT), None);
-    }
-
-    #[test]
-    fn looking_for_the_broker_is_no_stall_within_its_bound() {
-        let (mut condition, now) = connected();
-        condition.delivered(true, now);
-        condition.lost(now, &Loss::Cancelled);
-        condition.lost(now + LIMIT, &Loss::Cancelled);
-        assert_eq!(condition.stall(0, false, now + 2 * LIMIT), None);
-        let stall = condition.stall(0, false, now + CONNECTING_LIMIT);
-        assert_eq!(stall, Some(Stall::Connecting(CONNECTING_LIMIT)));
-        condition.opened(now, 1);
-        assert_eq!(condition.stall(0, false, now + CONNECTING_LIMIT), None);
-    }
-
-    #[test]
-    fn a_call_that_ended_is_progress_though_nothing_was_acknowledged() {
-        let (mut condition, now) = connected();
-        condition.delivered(true, now);
-        for calls in 1..100 {
-            let now = now + calls * LIMIT / 2;
-            condition.progress(now);
-            assert_eq!(condition.stall(1, false, now + LIMIT / 2), None);
-        }
-    }
-
-    #[test]
-    fn messages_are_not_waited_for_while_another_worker_may_have_the_queue_or_none_are_wanted() {
-        let (mut condition, now) = connected();
-        let unheeded = |condition: &mut Condition| {
-            count(condition, 1, now);
-            condition.stall(0, false, now + 2 * LIMIT)
-        };
-        assert_eq!(unheeded(&mut condition), None);
-        condition.delivered(true, now);
-        assert_eq!(unheeded(&mut condition), Some(Stall::Receiving(2 * LIMIT)));
-        condition.consume(now, false);
-        assert_eq!(unheeded(&mut condition), None);
-        condition.consume(now, true);
-        assert_eq!(unheeded(&mut condition), None);
-    }
-
-    #[test]
-    fn calls_that_only_fail_and_a_refused_dead_letter_are_a_hindrance() {
-        let (mut condition, now) = connected();
-        condition.call_over(Some("timed out".to_owned()));
-        let fine = Status {
-            paused: None,
-            draining: false,
-            pending_ids: 0,
-            in_flight_calls: 0,
-            unsettled_deliveries: 1,
-            failed_calls: FAILED_CALLS - 1,
-            refused_letters: 0,
-            calls_per_second: 100.0,
-            tally: Tally::default(),
-        };
-        assert_eq!(condition.hindrance(&fine, now), None);
-        let failing = Status {
-            failed_calls: FAILED_CALLS,
-            ..fine
-        };
-        let why = condition.hindrance(&failing, now);
-        assert_eq!(why.as_deref(), Some("the last 8 calls failed: timed out"));
-        condition.letter_refused(LetterRefusal::Nacked);
-        let refused = Status {
-            refused_letters: 1,
-            ..fine
-        };
-        let why = condition.hindrance(&refused, now).expect("a hindrance");
-        assert!(why.starts_with("the broker refuses dead letters"), "{why}");
-    }
-
-    #[test]
-    fn a_broker_that_fails_again_and_again_is_told_between_the_failures_too() {
-        let (mut condition, now) = connected();
-        condition.lost(now, &Loss::Ended(Cause::Internal));
-        condition.opened(now, 1);
-        assert!(condition.broker_fails(now + FAILED_LATELY / 2));
-        assert!(!condition.broker_fails(now + FAILED_LATELY));
     }
 }

@@ -10,8 +10,8 @@ use prometheus::{
     Registry, TextEncoder,
 };
 
-use super::State;
 use super::replies::reply_name;
+use super::{Pause, State};
 use crate::engine::{Class, Ending, Reason, Tally, Trigger};
 use crate::shell::View;
 use crate::shell::calls::Call;
@@ -156,7 +156,7 @@ impl Meters {
             pause_reason: gauges(
                 of,
                 "tagsweep_pause_reason",
-                "1 for the class of error codes that the worker pauses for.",
+                "1 for what the worker pauses for: a class of error codes, or operator (paused at the console).",
                 &["class"],
             ),
             live: gauge(
@@ -304,14 +304,13 @@ impl Meters {
             self.state.with_label_values(&[state]).set(is.into());
         }
         let paused = match view.state {
-            State::Paused(reason) => Some(reason.class),
+            State::Paused(pause) => Some(pause.class()),
             _ => None,
         };
-        for class in Class::ALL {
+        let classes = Class::ALL.map(Class::name);
+        for class in classes.into_iter().chain([Pause::OPERATOR]) {
             let is = paused == Some(class);
-            self.pause_reason
-                .with_label_values(&[class.name()])
-                .set(is.into());
+            self.pause_reason.with_label_values(&[class]).set(is.into());
         }
         self.live.set(view.stall.is_none().into());
         self.in_flight_calls.set(view.engine.in_flight_calls as i64);

@@ -5,13 +5,16 @@ use std::time::{Duration, Instant};
 
 use jiff::SignedDuration;
 
+use super::Pause;
 use crate::config::Settings;
 use crate::engine::{
-    Class, Ending, Letter, Notice, Status, Tally, Trigger, class, error_code, http_status,
+    Class, Ending, Letter, Notice, PauseReason, Status, Tally, Trigger, class, error_code,
+    http_status,
 };
 use crate::event::UserId;
 use crate::im::{HttpAnswer, Reply, SKEW_LIMIT, SecretError};
 use crate::shell::calls::Call;
+use crate::shell::{Who, Wish};
 
 /// Users named in one line at most.
 const NAMED: usize = 5;
@@ -68,6 +71,25 @@ pub(super) fn unusable_secret(key: &str, path: &Path, reason: &str) {
     );
 }
 
+/// An operator pauses, or resumes after a pause of this length.
+pub(super) fn operator(wish: &Wish, paused: Option<Duration>) {
+    let Who { session, address } = &wish.who;
+    match wish.pause {
+        true => tracing::warn!(
+            class = Pause::OPERATOR,
+            operator_session = session,
+            operator_address = %address,
+            "paused by an operator: no API calls, no probes; events wait in the queue"
+        ),
+        false => tracing::info!(
+            operator_session = session,
+            operator_address = %address,
+            paused_seconds = paused.map(|paused| rounded(paused.as_secs_f64())),
+            "resumed by an operator"
+        ),
+    }
+}
+
 /// `id` and `detail` are in the headers of the letter, too.
 pub(super) fn dead_letter(letter: &Letter, id: &str, detail: &str) {
     let named = letter.users.iter().take(NAMED);
@@ -86,6 +108,8 @@ pub(super) fn dead_letter(letter: &Letter, id: &str, detail: &str) {
 /// What was logged before, so that it is not repeated.
 #[derive(Default)]
 pub(super) struct Report {
+    /// The source is a list of users: there are no events to speak of.
+    is_list: bool,
     tally: Tally,
     /// A call has cleared somebody.
     succeeded: bool,
@@ -101,6 +125,13 @@ pub(super) struct Report {
 }
 
 impl Report {
+    pub(super) fn new(is_list: bool) -> Report {
+        Report {
+            is_list,
+            ..Report::default()
+        }
+    }
+
     /// Logs a call; a success only at debug level.
     pub(super) fn call(&mut self, call: &Call) {
         let ids = call.ids;
@@ -202,15 +233,11 @@ impl Report {
     pub(super) fn notice(&mut self, notice: Notice, trouble: Option<&str>) {
         match notice {
             Notice::Paused { reason, probe_in } => {
-                tracing::warn!(
-                    class = reason.class.name(),
-                    code = reason.code,
-                    http_status = reason.http,
-                    meaning = reason.meaning(),
-                    fault = trouble.filter(|_| reason.code.is_none()),
-                    next_probe_seconds = rounded(probe_in.as_secs_f64()),
-                    "paused: API calls suspended, probing periodically; events wait, none is dead-lettered unless the broker would drop it"
-                );
+                let fault = trouble.filter(|_| reason.code.is_none());
+                match self.is_list {
+                    true => list_paused(reason, probe_in, fault),
+                    false => paused(reason, probe_in, fault),
+                }
             }
             Notice::Resumed { after } => {
                 self.control_refused = false;
@@ -225,7 +252,19 @@ impl Report {
                     "rate-limited by the API, slowing down"
                 );
             }
-            Notice::Suspended { returned } => {
+            Notice::Suspended {
+                returned,
+                by_operator: true,
+            } => {
+                tracing::warn!(
+                    returned,
+                    "paused by an operator for longer than rabbitmq.hold_limit: events returned to the queue, where another worker may take them; one is held"
+                );
+            }
+            Notice::Suspended {
+                returned,
+                by_operator: false,
+            } => {
                 tracing::warn!(
                     returned,
                     "paused for longer than rabbitmq.hold_limit: events returned to the queue, consuming stops until the API recovers"
@@ -245,7 +284,8 @@ impl Report {
     pub(super) fn summary(&mut self, now: Instant, status: &Status) {
         let before = std::mem::replace(&mut self.tally, status.tally);
         let since = self.summed_up.replace(now).unwrap_or(now);
-        if before == status.tally {
+        // A pause that somebody has forgotten is told again and again.
+        if before == status.tally && status.operator_pause.is_none() {
             return;
         }
         if self.is_held_up(now, status.tally.held_up - before.held_up) {
@@ -255,20 +295,10 @@ impl Report {
                 "throughput limited by im.max_in_flight, not by the quota: raise it"
             );
         }
-        let events = |ending| status.tally.events(ending) - before.events(ending);
-        tracing::info!(
-            events_done = events(Ending::Done),
-            events_ignored = events(Ending::Ignored),
-            events_dead_lettered = events(Ending::DeadLettered),
-            users_cleared = status.tally.users_cleared - before.users_cleared,
-            users_missing = status.tally.users_missing - before.users_missing,
-            users_dead_lettered = status.tally.users_dead_lettered - before.users_dead_lettered,
-            calls = status.tally.calls - before.calls,
-            pending_ids = status.pending_ids,
-            unsettled_deliveries = status.unsettled_deliveries,
-            calls_per_second = rounded(status.calls_per_second),
-            "progress"
-        );
+        match self.is_list {
+            true => list_progress(status, &before),
+            false => progress(status, &before),
+        }
     }
 
     /// Whether to warn that calls waited this long for others in the last minute.
@@ -300,6 +330,60 @@ impl Report {
         }
         self.skewed = skewed;
     }
+}
+
+fn paused(reason: PauseReason, probe_in: Duration, fault: Option<&str>) {
+    tracing::warn!(
+        class = reason.class.name(),
+        code = reason.code,
+        http_status = reason.http,
+        meaning = reason.meaning(),
+        fault,
+        next_probe_seconds = rounded(probe_in.as_secs_f64()),
+        "paused: API calls suspended, probing periodically; events wait, none is dead-lettered unless the broker would drop it"
+    );
+}
+
+fn list_paused(reason: PauseReason, probe_in: Duration, fault: Option<&str>) {
+    tracing::warn!(
+        class = reason.class.name(),
+        code = reason.code,
+        http_status = reason.http,
+        meaning = reason.meaning(),
+        fault,
+        next_probe_seconds = rounded(probe_in.as_secs_f64()),
+        "sweep paused: API calls suspended, probing periodically; users wait, none is counted as failed"
+    );
+}
+
+fn progress(status: &Status, before: &Tally) {
+    let operator = status.operator_pause.map(|_| Pause::Operator);
+    let events = |ending| status.tally.events(ending) - before.events(ending);
+    tracing::info!(
+        events_done = events(Ending::Done),
+        events_ignored = events(Ending::Ignored),
+        events_dead_lettered = events(Ending::DeadLettered),
+        users_cleared = status.tally.users_cleared - before.users_cleared,
+        users_missing = status.tally.users_missing - before.users_missing,
+        users_dead_lettered = status.tally.users_dead_lettered - before.users_dead_lettered,
+        calls = status.tally.calls - before.calls,
+        pending_ids = status.pending_ids,
+        unsettled_deliveries = status.unsettled_deliveries,
+        calls_per_second = rounded(status.calls_per_second),
+        paused = operator.or(status.paused.map(Pause::Api)).map(Pause::class),
+        "progress"
+    );
+}
+
+fn list_progress(status: &Status, before: &Tally) {
+    tracing::info!(
+        users_cleared = status.tally.users_cleared - before.users_cleared,
+        users_missing = status.tally.users_missing - before.users_missing,
+        users_failed = status.tally.users_dead_lettered - before.users_dead_lettered,
+        calls = status.tally.calls - before.calls,
+        calls_per_second = rounded(status.calls_per_second),
+        "sweep progress"
+    );
 }
 
 /// What an operator should know about a failed call besides its code or status.

@@ -64,6 +64,15 @@ impl<'node> Vhost<'node> {
         Ok(self.url().replace("guest:guest", &login))
     }
 
+    /// Gives a user that was made here another password, for the next login.
+    pub async fn change_password(&self, user: &str, password: &str) -> anyhow::Result<()> {
+        let (user, password) = (binary(user), binary(password));
+        let changed = format!(
+            "ok = rabbit_auth_backend_internal:change_password({user}, {password}, <<\"test\">>)"
+        );
+        self.node.eval(&changed).await.map(drop)
+    }
+
     /// Messages of `queue` that are ready for delivery, right now; those out
     /// with consumers are not among them.
     pub async fn ready(&self, queue: &str) -> anyhow::Result<u64> {
