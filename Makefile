@@ -1,6 +1,6 @@
 # The commands of this project; `make` lists them.
 
-.PHONY: help demo test test-cluster test-rabbitmq4 check-deploy test-containers reproducible soak torture simulate planted-bugs bench instructions fuzz check fmt lint doc deny rabbitmq
+.PHONY: help demo test test-cluster test-rabbitmq4 check-deploy test-containers reproducible soak torture simulate planted-bugs bench instructions fuzz check fmt lint doc deny rabbitmq browser
 
 # The Debian release whose RabbitMQ test-rabbitmq4 takes.
 DEBIAN ?= trixie
@@ -23,7 +23,7 @@ demo: ## broker, simulator and worker on this machine: 20,000 events, trouble, a
 	@echo
 	@$(BUILT)/debug/examples/demo
 
-test: rabbitmq ## all tests, on real brokers
+test: rabbitmq browser ## all tests, on real brokers and in a browser
 	@rm -rf target/tmp/logs
 	cargo test --workspace --locked
 	TAGSWEEP_TEST_LOGS=1 cargo test --locked --test logs
@@ -31,7 +31,7 @@ test: rabbitmq ## all tests, on real brokers
 test-cluster: rabbitmq ## three nodes, each of them killed in turn
 	cargo test --locked --test cluster -- --ignored --nocapture
 
-test-rabbitmq4: ## all tests on RabbitMQ 4.0 (DEBIAN=forky: 4.3), which is fetched but not installed
+test-rabbitmq4: browser ## all tests on RabbitMQ 4.0 (DEBIAN=forky: 4.3), which is fetched but not installed
 	@rm -rf target/tmp/logs
 	sbin=$$(scripts/rabbitmq-from-debian.sh $(DEBIAN)) && \
 		TESTKIT_RABBITMQ_SBIN=$$sbin cargo test --workspace --locked --no-fail-fast
@@ -104,3 +104,6 @@ fuzz: ## bad input from a fuzzer, FUZZ_SECONDS=60 for each target
 
 rabbitmq:
 	@scripts/install-rabbitmq.sh
+
+browser:
+	@scripts/install-chromium.sh target/console

@@ -242,14 +242,21 @@ mod tests {
     /// Arguments are there for every user of the machine to read.
     #[test]
     fn no_option_takes_a_secret() {
-        let program = program();
-        let commands = program.get_subcommands().chain([&program]);
-        let options = commands.flat_map(clap::Command::get_opts);
-        let names: BTreeSet<&str> = options.filter_map(|option| option.get_long()).collect();
+        fn options(command: &clap::Command, names: &mut BTreeSet<String>) {
+            let own = command.get_opts().filter_map(|option| option.get_long());
+            names.extend(own.map(str::to_owned));
+            for command in command.get_subcommands() {
+                options(command, names);
+            }
+        }
+        let mut names = BTreeSet::new();
+        options(&program(), &mut names);
         assert_eq!(
             Vec::from_iter(names),
             [
+                "all",
                 "calls-per-second",
+                "code",
                 "color",
                 "column",
                 "config",
@@ -257,18 +264,30 @@ mod tests {
                 "default",
                 "deny-warnings",
                 "dry-run",
+                "each",
+                "export",
                 "failed",
                 "file",
+                "force",
                 "format",
+                "header",
+                "id",
                 "journal",
                 "json",
                 "list",
+                "no-export",
                 "offline",
+                "out",
                 "quiet",
+                "rate",
                 "ready",
                 "reason",
+                "routing-key",
                 "schema",
                 "set",
+                "since",
+                "until",
+                "user",
                 "users",
                 "verbose",
                 "yes",

@@ -24,6 +24,7 @@ mod pace;
 mod pending;
 mod remembered;
 mod schedule;
+mod status;
 mod suspension;
 #[cfg(test)]
 mod tests;
@@ -266,29 +267,6 @@ impl Engine {
             && self.ledger.is_settled()
     }
 
-    pub fn status(&self, now: Instant) -> Status {
-        let pause = self.judge.pauses.current.as_ref();
-        Status {
-            paused: pause.map(|pause| pause.reason),
-            paused_for: pause.map(|pause| now.saturating_duration_since(pause.since)),
-            probe_in: pause
-                .filter(|pause| pause.probe.is_none())
-                .map(|pause| pause.probe_at.saturating_duration_since(now)),
-            operator_pause: self
-                .operator_pause
-                .map(|since| now.saturating_duration_since(since)),
-            suspended: self.suspension.is_some(),
-            draining: self.draining,
-            pending_ids: self.waiting_ids(),
-            in_flight_calls: self.windows.calls(),
-            unsettled_deliveries: self.ledger.unsettled(),
-            failed_calls: self.judge.run,
-            refused_letters: self.letters.refused_count(),
-            calls_per_second: self.pace.rate.at(now),
-            tally: self.tally,
-        }
-    }
-
     /// Since the broker is asked regularly, a long time without a turn means that this process was suspended: what
     /// it knew about the broker is outdated.
     fn turn(&mut self, now: Instant) {
@@ -337,13 +315,12 @@ impl Engine {
             for failure in rest.into_iter().flat_map(|rest| &rest.failures) {
                 self.ledger.fail(delivery, failure.clone());
             }
-            for (reason, ids) in [
+            let faults = [
                 (Reason::InvalidUserId, invalid),
                 (Reason::MalformedEvent, absent),
-            ] {
-                if ids > 0 {
-                    self.fail(delivery, reason, ids);
-                }
+            ];
+            for (reason, ids) in faults.into_iter().filter(|(_, ids)| *ids > 0) {
+                self.fail(delivery, reason, ids);
             }
         }
         self.advance(now, delivery);

@@ -9,6 +9,7 @@ mod fields;
 mod foreign;
 mod forms;
 mod ids;
+pub(crate) mod json;
 mod key;
 pub mod mapping;
 mod plain;
@@ -30,6 +31,23 @@ pub use written::{UnknownLine, Written};
 
 use ids::Ids;
 use mapping::{Mapped, Mapping};
+
+/// The properties that AMQP knows, by the names under which rules see them.
+pub const PROPERTIES: [&str; 13] = [
+    "content_type",
+    "content_encoding",
+    "delivery_mode",
+    "priority",
+    "correlation_id",
+    "reply_to",
+    "expiration",
+    "message_id",
+    "timestamp",
+    "type",
+    "user_id",
+    "app_id",
+    "cluster_id",
+];
 
 /// What this module needs of one AMQP message, borrowed from it.
 pub struct Message<'a> {
@@ -55,7 +73,7 @@ pub struct Message<'a> {
 #[derive(Clone, Debug, Default)]
 pub struct Surroundings {
     pub headers: Map<String, Value>,
-    /// By their names in AMQP, with underscores.
+    /// Those of [`PROPERTIES`] that are set.
     pub properties: Map<String, Value>,
 }
 
@@ -167,7 +185,7 @@ pub enum Malformed {
     DataTwice,
     #[error("the body is not JSON, and no rule holds")]
     NotJson,
-    #[error("the body is too large for rules")]
+    #[error("the body has more values than rules can look into")]
     TooLarge,
     #[error("the rule holds, but its queries for users select nothing")]
     SelectsNothing,
@@ -189,20 +207,29 @@ pub enum Malformed {
 /// an event of ours.
 pub fn read(message: &Message<'_>, rules: &Rules) -> Read {
     let mapped = rules.mapping.read(message);
-    if let Mapped::Held { rule, decoded } = mapped {
-        let form = Some(Form::Rule(rule));
-        return Read { decoded, form };
+    match mapped {
+        Mapped::Held { rule, decoded } => {
+            let form = Some(Form::Rule(rule));
+            return Read { decoded, form };
+        }
+        // A rule may hold that says otherwise than the forms.
+        Mapped::TooLarge => {
+            return Read {
+                decoded: Decoded::Malformed(Malformed::TooLarge),
+                form: None,
+            };
+        }
+        Mapped::Open | Mapped::NotJson => {}
     }
     let (form, decoded) = forms::read(message, rules);
     let decoded = decoded.unwrap_or_else(Decoded::Malformed);
     let is_read_by_form = form == Some(Form::CloudEvents) || decoded == TOMBSTONE;
-    let decoded = match mapped {
-        Mapped::TooLarge => Decoded::Malformed(Malformed::TooLarge),
-        Mapped::NotJson if !is_read_by_form => match decoded {
-            Decoded::Malformed(why) => Decoded::Malformed(why),
-            _ => Decoded::Malformed(Malformed::NotJson),
-        },
-        _ => decoded,
+    let decoded = match decoded {
+        Decoded::Malformed(why) => Decoded::Malformed(why),
+        _ if matches!(mapped, Mapped::NotJson) && !is_read_by_form => {
+            Decoded::Malformed(Malformed::NotJson)
+        }
+        decoded => decoded,
     };
     Read { decoded, form }
 }

@@ -35,6 +35,10 @@ pub const DROPPED: &str = "tagsweep-dropped-headers";
 /// Marks the message with which `tagsweep check` tests the dead-letter route. It is no letter.
 pub const CHECK: &str = "tagsweep-check";
 
+/// Of an exchange, a routing key or a queue, in bytes, as the protocol has it.
+pub const LONGEST_NAME: usize = 255;
+/// Hexadecimal digits of a SHA-256.
+const HASH: usize = 64;
 /// How many failures an event remembers.
 const LONGEST_HISTORY: usize = 20;
 
@@ -213,9 +217,10 @@ impl Redriven {
 
 impl Origin {
     fn read(mark: Lookup<'_>) -> Option<Origin> {
+        let name = |header| text(mark, header).filter(|name| name.len() <= LONGEST_NAME);
         Some(Origin {
-            routing_key: text(mark, ROUTING_KEY)?,
-            exchange: text(mark, EXCHANGE).unwrap_or_default(),
+            routing_key: name(ROUTING_KEY)?,
+            exchange: name(EXCHANGE).unwrap_or_default(),
         })
     }
 
@@ -230,7 +235,7 @@ impl Origin {
 impl Digest {
     fn read(mark: Lookup<'_>) -> Option<Digest> {
         Some(Digest {
-            sha256: text(mark, BODY_HASH)?,
+            sha256: text(mark, BODY_HASH).filter(|hash| hash.len() <= HASH)?,
             bytes: integer(mark, BODY_SIZE)
                 .and_then(|bytes| bytes.try_into().ok())
                 .unwrap_or(0),

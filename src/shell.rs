@@ -37,6 +37,8 @@ pub(crate) struct Source {
     pub(crate) lease: Option<Duration>,
     /// How many finished events may wait for an older one, to be settled together.
     pub(crate) out_of_order: usize,
+    /// It is a list of users: the log speaks of them alone.
+    pub(crate) is_list: bool,
 }
 
 /// An action that the engine requests from a source.
@@ -59,7 +61,7 @@ impl Shell {
             engine: Engine::new(wiring::engine_settings(settings, source)?, now),
             client: Client::new(client_options(&settings.im)?).map_err(SetupError::Client)?,
             calls: Calls::default(),
-            watch: Watch::new(settings, traces, now)?,
+            watch: Watch::new(settings, source, traces, now)?,
         })
     }
 

@@ -103,6 +103,7 @@ impl Worker {
         let source = Source {
             lease: Some(options.lease()),
             out_of_order: usize::from(settings.prefetch() / 4),
+            is_list: false,
         };
         Ok(Worker {
             shell: Shell::new(settings, source, traces)?,

@@ -6,12 +6,13 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// Which parts of the crate may use which others. What is not in the list may use none.
-const PARTS: [(&str, &[&str]); 14] = [
+const PARTS: [(&str, &[&str]); 16] = [
     ("event", &[]),
     ("engine", &["event"]),
     ("explain", &["engine"]),
     ("im", &["event"]),
-    ("rabbitmq", &[]),
+    ("letter", &[]),
+    ("rabbitmq", &["letter"]),
     ("config", &["event", "rabbitmq"]),
     ("shutdown", &[]),
     ("telemetry", &["config"]),
@@ -31,9 +32,10 @@ const PARTS: [(&str, &[&str]); 14] = [
     (
         "worker",
         &[
-            "config", "engine", "event", "rabbitmq", "shell", "shutdown", "traces",
+            "config", "engine", "event", "letter", "rabbitmq", "shell", "shutdown", "traces",
         ],
     ),
+    ("dead_letters", &["event", "explain", "letter", "rabbitmq"]),
     ("sweep", &["config", "engine", "event", "shell", "shutdown"]),
     (
         "admin",
@@ -51,6 +53,7 @@ const PARTS: [(&str, &[&str]); 14] = [
         &[
             "admin",
             "config",
+            "dead_letters",
             "engine",
             "event",
             "explain",

@@ -7,6 +7,9 @@ mod answer;
 mod event;
 mod frame;
 mod letter;
+mod list;
+#[cfg(test)]
+mod mutated;
 #[cfg(test)]
 mod replay;
 mod rules;
@@ -17,6 +20,7 @@ pub use answer::answer;
 pub use event::event;
 pub use frame::frame;
 pub use letter::letter;
+pub use list::list;
 pub use rules::rules;
 pub use settings::settings;
 pub use user_sig::user_sig;

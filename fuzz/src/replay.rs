@@ -50,6 +50,11 @@ fn a_dead_letter_is_the_original_with_headers_that_fit() {
 }
 
 #[test]
+fn a_list_names_only_who_stands_in_it_and_loses_nobody() {
+    replay(super::list, &["fuzz/seeds/list"]);
+}
+
+#[test]
 fn the_simulator_takes_the_user_sigs_that_the_worker_signs_and_no_other() {
     replay(super::user_sig, &["fuzz/seeds/user_sig"]);
 }

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use simulation::engine::{
     Action, Answer, Delivery, Engine, Input, MissingAccount, Settings, WindowId,
 };
-use simulation::event::mapping::Mapping;
+use simulation::event::mapping::{Definition, Mapping};
 use simulation::event::{self, Decoded, Format, Message, Rules, Surroundings, UserId};
 
 /// Users in the short run and in the long one.
@@ -22,9 +22,11 @@ const LONG: usize = 40_000;
 /// Its name, what runs for so many users, and how many times the reference it may cost a user.
 struct Work(&'static str, fn(usize), f64);
 
-const WORKS: [Work; 5] = [
+const WORKS: [Work; 7] = [
     Work("reference", reference, 1.0),
-    Work("decode", decode, 1.1),
+    Work("decode", without_rules, 1.1),
+    Work("decode by a rule", by_a_rule, 9.0),
+    Work("decode after 3 presets", after_presets, 9.0),
     Work("engine", engine::<1>, 0.4),
     Work("engine, 10 users an event", engine::<10>, 0.3),
     Work("engine, 1,000 users an event", engine::<1_000>, 0.3),
@@ -98,11 +100,61 @@ fn reference(users: usize) {
     }
 }
 
-fn decode(users: usize) {
+fn without_rules(users: usize) {
+    decode(users, &[]);
+}
+
+fn by_a_rule(users: usize) {
+    let rule = Definition {
+        name: "accounts".to_owned(),
+        when: "@.body.type == 'user.deleted'".to_owned(),
+        users: vec!["$.body.user_id".to_owned()],
+        id: Some("$.body.id".to_owned()),
+        time: Some("$.body.time".to_owned()),
+        ..Definition::default()
+    };
+    decode(users, &[rule]);
+}
+
+/// None of their rules holds, so that each is tried.
+fn after_presets(users: usize) {
+    let files = [
+        include_str!("../../config/presets/keycloak.toml"),
+        include_str!("../../config/presets/okta.toml"),
+        include_str!("../../config/presets/workos.toml"),
+    ];
+    let rules: Vec<Definition> = files.into_iter().flat_map(definitions).collect();
+    decode(users, &rules);
+}
+
+/// The rules of a preset without parameters.
+fn definitions(preset: &str) -> Vec<Definition> {
+    let preset: toml::Table = preset.parse().expect("TOML");
+    let rules = preset["events"]["mapping"].as_array().expect("rules");
+    let text = |value: &toml::Value| value.as_str().expect("a text").to_owned();
+    let texts = |value: Option<&toml::Value>| match value {
+        Some(toml::Value::Array(values)) => values.iter().map(text).collect(),
+        Some(value) => vec![text(value)],
+        None => Vec::new(),
+    };
+    let rules = rules.iter().map(|rule| Definition {
+        name: text(&rule["name"]),
+        when: text(&rule["when"]),
+        users: texts(rule.get("users")),
+        transform: texts(rule.get("transform")),
+        id: rule.get("id").map(text),
+        time: rule.get("time").map(text),
+        ignore: rule.get("ignore").is_some(),
+        ..Definition::default()
+    });
+    rules.collect()
+}
+
+fn decode(users: usize, rules: &[Definition]) {
     let rules = Rules {
         format: Format::Auto,
         types: vec!["user.deleted".to_owned(), "user.reset".to_owned()],
-        mapping: Mapping::default(),
+        mapping: Mapping::compile(rules).expect("sound rules"),
     };
     for number in 0..users {
         let body = body(number);

@@ -35,6 +35,7 @@ use sessions::Sessions;
 
 const CSS: &str = include_str!("console/console.css");
 const JS: &str = include_str!("console/console.js");
+const ICON: &str = include_str!("console/icon.svg");
 
 /// However many browsers ask, the worker is asked no more often.
 const FRESH: Duration = Duration::from_secs(1);
@@ -84,6 +85,7 @@ pub(super) fn routes(inquirer: Inquirer, settings: &Settings, broker: Options) -
         .route("/api/status", get(status))
         .route("/console.css", get(css))
         .route("/console.js", get(js))
+        .route("/icon.svg", get(icon))
         .route("/login", get(actions::login_form).post(actions::login))
         .route("/logout", post(actions::logout))
         .route("/confirm/{action}", get(confirm::page))
@@ -160,6 +162,10 @@ async fn css() -> impl IntoResponse {
 
 async fn js() -> impl IntoResponse {
     ([(CONTENT_TYPE, "text/javascript; charset=utf-8")], JS)
+}
+
+async fn icon() -> impl IntoResponse {
+    ([(CONTENT_TYPE, "image/svg+xml")], ICON)
 }
 
 fn html(status: StatusCode, page: Markup) -> Response {

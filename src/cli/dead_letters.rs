@@ -99,6 +99,9 @@ impl Which {
     }
 }
 
+/// As many letters as the broker has out with one consumer at a time.
+const LARGEST_RANGE: u64 = 65_535;
+
 /// All that it needs to know.
 #[derive(Deserialize, JsonSchema)]
 struct Settings {
@@ -125,14 +128,16 @@ struct Work<'a> {
     stop: &'a CancellationToken,
 }
 
-/// Reads the letters that are meant, lets `act` work on them, and gives the others back whatever happens.
+/// Reads the letters that are meant, lets `act` work on them, and gives the others back whatever happens. `tell` is
+/// told of the result after that.
 fn with_letters<T>(
     globals: &Globals,
     filter: &Filter,
     keep: Keep,
     force: bool,
     act: impl AsyncFnOnce(Work<'_>) -> Result<T, Failure>,
-) -> Result<T, Failure> {
+    tell: impl FnOnce(T) -> Result<(), Failure>,
+) -> Result<(), Failure> {
     let Settings { rabbitmq } = globals.settings()?;
     let options = worker::broker_options(&rabbitmq, 0)?;
     super::block_on(async {
@@ -170,10 +175,14 @@ fn with_letters<T>(
             Err(failure) => Err(failure),
         };
         let closed = session.close().await;
-        let end = end?;
-        closed
-            .context("the broker gives the letters back by itself, because the connection broke")?;
-        Ok(end)
+        let told = tell(end?);
+        closed.map_err(|error| {
+            output::complain(&format!(
+                "{error}; so the broker gives back itself what was held, and letters that were done last may be there again"
+            ));
+            Failure::Said(FAILED)
+        })?;
+        told
     })
 }
 
@@ -198,7 +207,7 @@ fn stopped() -> Failure {
 /// What an operator must know about what follows.
 fn warn(letters: &Letters) {
     let say = |text: String| output::complain(&text);
-    if letters.ranges > 1 {
+    if letters.total > LARGEST_RANGE {
         say(format!(
             "{} letters were read in {} ranges of up to 65,535",
             HumanCount(letters.total),
@@ -291,8 +300,8 @@ fn time(text: &str) -> anyhow::Result<Timestamp> {
         Some("d") => 24 * 60 * 60,
         _ => bail!("write a time as 2026-11-22T10:00:00Z, or an age as 30m, 2h or 7d"),
     };
-    let number: i64 = number.parse().context("write an age as 30m, 2h or 7d")?;
-    let age = SignedDuration::from_secs(number.saturating_mul(seconds));
+    let number: u32 = number.parse().context("write an age as 30m, 2h or 7d")?;
+    let age = SignedDuration::from_secs(i64::from(number) * seconds);
     Timestamp::now()
         .checked_sub(age)
         .context("this age is before all time")

@@ -66,7 +66,7 @@ pub struct Rule {
     #[serde(default, skip_serializing_if = "Texts::is_empty")]
     pub parse: Texts,
     /// Steps from what was selected to the user ID, in order: take REGEX (its first group), uuid (without hyphens, in
-    /// lower case), lower, prefix TEXT, strip_prefix TEXT.
+    /// lower case), lower, prefix TEXT, strip_prefix TEXT, percent_decode, php PATH (a field of a serialized PHP object).
     #[serde(default, skip_serializing_if = "Texts::is_empty")]
     pub transform: Texts,
     /// Path of the event's ID. Without it: the message-id property, otherwise a hash of the message.

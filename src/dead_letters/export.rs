@@ -4,6 +4,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 
 use super::Entry;
+use crate::event::PROPERTIES;
 use crate::rabbitmq::Message;
 
 /// One line of an export: the letter with its headers, its properties and its body. Nothing if its message was not
@@ -18,7 +19,10 @@ pub fn whole(letter: &Entry) -> Option<Value> {
     let mut whole = letter.as_json();
     let object = whole.as_object_mut()?;
     object.insert("headers".to_owned(), message.headers_as_json().into());
-    object.insert("properties".to_owned(), message.properties_as_json().into());
+    object.insert(
+        "properties".to_owned(),
+        message.properties_as_json(&PROPERTIES).into(),
+    );
     let (body, encoding) = body(message);
     object.insert("body".to_owned(), body);
     if let Some(encoding) = encoding {

@@ -5,6 +5,7 @@
 mod document;
 mod expression;
 mod functions;
+mod php;
 mod problem;
 mod rule;
 mod scan;
@@ -59,7 +60,7 @@ pub(super) enum Mapped {
     Open,
     /// No rule holds, and the body is not JSON.
     NotJson,
-    /// No rule was tried.
+    /// No rule was tried: what they see would take too much memory.
     TooLarge,
 }
 
@@ -112,10 +113,9 @@ impl Mapping {
         if self.is_empty() {
             return Mapped::Open;
         }
-        if message.body.len() > document::LARGEST {
+        let Ok(document) = Document::of(message) else {
             return Mapped::TooLarge;
-        }
-        let document = Document::of(message);
+        };
         let rules = self.rules.iter().enumerate();
         for (index, rule) in rules {
             if let Some(decoded) = rule.read(&document, message) {
@@ -133,10 +133,12 @@ impl Mapping {
 
     /// Why the rules did not hold, up to the first one that did. It shows what stands in the message.
     pub fn explain(&self, message: &Message<'_>) -> Vec<WhyNot<'_>> {
-        if self.is_empty() || message.body.len() > document::LARGEST {
+        if self.is_empty() {
             return Vec::new();
         }
-        let document = Document::of(message);
+        let Ok(document) = Document::of(message) else {
+            return Vec::new();
+        };
         let reasons = self.rules.iter().map_while(|rule| {
             let part = rule.why_not(&document)?;
             let rule = &rule.name;

@@ -1,4 +1,6 @@
 mod cloud_events;
+mod foreign;
+mod keys;
 mod properties;
 
 use super::*;
@@ -168,44 +170,6 @@ fn the_type_in_the_body_beats_property_and_routing_key() {
 }
 
 #[test]
-fn a_foreign_type_is_told_with_the_place_where_it_was_read() {
-    let renamed = br#"{"type":"user.renamed"}"#.as_slice();
-    let cloud_event = br#"{"specversion":"1.0","type":"user.renamed"}"#;
-    let twice = br#"{"type":"user.renamed","id":1,"id":2}"#;
-    for (body, property, expected) in [
-        (renamed, None, (TypeSource::Body, Some("user.renamed"))),
-        (twice, None, (TypeSource::Body, Some("user.renamed"))),
-        (
-            cloud_event,
-            None,
-            (TypeSource::CloudEvents, Some("user.renamed")),
-        ),
-        (
-            b"{}",
-            Some("user.merged"),
-            (TypeSource::Property, Some("user.merged")),
-        ),
-        (
-            b"no JSON",
-            Some("user.merged"),
-            (TypeSource::Property, Some("user.merged")),
-        ),
-        (b"{}", None, (TypeSource::RoutingKey, None)),
-    ] {
-        let message = Message {
-            kind: property,
-            routing_key: "user.renamed",
-            ..message(body)
-        };
-        let decoded = super::decode(&message, &rules(Format::Auto));
-        let Decoded::NotForUs(NotForUs::ForeignType(kind)) = decoded else {
-            panic!("{decoded:?}");
-        };
-        assert_eq!((kind.read_from, kind.name.as_deref()), expected);
-    }
-}
-
-#[test]
 fn a_type_outside_of_the_body_does_not_count_where_the_body_says_what_happened() {
     for field in [
         r#""event":"user.created""#,
@@ -280,147 +244,6 @@ fn an_actor_beside_a_target_is_never_taken_for_the_target() {
             decode_auto(&message(alone.as_bytes())),
             malformed(Malformed::NoUser)
         );
-    }
-}
-
-#[test]
-fn only_an_equal_type_matches() {
-    for kind in [
-        "com.example.user.deleted",
-        "user.deleted.v2",
-        "User.Deleted",
-        "",
-    ] {
-        let body = format!(r#"{{"type":"{kind}","user_id":"a"}}"#);
-        assert_eq!(decode_auto(&message(body.as_bytes())), FOREIGN, "{kind}");
-    }
-}
-
-#[test]
-fn a_foreign_event_may_have_any_shape() {
-    for body in [
-        r#"{"user_id":{"x":1},"user_ids":1.5,"type":"order.created"}"#,
-        r#"{"type":"order.created","id":[],"time":{},"data":[1],"data_base64":7}"#,
-        r#"{"specversion":"0.3","type":"order.created"}"#,
-        r#"{"type":"order.created","id":1,"id":2}"#,
-        r#"{"id":1,"id":2,"type":"order.created"}"#,
-        r#"{"type":"order.created","type":"order.changed"}"#,
-        r#"{"type":"order.created","user_id":"a","user_id":"b","time":1,"time":2}"#,
-        r#"{"type":"order.created","data":{"user_id":"a","user_id":"b"}}"#,
-        r#"{"specversion":"1.0","type":"order.created","data":{"userId":"a","userId":"b"}}"#,
-        r#"{"specversion":"1.0","specversion":"1.0","type":"order.created"}"#,
-        r#"{"id":"\ud800","type":"order.created"}"#,
-        r#"{"time":1e999,"type":"order.created"}"#,
-        r#"{"type":"order.created","user_ids":[{"id":"a"},[["b"]],null,1e999]}"#,
-        r#"{"type":"order.created","id":{"user_id":{"user_id":[]}}}"#,
-    ] {
-        for format in [Format::Auto, Format::Plain, Format::CloudEvents] {
-            let decoded = decode(&message(body.as_bytes()), &rules(format));
-            assert_eq!(decoded, FOREIGN, "{format:?}: {body}");
-        }
-    }
-}
-
-#[test]
-fn a_foreign_event_may_be_deep_or_not_utf_8_or_end_too_early() {
-    let deep = |field: &str| {
-        let (open, close) = ("[".repeat(10_000), "]".repeat(10_000));
-        format!(r#"{{"{field}":{open}{close},"id":1,"id":2,"type":"order.created"}}"#).into_bytes()
-    };
-    for body in [
-        deep("user_ids"),
-        deep("id"),
-        deep("data"),
-        deep("other"),
-        b"{\"id\":\"\xff\",\"type\":\"order.created\"}".to_vec(),
-        b"{\"\xff\":1,\"type\":\"order.created\"}".to_vec(),
-        br#"{"type":"order.created","user_id":"a""#.to_vec(),
-        br#"{"type":"order.created"} {}"#.to_vec(),
-    ] {
-        let text = String::from_utf8_lossy(&body);
-        assert_eq!(decode_auto(&message(&body)), FOREIGN, "{text}");
-    }
-}
-
-#[test]
-fn a_repeated_field_counts_where_the_type_outside_of_the_body_is_ours() {
-    let body = br#"{"user_id":"a","user_id":"b"}"#;
-    assert_eq!(
-        decode_auto(&message(body)),
-        malformed(Malformed::RepeatedField)
-    );
-    for foreign in [
-        Message {
-            kind: Some("order.created"),
-            ..message(body)
-        },
-        Message {
-            routing_key: "order.created",
-            ..message(body)
-        },
-    ] {
-        assert_eq!(decode_auto(&foreign), FOREIGN);
-        // The type of a CloudEvent is nowhere else.
-        assert_eq!(
-            decode(&foreign, &rules(Format::CloudEvents)),
-            malformed(Malformed::RepeatedField)
-        );
-    }
-    let cloud_event = Message {
-        routing_key: "order.created",
-        ..message(br#"{"specversion":"1.0","id":1,"id":2}"#)
-    };
-    assert_eq!(
-        decode_auto(&cloud_event),
-        malformed(Malformed::RepeatedField)
-    );
-}
-
-#[test]
-fn what_is_no_object_is_foreign_unless_its_outer_type_is_ours() {
-    for body in ["<user/>", "[1]", "\"x\"", "\u{0}\u{1}", "nul"] {
-        let ours = message(body.as_bytes());
-        assert_eq!(
-            decode_auto(&ours),
-            malformed(Malformed::NotAnObject),
-            "{body}"
-        );
-        let foreign = Message {
-            kind: Some("order.created"),
-            ..ours
-        };
-        assert_eq!(decode_auto(&foreign), FOREIGN, "{body}");
-        let by_routing_key = Message {
-            routing_key: "orders",
-            ..message(body.as_bytes())
-        };
-        assert_eq!(decode_auto(&by_routing_key), FOREIGN, "{body}");
-        // The type of a CloudEvent stands nowhere but in the part that cannot be read.
-        let avro = Message {
-            content_type: Some("application/cloudevents+avro"),
-            routing_key: "orders",
-            ..message(body.as_bytes())
-        };
-        assert_eq!(decode_auto(&avro), malformed(Malformed::NotAnObject));
-    }
-}
-
-#[test]
-fn a_broken_object_is_never_taken_for_foreign() {
-    let bomb = r#"{"type":"user.deleted","user_ids":"#.to_owned() + &"[".repeat(100_000);
-    for body in [
-        br#"{"type":"user.deleted","user_id":"a""#.as_slice(),
-        br#"{"type":"user.deleted","user_id":"a"} {}"#,
-        b"{\"type\":\"user.deleted\",\"user_id\":\"a\xff\"}",
-        br#"{"type":"user.deleted","user_id":"\ud800"}"#,
-        br#"{"type":"user.deleted","user_id":1e999}"#,
-        bomb.as_bytes(),
-    ] {
-        let message = Message {
-            kind: Some("order.created"),
-            ..message(body)
-        };
-        assert_eq!(decode_auto(&message), malformed(Malformed::BrokenJson));
     }
 }
 
@@ -548,46 +371,6 @@ fn the_time_is_read_in_every_common_form_and_never_makes_an_event_malformed() {
         ..message(br#"{"type":"user.deleted","user_id":"a"}"#)
     };
     assert_eq!(event(&far).time, None);
-}
-
-fn key(body: &str, message_id: Option<&str>) -> Option<EventKey> {
-    let message = Message {
-        message_id,
-        ..message(body.as_bytes())
-    };
-    event(&message).key
-}
-
-#[test]
-fn an_event_has_a_key_only_when_it_has_an_id() {
-    let without = r#"{"type":"user.deleted","user_id":"a"}"#;
-    let with = r#"{"type":"user.deleted","user_id":"a","id":"1"}"#;
-    let number = r#"{"type":"user.deleted","user_id":"a","id":1}"#;
-    assert_eq!(key(without, None), None);
-    assert_eq!(key(without, Some("")), None);
-    assert!(key(with, None).is_some());
-    assert_eq!(key(with, None), key(with, Some("another")));
-    assert_eq!(key(with, None), key(without, Some("1")));
-    assert_eq!(key(with, None), key(number, None));
-}
-
-#[test]
-fn events_that_differ_in_anything_but_the_id_have_different_keys() {
-    let bodies = [
-        r#"{"id":"1","type":"user.deleted","user_id":"a"}"#,
-        r#"{"id":"2","type":"user.deleted","user_id":"a"}"#,
-        r#"{"id":"1","type":"user.reset","user_id":"a"}"#,
-        r#"{"id":"1","type":"user.deleted","user_id":"b"}"#,
-        r#"{"id":"1","type":"user.deleted","user_ids":["a","b"]}"#,
-        r#"{"id":"1","type":"user.deleted","user_ids":["ab"]}"#,
-        r#"{"id":"1","type":"user.deleted","user_ids":["a","é"]}"#,
-        r#"{"id":"1","type":"user.deleted","user_id":"a","time":1}"#,
-        r#"{"id":"1","type":"user.deleted","user_id":"a","time":2}"#,
-        r#"{"id":"1","type":"user.deleted","subject":"a","specversion":"1.0","source":"/x"}"#,
-        r#"{"id":"1","type":"user.deleted","subject":"a","specversion":"1.0","source":"/y"}"#,
-    ];
-    let keys: std::collections::HashSet<_> = bodies.map(|body| key(body, None)).into();
-    assert_eq!(keys.len(), bodies.len());
 }
 
 #[test]

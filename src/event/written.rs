@@ -12,25 +12,10 @@ use std::borrow::Cow;
 
 use serde_json::Value;
 
-use super::{Message, Surroundings};
+use super::{Message, PROPERTIES, Surroundings};
 
-/// Properties as the lines name them. The first two are where it was published to.
-const PROPERTIES: [&str; 14] = [
-    "exchange",
-    "routing-key",
-    "content-type",
-    "content-encoding",
-    "delivery-mode",
-    "priority",
-    "correlation-id",
-    "reply-to",
-    "expiration",
-    "message-id",
-    "timestamp",
-    "type",
-    "user-id",
-    "app-id",
-];
+/// Where it was published to.
+const ROUTE: [&str; 2] = ["exchange", "routing-key"];
 
 /// What such a text says. A property or header that is named twice has its first value.
 #[derive(Clone, Debug)]
@@ -89,7 +74,7 @@ impl<'a> Written<'a> {
         match name.strip_prefix("header ") {
             Some(name) => self.headers.push((name, value)),
             None => {
-                PROPERTIES.contains(&name).then_some(())?;
+                is_property(name).then_some(())?;
                 self.properties.push((name, value));
             }
         }
@@ -137,7 +122,7 @@ impl<'a> Written<'a> {
             surroundings.headers.insert((*name).to_owned(), value);
         }
         for (name, value) in self.properties.iter().rev() {
-            if ["exchange", "routing-key"].contains(name) {
+            if ROUTE.contains(name) {
                 continue;
             }
             let number = match *name {
@@ -151,6 +136,12 @@ impl<'a> Written<'a> {
         }
         surroundings
     }
+}
+
+/// Here the names have hyphens.
+fn is_property(name: &str) -> bool {
+    let is_amqps = !name.contains('_') && PROPERTIES.contains(&name.replace('-', "_").as_str());
+    is_amqps || ROUTE.contains(&name)
 }
 
 fn first<'a>(pairs: &[(&'a str, &'a str)], name: &str) -> Option<&'a str> {
@@ -191,6 +182,7 @@ mod tests {
             (&b"rooting-key: a\n\n{}"[..], 1),
             (b"type: a\n{}\n\n", 2),
             (b"type: a", 1),
+            (b"message_id: a\n\n", 1),
             (b"type: a\n\xff: b\n\n", 2),
             (b"", 1),
         ] {

@@ -3,6 +3,7 @@
 //! No protocol of RabbitMQ shows a quorum queue without taking from it. What is given back counts as returned; how to
 //! give it back so that the order stays depends on the broker's version. docs/DECISIONS.md has what was tested.
 
+mod error;
 mod republish;
 
 use std::time::Duration;
@@ -11,7 +12,8 @@ use futures_util::StreamExt;
 use lapin::{
     Channel,
     options::{
-        BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions,
+        BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicGetOptions,
+        BasicNackOptions, BasicQosOptions,
     },
     types::{FieldTable, ShortString},
 };
@@ -25,62 +27,23 @@ use super::{
     topology::{Lock, Scratch, Traits},
 };
 
+pub use error::BrowseError;
 pub use republish::{Republisher, Rewritten};
 
+/// The reply to `basic.get` on a stream.
+const NOT_IMPLEMENTED: u16 = 540;
 /// As many deliveries as the broker has out with one consumer of a quorum queue.
 const RANGE: u32 = 65_535;
 /// Time without a delivery after which nothing more is expected.
 const IDLE: Duration = Duration::from_secs(5);
-/// A broker that is busy may count a queue as empty.
+/// A broker that is busy may count a queue as empty, and what a killed command held comes back a moment later.
 const COUNTS: usize = 3;
-const BETWEEN_COUNTS: Duration = Duration::from_millis(100);
+const BETWEEN_COUNTS: Duration = Duration::from_millis(50);
 /// The broker frees the lock of a command that was killed a moment later.
 const LOCK_TRIES: usize = 5;
 const BETWEEN_TRIES: Duration = Duration::from_millis(200);
 /// How long letters that were given back may take to be in the queue again.
 const RETURN: Duration = Duration::from_secs(5);
-
-#[derive(Debug, thiserror::Error)]
-pub enum BrowseError {
-    #[error(
-        "another tagsweep command or console is working on {queue:?}: try again when it has ended (the broker notices a broken connection within half a minute)"
-    )]
-    Busy { queue: String },
-    #[error(
-        "the broker's user may not create queue {name:?}, which keeps two commands apart: grant it the configure permission (docs/OPERATIONS.md, Permissions)"
-    )]
-    MayNotLock { name: String },
-    #[error(
-        "dead-letter queue {queue:?} does not exist: check rabbitmq.dead_letter_queue and the virtual host in rabbitmq.url, or create it with `tagsweep check --declare`"
-    )]
-    Missing { queue: String },
-    #[error(
-        "dead-letter queue {queue:?} is a stream, and nothing can be taken from a stream: bind a quorum queue to the dead-letter exchange and name it in rabbitmq.dead_letter_queue"
-    )]
-    Stream { queue: String },
-    #[error(
-        "dead-letter queue {queue:?} has a single active consumer, so it cannot be read while another program consumes it, nor in ranges: declare it again without x-single-active-consumer (`tagsweep check --declare` creates it so)"
-    )]
-    SingleActiveConsumer { queue: String },
-    #[error(
-        "dead-letter queue {queue:?} holds {waiting} messages but delivers none ({consumers} other consumers): stop the program that consumes it; if there is none, the queue has a single active consumer or is a stream, and must be declared again as a plain quorum queue"
-    )]
-    NotDelivered {
-        queue: String,
-        waiting: u32,
-        consumers: u32,
-    },
-    #[error(
-        "dead-letter queue {queue:?} drops a message after {limit} returns, and one of them was returned {returned} times; reading it counts as a return before RabbitMQ 4.3: raise its delivery-limit by a policy, or read it all the same with --force"
-    )]
-    NearLimit {
-        queue: String,
-        limit: u32,
-        returned: u32,
-    },
-    #[error(transparent)]
-    Lost(#[from] Loss),
-}
 
 /// A connection that holds the messages of the dead-letter queue. One at a time: an exclusive queue is the lock, and
 /// the broker frees it with the connection.
@@ -89,9 +52,16 @@ pub struct Browser {
     options: Options,
     scratch: Scratch,
     traits: Traits,
-    ranges: Vec<Channel>,
+    ranges: Vec<Range>,
     held: u64,
     consumers: u32,
+}
+
+/// What one channel holds.
+struct Range {
+    channel: Channel,
+    /// Something of it was acknowledged.
+    acknowledged: bool,
 }
 
 /// Where a held message is acknowledged.
@@ -186,6 +156,9 @@ impl Browser {
             let first = self.ranges.is_empty();
             // What comes while it is read is not waited for without end.
             let left = left.get_or_insert(waiting.div_ceil(RANGE) + 3);
+            if waiting == 0 && first && !self.traits.known {
+                self.probe_stream().await?;
+            }
             if waiting == 0 || *left == 0 {
                 break;
             }
@@ -219,8 +192,11 @@ impl Browser {
     /// # Errors
     /// When the channel is closed: the broker has given back what it held.
     pub async fn acknowledge(&mut self, place: Place) -> Result<(), Loss> {
-        let channel = self.ranges.get(place.range).ok_or(Loss::Cancelled)?;
-        let ack = channel.basic_ack(place.tag, BasicAckOptions::default());
+        let range = self.ranges.get_mut(place.range).ok_or(Loss::Cancelled)?;
+        range.acknowledged = true;
+        let ack = range
+            .channel
+            .basic_ack(place.tag, BasicAckOptions::default());
         within(self.options.timing.call, "basic.ack", ack).await?;
         self.held = self.held.saturating_sub(1);
         Ok(())
@@ -233,11 +209,18 @@ impl Browser {
     pub async fn give_back(&mut self) -> Result<(), BrowseError> {
         let limit = self.options.timing.call;
         let ranges = std::mem::take(&mut self.ranges);
-        let held = std::mem::take(&mut self.held);
+        let mut held = std::mem::take(&mut self.held);
         let is_new = self.is_new();
-        for channel in &ranges {
+        for Range {
+            channel,
+            acknowledged,
+        } in &ranges
+        {
             if !channel.status().connected() {
                 continue;
+            }
+            if *acknowledged {
+                held += self.apply_acks(channel).await?;
             }
             if is_new {
                 let all = BasicNackOptions {
@@ -258,6 +241,45 @@ impl Browser {
             self.wait_for(held).await?;
         }
         Ok(())
+    }
+
+    /// Waits until the queue has applied the acknowledgements of this channel. A channel that has many on their way
+    /// keeps some to itself, and would take them with it when it is closed: letters that are done would be back.
+    ///
+    /// A `basic.get` is answered by the queue, after what it was sent before; when the second is answered, the
+    /// channel knows what became of its acknowledgements and has sent the rest. Letters that came meanwhile are held,
+    /// and returned is how many.
+    async fn apply_acks(&self, channel: &Channel) -> Result<u64, Loss> {
+        let mut taken = 0;
+        for _ in 0..2 {
+            let queue = self.options.dead_letter_queue.as_str().into();
+            let get = channel.basic_get(queue, BasicGetOptions::default());
+            let got = within(self.options.timing.call, "basic.get", get).await?;
+            taken += u64::from(got.is_some());
+        }
+        Ok(taken)
+    }
+
+    /// Whoever is told nothing of the queue's settings finds out that it is a stream: its messages do not count.
+    async fn probe_stream(&self) -> Result<(), BrowseError> {
+        let channel = self.link.channel().await.map_err(Loss::from)?;
+        let queue = self.options.dead_letter_queue.as_str().into();
+        let get = channel.basic_get(queue, BasicGetOptions::default());
+        let got = within(self.options.timing.call, "basic.get", get).await;
+        match got {
+            Ok(_) => {}
+            Err(error) if error.reply_code() == Some(NOT_IMPLEMENTED) => {
+                let queue = self.queue();
+                return Err(BrowseError::Stream { queue });
+            }
+            Err(error) => {
+                let name = &self.options.dead_letter_queue;
+                return Err(error.about(Part::DeadLetterQueue, name).into());
+            }
+        }
+        let close = channel.close(200, "bye".into());
+        let closed = within(self.options.timing.call, "channel.close", close).await;
+        Ok(closed.map_err(Loss::from)?)
     }
 
     /// Gives back what is held, and closes the connection.
@@ -307,7 +329,10 @@ impl Browser {
         let consumer = within(limit, "basic.consume", consume).await;
         let mut consumer = consumer.map_err(about)?;
         let range = self.ranges.len();
-        self.ranges.push(channel.clone());
+        self.ranges.push(Range {
+            channel: channel.clone(),
+            acknowledged: false,
+        });
         let (mut taken, mut last) = (0, None);
         while taken < usize::from(size) {
             let Ok(delivery) = timeout(IDLE, consumer.next()).await else {
@@ -358,9 +383,6 @@ impl Browser {
             if waiting > 0 {
                 return Ok(waiting);
             }
-            if !self.ranges.is_empty() {
-                return Ok(0);
-            }
             sleep(BETWEEN_COUNTS).await;
         }
         self.depth().await
@@ -382,7 +404,7 @@ impl Browser {
     async fn wait_for(&mut self, held: u64) -> Result<(), BrowseError> {
         let end = Instant::now() + RETURN;
         while u64::from(self.depth().await?) < held && Instant::now() < end {
-            sleep(BETWEEN_COUNTS / 5).await;
+            sleep(BETWEEN_COUNTS / 2).await;
         }
         Ok(())
     }

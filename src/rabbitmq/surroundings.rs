@@ -5,7 +5,7 @@ use serde_json::{Map, Number, Value};
 
 use super::HeaderValue;
 use super::message::{Message, header_value};
-use crate::letter::{EXCHANGE, Mark, ROUTING_KEY, Redriven};
+use crate::letter::{EXCHANGE, LONGEST_NAME, Mark, ROUTING_KEY, Redriven};
 
 /// How many tables may be within each other; what is deeper is left out.
 const DEEPEST: usize = 16;
@@ -64,7 +64,7 @@ impl Message {
     /// What a redriven event says itself.
     fn redriven_from(&self) -> Option<Route<'_>> {
         let text = |name| match self.header(name) {
-            Some(HeaderValue::Text(text)) => Some(text),
+            Some(HeaderValue::Text(text)) => Some(text).filter(is_name),
             _ => None,
         };
         Some(Route {
@@ -121,30 +121,39 @@ impl Message {
         all
     }
 
-    /// The properties that are set, by their names with underscores.
-    pub fn properties_as_json(&self) -> Map<String, Value> {
+    /// Those of the named properties that are set.
+    pub fn properties_as_json(&self, names: &[&str]) -> Map<String, Value> {
+        let set = |name: &&str| Some(((*name).to_owned(), self.property_as_json(name)?));
+        names.iter().filter_map(set).collect()
+    }
+
+    /// A property by its name in AMQP, with underscores; nothing where it is not set.
+    fn property_as_json(&self, name: &str) -> Option<Value> {
         let own = self.properties();
         let text = |text: &Option<ShortString>| Some(text.as_ref()?.as_str().into());
         let number = |number: &Option<u8>| Some((*number.as_ref()?).into());
-        let all: [(&str, Option<Value>); 13] = [
-            ("content_type", text(own.content_type())),
-            ("content_encoding", text(own.content_encoding())),
-            ("delivery_mode", number(own.delivery_mode())),
-            ("priority", number(own.priority())),
-            ("correlation_id", text(own.correlation_id())),
-            ("reply_to", text(own.reply_to())),
-            ("expiration", text(own.expiration())),
-            ("message_id", self.message_id().map(Value::from)),
-            ("timestamp", self.timestamp().map(Value::from)),
-            ("type", text(own.kind())),
-            ("user_id", text(own.user_id())),
-            ("app_id", text(own.app_id())),
-            ("cluster_id", text(own.cluster_id())),
-        ];
-        all.into_iter()
-            .filter_map(|(name, value)| Some((name.to_owned(), value?)))
-            .collect()
+        match name {
+            "content_type" => text(own.content_type()),
+            "content_encoding" => text(own.content_encoding()),
+            "delivery_mode" => number(own.delivery_mode()),
+            "priority" => number(own.priority()),
+            "correlation_id" => text(own.correlation_id()),
+            "reply_to" => text(own.reply_to()),
+            "expiration" => text(own.expiration()),
+            "message_id" => self.message_id().map(Value::from),
+            "timestamp" => self.timestamp().map(Value::from),
+            "type" => text(own.kind()),
+            "user_id" => text(own.user_id()),
+            "app_id" => text(own.app_id()),
+            "cluster_id" => text(own.cluster_id()),
+            _ => None,
+        }
     }
+}
+
+/// A producer can write anything there.
+fn is_name(text: &&str) -> bool {
+    text.len() <= LONGEST_NAME
 }
 
 fn first_death(headers: &FieldTable) -> Option<&FieldTable> {
@@ -168,8 +177,9 @@ fn before_death(headers: &FieldTable) -> Option<Route<'_>> {
             .inner()
             .get("exchange")
             .and_then(text)
+            .filter(is_name)
             .unwrap_or_default(),
-        routing_key: keys.as_slice().first().and_then(text)?,
+        routing_key: keys.as_slice().first().and_then(text).filter(is_name)?,
     })
 }
 
@@ -318,6 +328,28 @@ mod tests {
     }
 
     #[test]
+    fn every_property_that_a_rule_may_name_is_given_to_it() {
+        let properties = BasicProperties::default()
+            .with_content_type("t".into())
+            .with_content_encoding("t".into())
+            .with_delivery_mode(1)
+            .with_priority(1)
+            .with_correlation_id("t".into())
+            .with_reply_to("t".into())
+            .with_expiration("1".into())
+            .with_message_id("t".into())
+            .with_timestamp(1)
+            .with_type("t".into())
+            .with_user_id("t".into())
+            .with_app_id("t".into())
+            .with_cluster_id("t".into());
+        let message = Message::new("".into(), "".into(), properties, Bytes::new(), &mut None);
+        for name in crate::event::PROPERTIES {
+            assert!(message.property_as_json(name).is_some(), "{name}");
+        }
+    }
+
+    #[test]
     fn headers_and_properties_are_json_whatever_their_type() {
         let message = message(
             "events",
@@ -341,8 +373,13 @@ mod tests {
             "list": [{ "exchange": "e", "routing-keys": ["k"] }],
         });
         assert_eq!(Value::Object(message.headers_as_json()), headers);
-        let properties =
-            json!({ "type": "user.deleted", "priority": 3, "timestamp": 1_795_341_600 });
-        assert_eq!(Value::Object(message.properties_as_json()), properties);
+        for (name, value) in [
+            ("type", Some(json!("user.deleted"))),
+            ("priority", Some(json!(3))),
+            ("timestamp", Some(json!(1_795_341_600))),
+            ("app_id", None),
+        ] {
+            assert_eq!(message.property_as_json(name), value);
+        }
     }
 }

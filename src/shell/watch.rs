@@ -21,7 +21,7 @@ use crate::event::{Form, NotForUs, UserId};
 use crate::im::SecretError;
 use crate::rabbitmq::{self, Message};
 use crate::shell::calls::Call;
-use crate::shell::{InHand, SetupError, View, Wish};
+use crate::shell::{InHand, SetupError, Source, View, Wish};
 use crate::traces::{OpenWindow, Traces};
 use condition::Condition;
 pub use condition::{Pause, Stall, State};
@@ -46,11 +46,12 @@ pub(crate) struct Watch {
 impl Watch {
     pub(super) fn new(
         settings: &Settings,
+        source: Source,
         traces: Option<&Traces>,
         now: Instant,
     ) -> Result<Watch, SetupError> {
         Ok(Watch {
-            report: Report::default(),
+            report: Report::new(source.is_list),
             sessions: Sessions::default(),
             unexpected: Unexpected::new(settings.events.types.clone()),
             meters: Meters::new(settings.events.rules()?.mapping.names()),

@@ -178,17 +178,7 @@ impl Input {
     /// Reads the list from its beginning.
     pub(super) fn open(&self) -> Result<Items, InputError> {
         let raw = Cursor::new(self.begun.clone()).chain(self.raw()?);
-        let raw = BufReader::with_capacity(ENDS as usize, raw);
-        let text: Box<dyn Read + Send> = match self.compression {
-            Compression::None => Box::new(raw),
-            Compression::Gzip => Box::new(MultiGzDecoder::new(raw)),
-            Compression::Zstd => Box::new(Frames::new(raw)),
-        };
-        let text = without_mark(text).map_err(|cause| match cause.kind() {
-            io::ErrorKind::Unsupported => InputError::Utf16,
-            _ => InputError::Read { line: 0, cause },
-        })?;
-        Items::new(text, &self.selection)
+        items(raw, self.compression, &self.selection)
     }
 
     pub(super) fn identity(&mut self) -> Result<Identity, InputError> {
@@ -249,6 +239,41 @@ impl fmt::Display for Input {
             None => f.write_str("standard input"),
         }
     }
+}
+
+fn items(
+    raw: impl Read + Send + 'static,
+    compression: Compression,
+    selection: &Selection,
+) -> Result<Items, InputError> {
+    let raw = BufReader::with_capacity(ENDS as usize, raw);
+    let text: Box<dyn Read + Send> = match compression {
+        Compression::None => Box::new(raw),
+        Compression::Gzip => Box::new(MultiGzDecoder::new(raw)),
+        Compression::Zstd => Box::new(Frames::new(raw)),
+    };
+    let text = without_mark(text).map_err(|cause| match cause.kind() {
+        io::ErrorKind::Unsupported => InputError::Utf16,
+        _ => InputError::Read { line: 0, cause },
+    })?;
+    Items::new(text, selection)
+}
+
+/// A list that is no file, read as one of this name. `select` is the column or the query.
+#[cfg(any(test, fuzzing))]
+pub(super) fn of_bytes(
+    raw: impl Read + Send + 'static,
+    name: &Path,
+    select: Option<&str>,
+) -> Result<Items, InputError> {
+    let (compression, format) = endings(name);
+    let select = select.map(str::to_owned);
+    let (column, users) = match format {
+        Format::Text => (None, None),
+        Format::Csv => (select, None),
+        Format::Ndjson => (None, select),
+    };
+    items(raw, compression, &selection(format, column, users)?)
 }
 
 enum Raw {

@@ -7,7 +7,7 @@ use secrecy::SecretString;
 
 use crate::config::{self, AmqpUrl, read_pem};
 use crate::event::mapping::Mapping;
-use crate::event::{self, Format, Rules, Surroundings};
+use crate::event::{self, Format, PROPERTIES, Rules, Surroundings};
 use crate::rabbitmq::{self, Access, AccessSource, HeaderValue, Identity, Message, Timing};
 use crate::shell::{SetupError, certificates};
 
@@ -91,7 +91,7 @@ pub(super) fn read(message: &Message, rules: &Rules) -> event::Read {
     let has_our_body = redriven.is_some_and(|redriven| redriven.body.is_some());
     let surroundings = || Surroundings {
         headers: message.headers_as_json(),
-        properties: message.properties_as_json(),
+        properties: message.properties_as_json(&PROPERTIES),
     };
     let message = event::Message {
         body: &message.body,

@@ -1,6 +1,8 @@
 //! A browser: Debian's chromium without a window, driven by chromedriver. The protocol is a few JSON requests, for
 //! which the HTTP client of the tests is enough.
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
@@ -14,6 +16,9 @@ use tokio::process::{Child, Command};
 
 use crate::program::PATIENCE;
 
+/// Figures are fetched every two seconds, and letters some seconds after their number has changed.
+const SHOWN_WITHIN: Duration = Duration::from_secs(60);
+
 /// The name of an element's ID in the protocol.
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
 
@@ -25,7 +30,7 @@ pub struct Browser {
     _profile: tempfile::TempDir,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Theme {
     Light,
     Dark,
@@ -105,11 +110,16 @@ impl Browser {
 
     /// Waits until the page, as it is seen, contains this.
     pub async fn shows(&self, text: &str) {
-        let what = format!("the page shows {text:?}");
-        testkit::eventually(PATIENCE, &what, async || {
-            self.text().await.contains(text).then_some(())
-        })
-        .await;
+        let mut seen = String::new();
+        let shown = tokio::time::timeout(SHOWN_WITHIN, async {
+            while !seen.contains(text) {
+                tokio::task::yield_now().await;
+                seen = self.text().await;
+            }
+        });
+        if shown.await.is_err() {
+            panic!("the page does not show {text:?}, but:\n{seen}");
+        }
     }
 
     /// Clicks on the first link or button with this text.
@@ -187,10 +197,26 @@ impl Browser {
     async fn command(&self, path: &str, arguments: Value) -> Value {
         post(&self.client, &format!("{}/{path}", self.url), &arguments).await
     }
+}
 
-    pub async fn end(self) {
-        let ended = self.client.delete(&self.url).send().await;
-        ended.expect("the browser ends");
+/// A driver that is killed leaves its browser behind: it is told to end that first, also where a test has failed.
+impl Drop for Browser {
+    fn drop(&mut self) {
+        let end = || -> std::io::Result<()> {
+            let (address, path) = self.url["http://".len()..]
+                .split_once('/')
+                .unwrap_or_default();
+            let mut driver = TcpStream::connect(address)?;
+            driver.set_read_timeout(Some(PATIENCE))?;
+            write!(
+                driver,
+                "DELETE /{path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"
+            )?;
+            driver.read_to_end(&mut Vec::new()).map(drop)
+        };
+        if let Err(error) = end() {
+            eprintln!("the browser may still run: {error}");
+        }
     }
 }
 

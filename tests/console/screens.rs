@@ -47,7 +47,6 @@ async fn ends(worker: Running, browser: Browser) {
     // A violation of the policy, or a script that failed.
     let complaints = browser.complaints().await;
     assert!(complaints.is_empty(), "{complaints:?}");
-    browser.end().await;
     worker.signal("TERM").await;
     let (code, log) = worker.ended().await;
     assert_eq!(code, Some(0), "{log}");
@@ -64,7 +63,6 @@ async fn a_poison_event_is_shown_put_right_redriven_and_its_user_cleared() {
     browser.open(&url).await;
     browser.shows("unknown-account").await;
     // Whoever has not logged in sees what is wrong, and nothing to act with.
-    browser.shows("the API does not know").await;
     let text = browser.text().await;
     assert!(
         !text.contains("Redrive") && !text.contains("Pause…"),
@@ -91,7 +89,7 @@ async fn a_poison_event_is_shown_put_right_redriven_and_its_user_cleared() {
     stage.all_settled().await;
     assert!(stage.letters().await.is_empty());
     let log = worker.log();
-    for said in ["an operator redrives dead letters", "redriving ended"] {
+    for said in ["an operator acts on dead letters", "dead letters redriven"] {
         assert!(log.contains(said), "{said}: {log}");
     }
     ends(worker, browser).await;
@@ -237,8 +235,12 @@ async fn the_keyboard_is_enough_and_a_change_of_state_is_announced_and_nothing_e
     const TAB: &str = "\u{e004}";
     let stage = Stage::new().await;
     let (worker, url) = started(&stage).await;
+    stage.import(0..1);
+    stage.delete(0..1).await;
+    stage.all_settled().await;
     let browser = Browser::start().await;
     log_in(&browser, &url).await;
+    browser.shows("Consuming").await;
     let focused = "return document.activeElement.innerText || ''";
     let mut names = Vec::new();
     while names.last().is_none_or(|name| name != "Pause…") {
@@ -260,8 +262,6 @@ async fn the_keyboard_is_enough_and_a_change_of_state_is_announced_and_nothing_e
         await new Promise(done => new MutationObserver((_, me) => { if (++count == 2) { me.disconnect(); done(); } })
             .observe(document.querySelector('main'), { childList: true }));
         return document.activeElement.innerText;";
-    stage.import(0..1);
-    stage.delete(0..1).await;
     let still = browser.run_async(refreshed).await;
     assert_eq!(still, "Pause…");
     assert_eq!(browser.run("return announced.textContent").await, "");
@@ -300,11 +300,43 @@ async fn obstacles(browser: &Browser) -> Vec<String> {
     let mut files = files.map(|file| file.path());
     let axe = files.find(|file| file.extension().is_some_and(|end| end == "js"));
     let axe = axe.expect("axe-core is missing: run scripts/install-chromium.sh target/console");
-    browser.run(&std::fs::read_to_string(axe).unwrap()).await;
+    if browser.run("return !window.axe").await == true {
+        browser.run(&std::fs::read_to_string(axe).unwrap()).await;
+    }
     let found = "const found = await axe.run(document, { resultTypes: ['violations'] });
         return found.violations.map(each => `${each.id}: ${each.nodes.map(node => node.target.join(' ')).join(', ')}`);";
     let found = browser.run_async(found).await;
     serde_json::from_value(found.clone()).unwrap_or_else(|_| panic!("axe: {found}"))
+}
+
+/// Takes pictures of the page in both themes, wide and narrow. Returns what is wrong with it.
+async fn looked_at(browser: &Browser, name: &str, page: &str) -> Vec<String> {
+    let mut wrong = Vec::new();
+    browser.open(page).await;
+    for (width, theme) in [
+        (1280, Theme::Dark),
+        (1280, Theme::Light),
+        (320, Theme::Dark),
+        (320, Theme::Light),
+    ] {
+        browser.look(width, 800, theme).await;
+        let label = format!("{name}-{width}-{theme:?}").to_lowercase();
+        let across = browser
+            .run("return document.documentElement.scrollWidth")
+            .await;
+        if across.as_u64() > Some(width.into()) {
+            wrong.push(format!("{label}: {across} pixels wide"));
+        }
+        // Colours are the same at each width, and sizes in each theme.
+        if (width, theme) != (320, Theme::Dark) {
+            let found = obstacles(browser).await.into_iter();
+            wrong.extend(found.map(|found| format!("{label}: {found}")));
+        }
+        browser
+            .picture(&folder().join(format!("{label}.png")))
+            .await;
+    }
+    wrong
 }
 
 #[tokio::test]
@@ -313,10 +345,10 @@ async fn every_page_reads_well_in_both_themes_and_at_320_pixels_and_is_accessibl
     stage.declare().await;
     let (worker, url) = started(&stage).await;
     stage.import(0..500);
-    stage.delete(0..520).await;
+    stage.delete(0..505).await;
     let malformed = Outgoing::json("user.deleted", "no event");
     stage.publish([malformed]).await;
-    stage.letters_wait(21).await;
+    stage.letters_wait(6).await;
     let browser = Browser::start().await;
     browser.open(&url).await;
     browser.shows("malformed-event").await;
@@ -335,28 +367,12 @@ async fn every_page_reads_well_in_both_themes_and_at_320_pixels_and_is_accessibl
     ];
     let mut wrong = Vec::new();
     for (name, page) in &pages {
-        for (width, theme) in [
-            (1280, Theme::Light),
-            (1280, Theme::Dark),
-            (320, Theme::Light),
-            (320, Theme::Dark),
-        ] {
-            browser.look(width, 800, theme).await;
-            browser.open(page).await;
-            let label = format!("{name}-{width}-{theme:?}").to_lowercase();
-            let across = browser
-                .run("return document.documentElement.scrollWidth")
-                .await;
-            if across.as_u64() > Some(width.into()) {
-                wrong.push(format!("{label}: {across} pixels wide"));
-            }
-            let found = obstacles(&browser).await;
-            wrong.extend(found.into_iter().map(|found| format!("{label}: {found}")));
-            browser
-                .picture(&folder().join(format!("{label}.png")))
-                .await;
-        }
+        wrong.extend(looked_at(&browser, name, page).await);
     }
+    browser.open(&format!("{url}confirm/pause")).await;
+    browser.click("Pause").await;
+    browser.shows("Paused by an operator").await;
+    wrong.extend(looked_at(&browser, "paused", &url).await);
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     ends(worker, browser).await;
 }

@@ -1,11 +1,15 @@
 //! Letters as a worker writes them, by the contract and not by the code under test.
 
-use lapin::BasicProperties;
-use lapin::types::{AMQPValue, FieldArray, FieldTable};
-use serde_json::{Value, json};
-use testkit::amqp::Outgoing;
+use std::process::Stdio;
 
-use crate::program::{Ended, Program};
+use futures_util::StreamExt;
+use lapin::options::BasicConsumeOptions;
+use lapin::types::{AMQPValue, FieldArray, FieldTable};
+use lapin::{BasicProperties, Connection, ConnectionProperties};
+use serde_json::{Value, json};
+use testkit::amqp::{Incoming, Outgoing};
+
+use crate::program::{Ended, PATIENCE, Program};
 use crate::stage::*;
 
 /// A letter in the making.
@@ -111,6 +115,33 @@ impl Stage {
         self.amqp.publish(DEAD_LETTERS, letters).await.unwrap();
     }
 
+    /// All that a queue holds, in order, quickly. It is gone then.
+    pub async fn taken(&self, queue: &str) -> Vec<Incoming> {
+        let count = self.vhost.ready(queue).await.unwrap() as usize;
+        let properties = ConnectionProperties::default();
+        let connection = Connection::connect(&self.vhost.url(), properties)
+            .await
+            .unwrap();
+        let channel = connection.create_channel().await.unwrap();
+        let options = BasicConsumeOptions {
+            no_ack: true,
+            ..Default::default()
+        };
+        let consume =
+            channel.basic_consume(queue.into(), "".into(), options, FieldTable::default());
+        let messages = consume.await.unwrap().take(count).map(|message| {
+            let message = message.unwrap();
+            Incoming {
+                routing_key: message.routing_key.to_string(),
+                body: message.data,
+                properties: message.properties,
+            }
+        });
+        let taken = within(PATIENCE, messages.collect()).await;
+        connection.close(200, "bye".into()).await.unwrap();
+        taken
+    }
+
     /// A command that needs the broker only.
     pub fn dlq(&self, arguments: &str) -> Program {
         Program::new(&format!("dead-letters {arguments}")).set("rabbitmq.url", self.vhost.url())
@@ -118,7 +149,7 @@ impl Stage {
 
     /// Runs such a command, which must succeed.
     pub async fn dlq_ok(&self, arguments: &str) -> Ended {
-        let ended = self.dlq(arguments).run_showing_users().await;
+        let ended = self.dlq(arguments).run_to_end(Stdio::piped(), false).await;
         assert_eq!(ended.code, Some(0), "{arguments}: {ended:?}");
         ended
     }
@@ -127,9 +158,9 @@ impl Stage {
         self.dlq_ok(&format!("{arguments} --json")).await.json()
     }
 
-    /// The user of each letter in the queue, in order. Takes them out.
+    /// The IDs of the letters in the queue, in order. Takes them out.
     pub async fn order(&self) -> Vec<String> {
-        let letters = self.letters().await;
+        let letters = self.taken(DEAD_LETTERS).await;
         let ids = letters
             .iter()
             .map(|letter| letter.header("tagsweep-letter-id").unwrap_or_default());

@@ -6,10 +6,15 @@
 )]
 
 mod letters;
+mod only_users;
+mod permissions;
 #[path = "../process/program.rs"]
 #[expect(dead_code, reason = "it is for other tests too")]
 mod program;
+mod purging;
 mod reading;
+mod redriving;
+mod refusals;
 #[path = "../shared/secrets.rs"]
 mod secrets;
 #[path = "../process/stage.rs"]

@@ -17,6 +17,12 @@ pub struct Expected {
     #[serde(default)]
     pub never: Vec<String>,
     pub default: Default,
+    /// What must be as it is for the message to say that somebody was deleted.
+    #[serde(default)]
+    pub decides: Vec<String>,
+    /// Where the body says who.
+    #[serde(default)]
+    pub names: Vec<String>,
 }
 
 #[derive(Debug, Deserialize, PartialEq)]

@@ -110,17 +110,14 @@ async fn an_event_is_only_acknowledged_when_a_full_dead_letter_queue_has_taken_i
 
     let next = stage.worker().await;
     stage.says(LETTER_REFUSED, 2).await;
-    assert_eq!(
-        stage
-            .amqp
-            .take_all(DEAD_LETTERS)
-            .await
-            .expect("the older one")
-            .len(),
-        1
-    );
-    let letters = stage.letters(1).await;
-    assert_eq!(letters[0].body, malformed().body);
+    // As soon as the older one is taken, there is room for the letter: it may be taken as well.
+    let mut taken = stage.amqp.take_all(DEAD_LETTERS).await.expect("letters");
+    assert_eq!(taken.remove(0).body, b"{}", "the older one comes first");
+    if taken.is_empty() {
+        taken = stage.letters(1).await;
+    }
+    let letters: Vec<_> = taken.iter().map(|letter| &letter.body).collect();
+    assert_eq!(letters, [&malformed().body]);
     stage.cleared(1).await;
     stage.finish(next).await;
 }

@@ -18,10 +18,12 @@ mod permissions;
 mod program;
 mod publish;
 mod run;
+mod run_log;
 mod runbook;
 #[path = "../shared/secrets.rs"]
 mod secrets;
 mod stage;
 mod sweep;
+mod terminal;
 mod tls;
 mod traces;

@@ -60,6 +60,16 @@ impl Program {
         self
     }
 
+    /// As one types it.
+    pub fn command_line(&self) -> String {
+        let quoted = self
+            .arguments
+            .iter()
+            .map(|argument| format!(" '{argument}'"));
+        let arguments: String = quoted.collect();
+        format!("exec {}{arguments}", env!("CARGO_BIN_EXE_tagsweep"))
+    }
+
     /// Another program with this one's environment, to start this one.
     pub fn wrapped_in(&self, program: &str, arguments: &[&str]) -> Command {
         let mut command = Command::new(program);
@@ -98,17 +108,13 @@ impl Program {
         self.run_into(Stdio::piped()).await
     }
 
-    /// Runs it to its end. It prints user IDs on standard output, as it is there for.
-    pub async fn run_showing_users(&self) -> Ended {
-        self.run_to_end(Stdio::piped(), false).await
-    }
-
     /// Runs it to its end, with another standard output.
     pub async fn run_into(&self, output: impl Into<Stdio>) -> Ended {
         self.run_to_end(output, true).await
     }
 
-    async fn run_to_end(&self, output: impl Into<Stdio>, hides_users: bool) -> Ended {
+    /// The same. Of a command that is there to print users, standard output is not searched for them.
+    pub async fn run_to_end(&self, output: impl Into<Stdio>, hides_users: bool) -> Ended {
         let mut command = self.command();
         command.stdout(output).stderr(Stdio::piped());
         let mut child = command.spawn().expect("the program starts");

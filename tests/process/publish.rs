@@ -7,6 +7,7 @@ use tokio::net::TcpListener;
 
 use crate::program::Program;
 use crate::stage::*;
+use crate::terminal::Terminal;
 
 #[tokio::test]
 async fn publish_sends_one_confirmed_event_per_user_from_arguments_files_and_standard_input() {
@@ -144,4 +145,24 @@ async fn publish_refuses_a_type_that_workers_would_ignore() {
     assert_eq!(ended.code, Some(1), "{ended:?}");
     let remedy = "add \"user.reset\" to events.types";
     assert!(ended.stderr.contains(remedy), "{ended:?}");
+}
+
+#[tokio::test]
+async fn publish_shows_at_a_terminal_how_many_are_confirmed() {
+    let stage = Stage::new().await;
+    stage.declare().await;
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let users: Vec<String> = (0..3_000).map(user).collect();
+    std::fs::write(file.path(), users.join("\n")).unwrap();
+    let publish = stage
+        .program("publish --file")
+        .argument(file.path().to_str().unwrap());
+    let (code, screen) = Terminal::start(&publish).ended().await;
+    assert_eq!(code, Some(0), "{screen}");
+    assert!(screen.contains("/3000 confirmed"), "{screen}");
+    assert!(
+        screen.contains("published 3000 events of type user.deleted, all confirmed"),
+        "{screen}"
+    );
+    stage.waits_in_the_queue(3_000).await;
 }

@@ -1,5 +1,7 @@
 //! `tagsweep sweep`.
 
+mod terminal;
+
 use std::collections::BTreeSet;
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;

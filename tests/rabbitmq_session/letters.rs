@@ -7,8 +7,9 @@ use lapin::{
     },
     types::{AMQPValue, FieldArray, FieldTable, LongString},
 };
+use tagsweep::letter::Mark;
 use tagsweep::rabbitmq::{
-    Broker, Delivery, Event, Letter, LetterRefusal, Mark, Part, Settlement, Warning,
+    Broker, Delivery, Event, Letter, LetterRefusal, Part, Settlement, Warning,
 };
 use testkit::rabbitmq::Node;
 use tokio::time::timeout;

@@ -25,7 +25,7 @@ pub(super) struct Login {
 
 pub(super) async fn login_form(State(console): Shared) -> Response {
     match console.facts.token {
-        Some(_) => html(StatusCode::OK, page::login(&console.facts, None)),
+        Some(_) => html(StatusCode::OK, page::login(None)),
         None => html(StatusCode::FORBIDDEN, page::notice("Read-only", NO_TOKEN)),
     }
 }
@@ -64,7 +64,7 @@ pub(super) async fn login(
             "Too many wrong tokens from your address. Try again in a minute.",
         ),
     };
-    html(status, page::login(&console.facts, Some(text)))
+    html(status, page::login(Some(text)))
 }
 
 /// As people know it, where the listener takes both kinds.

@@ -63,11 +63,11 @@ impl Chart<'_> {
     }
 }
 
-/// To 1, 2 or 5 times a power of ten.
+/// To a number that people read at a glance.
 fn round_up(value: f64) -> f64 {
     let mut step = 1.0;
     loop {
-        for factor in [1.0, 2.0, 5.0] {
+        for factor in [1.0, 1.2, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0] {
             if value <= step * factor {
                 return step * factor;
             }
@@ -91,13 +91,13 @@ mod tests {
             values: &[10.0, 40.0],
             limit: Some(100.0),
         };
-        assert_eq!(chart.top(), 200.0);
+        assert_eq!(chart.top(), 120.0);
         let svg = chart.draw().into_string();
         assert!(
-            svg.contains("M880 95.0L890 95.0L890 80.0L900 80.0"),
+            svg.contains("M880 91.7L890 91.7L890 66.7L900 66.7"),
             "{svg}"
         );
-        assert!(svg.contains("M0 50.0L900 50.0"), "{svg}");
+        assert!(svg.contains("M0 16.7L900 16.7"), "{svg}");
         assert!(!svg.contains("style"), "the policy forbids it");
     }
 
@@ -105,10 +105,10 @@ mod tests {
     fn an_axis_ends_at_a_round_number() {
         for (value, top) in [
             (0.0, 1.0),
-            (1.1, 2.0),
-            (3.0, 5.0),
+            (1.1, 1.2),
+            (3.1, 4.0),
             (99.0, 100.0),
-            (101.0, 200.0),
+            (101.0, 120.0),
         ] {
             assert_eq!(round_up(value), top);
         }

@@ -15,6 +15,7 @@ use super::letters::{Chosen, Job, Set};
 use super::story::{capitalised, counted, grouped};
 use super::{Console, Shared, html, page};
 use crate::dead_letters::{Error, Purged, Redriven, export_line};
+use crate::explain;
 use crate::shell::Who;
 
 /// An action that takes no longer is over when the page is shown again.
@@ -34,7 +35,7 @@ pub(super) async fn redrive(
     let Some(job) = console.board.begin("Redriving", set.ids.len()) else {
         return busy();
     };
-    log(&who, &set, "an operator redrives dead letters");
+    log(&who, &set, "redrive");
     let acting = Arc::clone(&console);
     soon(async move {
         let end = redriven(&acting, &set, &job).await;
@@ -68,7 +69,7 @@ fn tell_redriven(who: &Who, end: Result<Redriven, Error>) -> String {
         failed = done.failed,
         stopped = done.stopped,
         lost,
-        "redriving ended"
+        "dead letters redriven"
     );
     let mut text = format!(
         "{} redriven: their events are in the queue again.",
@@ -113,7 +114,7 @@ pub(super) async fn purge(
     let Some(job) = console.board.begin("Purging", set.ids.len()) else {
         return busy();
     };
-    log(&who, &set, "an operator purges dead letters");
+    log(&who, &set, "purge");
     let acting = Arc::clone(&console);
     soon(async move {
         let end = purged(&acting, &set, &job).await;
@@ -140,7 +141,7 @@ fn tell_purged(who: &Who, end: Result<Purged, Error>) -> String {
                 letters = done.matched,
                 purged = done.purged,
                 stopped = done.stopped,
-                "purging ended"
+                "dead letters purged"
             );
             let stopped = if done.stopped { " Stopped." } else { "" };
             format!("{} purged.{stopped}", counted(done.purged, "letter"))
@@ -161,7 +162,7 @@ pub(super) async fn export(
     let Some(_) = console.board.begin("Exporting", set.ids.len()) else {
         return busy();
     };
-    log(&who, &set, "an operator exports dead letters");
+    log(&who, &set, "export");
     // It goes on if the browser goes away: the letters must be given back.
     let acting = Arc::clone(&console);
     let exported = tokio::spawn(async move {
@@ -191,15 +192,13 @@ pub(super) async fn export(
 /// The letters, one a line, and their number.
 async fn exported(console: &Console, set: &Set) -> Result<(String, u64), Error> {
     let (session, letters) = console.board.take(set).await?;
-    let mut text = String::new();
-    let mut count = 0;
-    for line in letters.matched.iter().filter_map(export_line) {
-        text += &line;
-        text.push('\n');
-        count += 1;
-    }
     let _ = session.close().await;
-    Ok((text, count))
+    // Beside the worker's loop, as it takes a while.
+    let written = tokio::task::spawn_blocking(move || {
+        let lines: Vec<String> = letters.matched.iter().filter_map(export_line).collect();
+        (lines.join("\n") + "\n", lines.len() as u64)
+    });
+    Ok(written.await.unwrap_or_default())
 }
 
 pub(super) async fn stop(State(console): Shared, headers: HeaderMap) -> Response {
@@ -253,14 +252,17 @@ async fn soon(action: impl Future<Output = ()> + Send + 'static) -> Response {
     Redirect::to("/").into_response()
 }
 
-fn log(who: &Who, set: &Set, text: &'static str) {
+fn log(who: &Who, set: &Set, action: &'static str) {
+    // What a letter of another program gives as its reason may be anything.
+    let reason = explain::of_name(&set.reason).map(|known| known.name);
     tracing::info!(
         operator_session = who.session,
         operator_address = %who.address,
-        reason = set.reason,
+        action,
+        reason,
         code = set.code,
         letters = set.ids.len(),
-        "{text}"
+        "an operator acts on dead letters"
     );
 }
 

@@ -5,7 +5,6 @@
 //! An action works on what was shown: on the letters of one reading, by their IDs.
 
 use std::collections::HashSet;
-use std::mem;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
@@ -145,34 +144,26 @@ impl Board {
 
     async fn read(&self) {
         let letters = read(self.options.clone(), &Filter::default(), Keep::Entries).await;
-        let session = self.keep(letters);
-        // Whatever becomes of the connection, the broker has the letters again.
-        if let Some(session) = session {
-            let _ = session.close().await;
-        }
-        self.state().is_reading = false;
-    }
-
-    /// Gives the session that is to be closed.
-    fn keep(&self, read: Result<(Session, Letters), Error>) -> Option<Session> {
-        let mut state = self.state();
-        let (session, trouble) = match read {
+        let trouble = match letters {
             Ok((session, letters)) => {
-                state.keep(&letters);
-                (Some(session), None)
+                // Whatever becomes of the connection, the broker has the letters again.
+                let _ = session.close().await;
+                let groups = grouped(letters).await;
+                self.state().keep(groups);
+                None
             }
             Err(Error::Browse(BrowseError::Busy { .. })) => {
-                let busy = "A command is working on the letters; they are read after it.";
-                (None, Some(busy.to_owned()))
+                Some("A command is working on the letters; they are read after it.".to_owned())
             }
-            Err(error) => (None, Some(format!("The letters cannot be read: {error}."))),
+            Err(error) => Some(format!("The letters cannot be read: {error}.")),
         };
+        let mut state = self.state();
         if trouble.is_some() {
             // Tried again, as if they had changed.
             state.read = None;
         }
         state.trouble = trouble;
-        session
+        state.is_reading = false;
     }
 
     /// The letters that are meant, if that reading is still known.
@@ -252,6 +243,28 @@ impl Board {
     }
 }
 
+/// Beside the worker's loop, as there may be many.
+async fn grouped(letters: Letters) -> Vec<Shown> {
+    let shown = move || {
+        let of_group = |group: Group| {
+            let all = letters.matched.iter();
+            let of = || {
+                let is_in =
+                    |letter: &&Entry| letter.reason == group.reason && letter.code == group.code;
+                all.clone().filter(is_in)
+            };
+            Shown {
+                ids: of().map(|letter| letter.id.clone()).collect(),
+                bytes: of().map(|letter| letter.bytes).sum(),
+                entries: of().take(SHOWN).cloned().collect(),
+                group,
+            }
+        };
+        groups(&letters.matched).into_iter().map(of_group).collect()
+    };
+    tokio::task::spawn_blocking(shown).await.unwrap_or_default()
+}
+
 /// Reads, and gives everything back where that fails.
 async fn read(options: Options, filter: &Filter, keep: Keep) -> Result<(Session, Letters), Error> {
     let mut session = Session::open(options).await?;
@@ -282,7 +295,7 @@ impl State {
         if counts.0 == 0 {
             self.read = Some(counts);
             self.trouble = None;
-            self.keep(&Letters::default());
+            self.keep(Vec::new());
             return false;
         }
         if self.tried.is_some_and(|tried| now < tried + MINUTE) {
@@ -294,35 +307,19 @@ impl State {
         true
     }
 
-    fn keep(&mut self, letters: &Letters) {
+    fn keep(&mut self, groups: Vec<Shown>) {
         self.readings += 1;
-        let reading = Reading::of(letters, self.readings);
-        self.before = mem::replace(&mut self.latest, Some(Arc::new(reading)));
+        let reading = Reading {
+            number: self.readings,
+            at: SystemTime::now(),
+            total: groups.iter().map(|shown| shown.group.count).sum(),
+            groups,
+        };
+        self.before = self.latest.replace(Arc::new(reading));
     }
 }
 
 impl Reading {
-    fn of(letters: &Letters, number: u64) -> Reading {
-        let shown = |group: Group| {
-            let of_group = || {
-                let all = letters.matched.iter();
-                all.filter(|letter| letter.reason == group.reason && letter.code == group.code)
-            };
-            Shown {
-                ids: of_group().map(|letter| letter.id.clone()).collect(),
-                bytes: of_group().map(|letter| letter.bytes).sum(),
-                entries: of_group().take(SHOWN).cloned().collect(),
-                group,
-            }
-        };
-        Reading {
-            number,
-            at: SystemTime::now(),
-            total: letters.total,
-            groups: groups(&letters.matched).into_iter().map(shown).collect(),
-        }
-    }
-
     pub(super) fn group(&self, chosen: &Chosen) -> Option<&Shown> {
         let code = match chosen.code.as_str() {
             "" => None,
@@ -375,11 +372,11 @@ mod tests {
     fn letters_are_read_at_the_first_look_and_then_once_a_minute_when_their_number_has_changed() {
         let mut state = State::default();
         let start = Instant::now();
-        let mut look = |state: &mut State, seconds: u32, count| {
+        let look = |state: &mut State, seconds: u32, count| {
             let is_due = state.is_due((count, 0), start + SECOND * seconds);
             if is_due {
                 state.is_reading = false;
-                state.keep(&Letters::default());
+                state.keep(Vec::new());
             }
             is_due
         };
@@ -401,9 +398,9 @@ mod tests {
         let start = Instant::now();
         assert!(state.is_due((5, 0), start));
         state.is_reading = false;
-        state.keep(&Letters::default());
-        for round in 0..20 {
-            let at = |seconds| start + SECOND * (100 * (round + 1) + seconds);
+        state.keep(Vec::new());
+        for round in 0..20_u32 {
+            let at = |seconds: u32| start + SECOND * (100 * (round + 1) + seconds);
             assert!(!state.is_due((0, 0), at(0)));
             assert!(!state.is_due((0, 0), at(3)));
             assert!(!state.is_due((5, 0), at(4)));

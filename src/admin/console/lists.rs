@@ -1,6 +1,6 @@
 //! The dead letters on the pages: groups on the first screen, the letters of one group on a page of their own.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use axum::extract::{Query, State};
 use axum::http::{HeaderMap, StatusCode};
@@ -61,7 +61,12 @@ fn group(reading: &Reading, shown: &Shown, who: Option<&Who>) -> Markup {
     html! {
         li {
             div.group {
-                p.count { span.value { (grouped(group.count)) } span.more { (counted(group.users as u64, "user")) } }
+                p.count {
+                    span.value { (grouped(group.count)) }
+                    span.more {
+                        @if group.users > 0 { (counted(group.users as u64, "user")) } @else { "no user named" }
+                    }
+                }
                 div {
                     h3 { (name(&group.reason, group.code)) }
                     p { (group.explanation().meaning) }
@@ -112,7 +117,7 @@ pub(super) fn ago(at: SystemTime) -> String {
     let age = at.elapsed().unwrap_or_default();
     match age.as_secs() {
         0..=1 => "just now".to_owned(),
-        _ => format!("{} ago", lasting(age)),
+        seconds => format!("{} ago", lasting(Duration::from_secs(seconds))),
     }
 }
 
@@ -153,7 +158,7 @@ fn list(reading: &Reading, shown: &Shown, who: Option<&Who>, with_users: bool) -
     let group = &shown.group;
     let all = link("/letters", reading.number, shown, "");
     html! {
-        p { a href="/" { "← All dead letters" } }
+        p.back { a href="/" { "← All dead letters" } }
         section.card {
             div.titled {
                 h1 { (name(&group.reason, group.code)) }
@@ -183,7 +188,7 @@ fn list(reading: &Reading, shown: &Shown, who: Option<&Who>, with_users: bool) -
             }
         }
         ol.letters {
-            @for entry in &shown.entries { li.card { (letter(reading, shown, entry, who, with_users)) } }
+            @for entry in &shown.entries { li.card.letter { (letter(reading, shown, entry, who, with_users)) } }
         }
     }
 }
@@ -205,27 +210,35 @@ fn letter(
     who: Option<&Who>,
     with_users: bool,
 ) -> Markup {
-    let at = entry.dead_lettered_at;
+    let at = entry.dead_lettered_at.or(entry.first_seen);
+    let size = counted(entry.bytes, "byte");
+    let route = format!(
+        "{} → {}",
+        text_or_dash(&entry.exchange),
+        text_or_dash(&entry.routing_key)
+    );
     html! {
-        h2.id { (entry.id) }
-        dl.facts {
-            @if let Some(at) = at {
-                dt { "Dead-lettered" } dd { time datetime=(at.to_string()) { (format!("{at:.0}")) } " · " (ago(at.into())) }
-            }
-            @if let Some(first) = entry.first_seen { dt { "First seen" } dd { (format!("{first:.0}")) } }
-            @if entry.attempts > 0 { dt { "Attempts" } dd { (entry.attempts) } }
-            @if entry.redriven > 0 { dt { "Redriven before" } dd { (counted(entry.redriven.into(), "time")) } }
-            dt { "Size" }
-            dd { (counted(entry.bytes, "byte")) @if entry.body_left_out { ", of which the letter has only the hash" } }
-            @if who.is_some() || entry.writer == Writer::Tagsweep { dt { "Detail" } dd { (entry.detail) } }
-            @if who.is_some() {
-                dt { "Exchange" } dd { (text_or_dash(&entry.exchange)) }
-                dt { "Routing key" } dd { (text_or_dash(&entry.routing_key)) }
-                @if !entry.history.is_empty() {
-                    dt { "History" } dd { @for line in &entry.history { (line) br; } }
+        div {
+            div.titled {
+                h2.id { (entry.id) }
+                @if let Some(at) = at {
+                    span.dim { time datetime=(at.to_string()) { (utc(at)) } " · " (ago(at.into())) }
                 }
-                dt { "Users" }
-                dd { (users(entry, with_users)) }
+            }
+            dl.facts {
+                @if who.is_some() {
+                    (fact("Users", &users(entry, with_users)))
+                    (fact("Route", &html! { (route) }))
+                }
+                @if entry.attempts > 0 { (fact("Attempts", &html! { (entry.attempts) })) }
+                @if entry.redriven > 0 { (fact("Redriven before", &html! { (counted(entry.redriven.into(), "time")) })) }
+                (fact("Size", &html! { (size) @if entry.body_left_out { ", the letter has only the hash" } }))
+                @if who.is_some() || entry.writer == Writer::Tagsweep {
+                    (fact("Detail", &html! { (entry.detail) }))
+                }
+                @if who.is_some() && !entry.history.is_empty() {
+                    (fact("History", &html! { @for line in &entry.history { (line) br; } }))
+                }
             }
         }
         @if who.is_some() {
@@ -235,6 +248,15 @@ fn letter(
             }
         }
     }
+}
+
+fn fact(name: &str, value: &Markup) -> Markup {
+    html! { div { dt { (name) } dd { (value) } } }
+}
+
+/// As logs have it, to the second.
+fn utc(at: Timestamp) -> String {
+    format!("{at:.0}").replace('T', " ").replace('Z', " UTC")
 }
 
 fn users(entry: &Entry, shown: bool) -> Markup {
@@ -261,7 +283,10 @@ pub(super) fn as_json(known: &Known) -> Value {
     let groups = |reading: &Reading| {
         let groups = reading.groups.iter().map(|shown| {
             let mut group = shown.group.as_json();
-            group["advice"] = shown.group.explanation().advice.into();
+            if let Some(fields) = group.as_object_mut() {
+                let advice = shown.group.explanation().advice;
+                fields.insert("advice".to_owned(), advice.into());
+            }
             group
         });
         groups.collect::<Value>()

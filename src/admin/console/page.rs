@@ -1,5 +1,7 @@
 //! The pages. Scripts and styles are files of their own, as the policy wants it.
 
+use std::time::Duration;
+
 use maud::{DOCTYPE, Markup, html};
 
 use super::chart::Chart;
@@ -23,6 +25,7 @@ pub(super) fn around(
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="color-scheme" content="light dark";
                 title { (title) " · tagsweep" }
+                link rel="icon" href="/icon.svg" type="image/svg+xml";
                 link rel="stylesheet" href="/console.css";
                 script src="/console.js" defer {}
             }
@@ -76,7 +79,7 @@ pub(super) fn read_again() -> Markup {
     )
 }
 
-pub(super) fn login(facts: &Facts, trouble: Option<&str>) -> Markup {
+pub(super) fn login(trouble: Option<&str>) -> Markup {
     let content = html! {
         section.card.narrow {
             h1 { "Log in" }
@@ -85,6 +88,8 @@ pub(super) fn login(facts: &Facts, trouble: Option<&str>) -> Markup {
                 p.trouble #trouble role="alert" { (trouble) }
             }
             form method="post" action="/login" {
+                // For whoever keeps passwords; there is one operator as far as this form knows.
+                input type="text" name="username" value="tagsweep" autocomplete="username" hidden;
                 label for="token" { "Token" }
                 input #token name="token" type="password" required autofocus autocomplete="current-password"
                     aria-describedby=[trouble.map(|_| "trouble")];
@@ -95,7 +100,7 @@ pub(super) fn login(facts: &Facts, trouble: Option<&str>) -> Markup {
             }
         }
     };
-    around("Log in", Some(facts), None, &content)
+    around("Log in", None, None, &content)
 }
 
 pub(super) fn first_screen(console: &Console, view: &View, who: Option<&Who>) -> Markup {
@@ -136,10 +141,10 @@ fn state(story: &Story, view: &View, who: Option<&Who>) -> Markup {
     };
     let paused = view.engine.operator_pause.is_some();
     html! {
-        section.state class=(level) aria-labelledby="headline" {
+        section class=(format!("state {level}")) aria-labelledby="headline" {
             div {
                 h1 #headline { (story.headline) }
-                p.since { "for " (lasting(view.state_for)) }
+                p.since { "for " (lasting(Duration::from_secs(view.state_for.as_secs()))) }
             }
             div.why {
                 p { (story.why) }
@@ -162,27 +167,34 @@ fn state(story: &Story, view: &View, who: Option<&Who>) -> Markup {
 fn figures(facts: &Facts, view: &View) -> Markup {
     let rates = story::rates(view);
     let engine = &view.engine;
-    let in_hand = engine.unsettled_deliveries as u64;
+    let in_hand = engine.unsettled_deliveries;
+    let queue = view.queue;
+    let letters = queue.and_then(|queue| queue.dead_letters);
     let oldest = match in_hand {
         0 => "none".to_owned(),
         _ => lasting(view.oldest_event),
     };
+    let returned = match view.highest_delivery_count {
+        0 => "none was returned before".to_owned(),
+        times => format!("returned up to {}", counted(times.into(), "time")),
+    };
     let fill = rates
         .ids_per_call
         .map(|ids| ids * 100.0 / facts.max_ids as f64);
-    let queue = view.queue;
+    let no_call = || "no call in the last minute".to_owned();
     html! {
         section aria-label="Figures" {
             dl.figures {
-                (figure("Oldest event in hand", &oldest, &format!("{} in hand", counted(in_hand, "event"))))
+                (figure("Oldest event in hand", &oldest, "by its own time, if it has one"))
+                (figure("Events in hand", &grouped(in_hand as u64), &returned))
                 (figure(
-                    "Waiting in the queue",
+                    "Queue depth",
                     &queue.map_or_else(unknown, |queue| grouped(queue.ready.into())),
                     &queue.map_or_else(String::new, |queue| counted(queue.consumers.into(), "consumer")),
                 ))
                 (figure(
                     "Dead letters",
-                    &queue.and_then(|queue| queue.dead_letters).map_or_else(unknown, |letters| grouped(letters.into())),
+                    &letters.map_or_else(unknown, |letters| grouped(letters.into())),
                     &format!("in {}", facts.dead_letter_queue),
                 ))
                 (figure(
@@ -194,7 +206,7 @@ fn figures(facts: &Facts, view: &View) -> Markup {
                     "Calls a second",
                     &rate(rates.calls_per_second),
                     &format!(
-                        "of {} allowed; {} in flight",
+                        "of {} allowed, {} in flight",
                         rate(engine.calls_per_second),
                         grouped(engine.in_flight_calls as u64)
                     ),
@@ -202,18 +214,14 @@ fn figures(facts: &Facts, view: &View) -> Markup {
                 (figure(
                     "Window fill",
                     &fill.map_or_else(nothing, |fill| format!("{fill:.0} %")),
-                    &rates.ids_per_call.map_or_else(
-                        || "no call in the last minute".to_owned(),
-                        |ids| format!("{} of {} user IDs a call", rate(ids), facts.max_ids),
-                    ),
+                    &rates.ids_per_call.map_or_else(no_call, |ids| {
+                        format!("{} of {} user IDs a call", rate(ids), facts.max_ids)
+                    }),
                 ))
                 (figure(
                     "API latency",
                     &rates.call_took.map_or_else(nothing, lasting),
-                    &rates.call_took.map_or_else(
-                        || "no call in the last minute".to_owned(),
-                        |_| format!("slowest {}", lasting(rates.slowest)),
-                    ),
+                    &rates.call_took.map_or_else(no_call, |_| format!("slowest {}", lasting(rates.slowest))),
                 ))
             }
         }

@@ -171,7 +171,8 @@ pub(super) fn lasting(time: Duration) -> String {
     match seconds {
         0 if time.is_zero() => "0 s".to_owned(),
         0 => format!("{} ms", time.as_millis().max(1)),
-        1..=9 => format!("{:.1} s", time.as_secs_f64()),
+        1..=9 if time.subsec_millis() >= 50 => format!("{:.1} s", time.as_secs_f64()),
+        1..=9 => format!("{seconds} s"),
         10..=119 => format!("{seconds} s"),
         120..=7_199 => format!("{} min", seconds / 60),
         7_200..=172_799 => format!("{} h {} min", seconds / 3_600, seconds / 60 % 60),
@@ -203,7 +204,7 @@ pub(super) fn grouped(number: u64) -> String {
 /// A rate, with a decimal where it is small.
 pub(super) fn rate(number: f64) -> String {
     match number {
-        number if number == 0.0 => "0".to_owned(),
+        0.0 => "0".to_owned(),
         number if number < 10.0 => format!("{number:.1}"),
         number => grouped(number.round() as u64),
     }
@@ -225,6 +226,7 @@ mod tests {
             (0, "0 s"),
             (42, "42 ms"),
             (4_200, "4.2 s"),
+            (7_000, "7 s"),
             (59_999, "59 s"),
             (180_000, "3 min"),
             (7_500_000, "2 h 5 min"),

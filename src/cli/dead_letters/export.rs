@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 
 use super::list::counts;
-use super::{Force, Which, with_letters};
+use super::{Force, Which, Work, with_letters};
 use crate::cli::{Failure, Globals, output};
-use crate::dead_letters::{Entry, Keep, export_line};
+use crate::dead_letters::{Entry, Keep, Letters, export_line};
 
 /// Only the owner may read it: it holds user IDs.
 const MODE: u32 = 0o600;
@@ -36,10 +36,14 @@ pub(super) struct Arguments {
 pub(super) fn run(globals: &Globals, arguments: Arguments) -> Result<(), Failure> {
     let filter = arguments.which.filter();
     let force = arguments.force.force;
-    let letters = with_letters(globals, &filter, Keep::Messages, force, async |work| {
-        Ok(work.letters)
-    })?;
-    match &arguments.out {
+    let act = async |work: Work<'_>| Ok(work.letters);
+    with_letters(globals, &filter, Keep::Messages, force, act, |letters| {
+        export(globals, &letters, arguments.out.as_deref())
+    })
+}
+
+fn export(globals: &Globals, letters: &Letters, out: Option<&Path>) -> Result<(), Failure> {
+    match out {
         None => {
             for line in letters.matched.iter().filter_map(export_line) {
                 output::print(line)?;
@@ -58,8 +62,8 @@ pub(super) fn run(globals: &Globals, arguments: Arguments) -> Result<(), Failure
         }
     }
     if !globals.is_quiet() && letters.matched.is_empty() {
-        output::complain(&counts(&letters));
-    } else if let Some(path) = arguments.out.filter(|_| !globals.is_quiet()) {
+        output::complain(&counts(letters));
+    } else if let Some(path) = out.filter(|_| !globals.is_quiet()) {
         output::print(format_args!(
             "{} written to {}",
             output::counted(letters.matched.len(), "letter"),

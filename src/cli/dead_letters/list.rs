@@ -4,7 +4,7 @@ use indicatif::HumanCount;
 use serde_json::json;
 
 use super::words::{self, BOLD, DIM, Table};
-use super::{Force, Which, with_letters};
+use super::{Force, Which, Work, with_letters};
 use crate::cli::{Failure, Globals, output};
 use crate::dead_letters::{Entry, Group, Keep, Letters, groups};
 
@@ -32,14 +32,19 @@ pub(super) fn run(globals: &Globals, arguments: Arguments) -> Result<(), Failure
     let filter = arguments.which.filter();
     let (each, json) = (arguments.each, arguments.json);
     let force = arguments.force.force;
-    let letters = with_letters(globals, &filter, Keep::Entries, force, async |work| {
-        Ok(work.letters)
-    })?;
-    match (json, each) {
-        (true, _) => output::print(as_json(&letters, each)),
-        (false, true) => output::print(singly(&letters)),
-        (false, false) => output::print(in_groups(&letters)),
-    }
+    let act = async |work: Work<'_>| Ok(work.letters);
+    with_letters(
+        globals,
+        &filter,
+        Keep::Entries,
+        force,
+        act,
+        |letters| match (json, each) {
+            (true, _) => output::print(as_json(&letters, each)),
+            (false, true) => output::print(singly(&letters)),
+            (false, false) => output::print(in_groups(&letters)),
+        },
+    )
 }
 
 fn as_json(letters: &Letters, each: bool) -> serde_json::Value {

@@ -59,9 +59,13 @@ pub(super) fn run(globals: &Globals, arguments: Arguments) -> Result<(), Failure
     };
     let (yes, json) = (arguments.yes, arguments.json);
     let force = arguments.force.force;
-    let (purged, file, lost) = with_letters(globals, &filter, keep, force, async |work| {
-        purge(work, file, yes, json).await
-    })?;
+    let act = async |work: Work<'_>| purge(work, file, yes, json).await;
+    with_letters(globals, &filter, keep, force, act, |end| {
+        tell(globals, end, json)
+    })
+}
+
+fn tell(globals: &Globals, (purged, file, lost): End, json: bool) -> Result<(), Failure> {
     if json {
         output::print(json!({
             "matched": purged.matched,

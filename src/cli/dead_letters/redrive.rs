@@ -57,46 +57,49 @@ pub(super) fn run(globals: &Globals, arguments: Arguments) -> Result<(), Failure
         all: _,
     } = arguments;
     let filter = which.filter();
-    let keep = Keep::Messages;
-    let done = with_letters(
-        globals,
-        &filter,
-        keep,
-        force.force,
-        async |work: Work<'_>| {
-            let possible = redrivable(&work.letters.matched);
-            let skipped = work.letters.matched.len() as u64 - possible;
-            if dry_run || possible == 0 {
-                let matched = work.letters.matched.len() as u64;
-                if !json {
-                    output::print(plan(&work, possible, skipped))?;
-                }
-                return Ok(Redriven {
-                    matched,
-                    skipped,
-                    ..Redriven::default()
-                });
-            }
-            in_time(&work, rate)?;
-            if !yes {
-                eprint(&plan(&work, possible, skipped));
-                let question = format!("Redrive {}?", output::counted(possible as usize, "letter"));
-                confirm(&work, question).await?;
-            }
-            let bar = bar(work.globals, work.letters.matched.len() as u64, "redriven");
-            let show = |done: &Redriven| bar.set_position(done.over());
-            let redriven = work.session.redrive(&work.letters, rate, work.stop, show);
-            let redriven = redriven.await;
-            bar.finish_and_clear();
-            Ok(redriven?)
-        },
-    )?;
-    if json {
-        output::print(as_json(&done))?;
-    } else if !globals.is_quiet() && done.over() > 0 && !dry_run {
-        output::print(in_words(&done))?;
+    let act = async |work: Work<'_>| redrive(work, dry_run, rate, yes, json).await;
+    with_letters(globals, &filter, Keep::Messages, force.force, act, |done| {
+        if json {
+            output::print(as_json(&done))?;
+        } else if !globals.is_quiet() && done.over() > 0 && !dry_run {
+            output::print(in_words(&done))?;
+        }
+        end(&done)
+    })
+}
+
+async fn redrive(
+    work: Work<'_>,
+    dry_run: bool,
+    rate: Option<u32>,
+    yes: bool,
+    json: bool,
+) -> Result<Redriven, Failure> {
+    let matched = work.letters.matched.len() as u64;
+    let possible = redrivable(&work.letters.matched);
+    let skipped = matched - possible;
+    if dry_run || possible == 0 {
+        if !json {
+            output::print(plan(&work, possible, skipped))?;
+        }
+        return Ok(Redriven {
+            matched,
+            skipped,
+            ..Redriven::default()
+        });
     }
-    end(&done)
+    in_time(&work, rate)?;
+    if !yes {
+        eprint(&plan(&work, possible, skipped));
+        let question = format!("Redrive {}?", output::counted(possible as usize, "letter"));
+        confirm(&work, question).await?;
+    }
+    let bar = bar(work.globals, matched, "redriven");
+    let show = |done: &Redriven| bar.set_position(done.over());
+    let redriven = work.session.redrive(&work.letters, rate, work.stop, show);
+    let redriven = redriven.await;
+    bar.finish_and_clear();
+    Ok(redriven?)
 }
 
 fn as_json(done: &Redriven) -> serde_json::Value {

@@ -5,9 +5,10 @@ use serde_json::Value;
 
 use super::list::{advice, counts};
 use super::words::{self, BOLD, DIM};
-use super::{Force, with_letters};
+use super::{Force, Work, with_letters};
 use crate::cli::{Failure, Globals, output};
-use crate::dead_letters::{Entry, Filter, Keep, Writer, explain, whole};
+use crate::dead_letters::{Entry, Filter, Keep, Letters, Writer, explain, whole};
+use crate::event::PROPERTIES;
 
 /// Where values begin.
 const COLUMN: usize = 16;
@@ -35,19 +36,22 @@ pub(super) fn run(globals: &Globals, arguments: Arguments) -> Result<(), Failure
         ..Filter::default()
     };
     let force = arguments.force.force;
-    let letters = with_letters(globals, &filter, Keep::Messages, force, async |work| {
-        Ok(work.letters)
-    })?;
+    let act = async |work: Work<'_>| Ok(work.letters);
+    with_letters(globals, &filter, Keep::Messages, force, act, |letters| {
+        tell(&letters, &arguments.letter, arguments.json)
+    })
+}
+
+fn tell(letters: &Letters, id: &str, json: bool) -> Result<(), Failure> {
     if letters.matched.is_empty() {
         return Err(anyhow::anyhow!(
-            "no letter {:?} ({}); `tagsweep dead-letters list --each` shows their IDs",
-            arguments.letter,
-            counts(&letters)
+            "no letter {id:?} ({}); `tagsweep dead-letters list --each` shows their IDs",
+            counts(letters)
         )
         .into());
     }
     for letter in &letters.matched {
-        match arguments.json {
+        match json {
             true => output::print(whole(letter).context("its message was not kept")?)?,
             false => output::print(in_words(letter))?,
         }
@@ -123,7 +127,7 @@ fn beside_the_body(letter: &Entry, say: &mut impl FnMut(&str, &str)) {
         return;
     };
     for (name, all) in [
-        ("property", message.properties_as_json()),
+        ("property", message.properties_as_json(&PROPERTIES)),
         ("header", message.headers_as_json()),
     ] {
         for (key, value) in all {

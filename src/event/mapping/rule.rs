@@ -6,15 +6,16 @@ use std::time::SystemTime;
 use serde_json::Value;
 
 use super::Definition;
-use super::document::{self, Document};
+use super::document::Document;
 use super::expression::{Condition, Query};
 use super::problem::{Fault, Problem};
 use super::transform::{self, Step};
 use crate::event::ids::Ids;
+use crate::event::json::{Json, TooLarge};
 use crate::event::key::EventKey;
 use crate::event::{Decoded, Event, Malformed, Message, NotForUs, body};
 
-/// Of one event. With IDs of the usual length, the body of an event that names more is too large for rules as well.
+/// Of one event.
 const MOST_USERS: usize = 100_000;
 /// Texts of one document that a rule may parse.
 const MOST_PARSED: usize = 16;
@@ -77,7 +78,9 @@ impl Rule {
         document: &Document,
         message: &Message<'_>,
     ) -> Option<Result<Decoded, Malformed>> {
-        let parsed = self.parsed(document);
+        let Ok(parsed) = self.parsed(document) else {
+            return Some(Err(Malformed::TooLarge));
+        };
         let document = parsed.as_ref().unwrap_or(document);
         self.when
             .holds(&document.value)
@@ -86,7 +89,7 @@ impl Rule {
 
     /// The part of `when` that does not hold.
     pub(super) fn why_not(&self, document: &Document) -> Option<String> {
-        let parsed = self.parsed(document);
+        let parsed = self.parsed(document).ok()?;
         let document = parsed.as_ref().unwrap_or(document);
         self.when.why_not(&document.value, document.root())
     }
@@ -138,27 +141,29 @@ impl Rule {
     }
 
     /// The document with the texts that hold JSON replaced by what they hold; nothing where it is the same.
-    fn parsed(&self, document: &Document) -> Option<Document> {
+    fn parsed(&self, document: &Document) -> Result<Option<Document>, TooLarge> {
         let mut parsed: Option<Document> = None;
         for query in &self.parse {
             let before = parsed.as_ref().unwrap_or(document);
-            let found: Vec<_> = query
-                .located(before.root())
-                .into_iter()
-                .take(MOST_PARSED)
-                .filter_map(|(place, value)| {
-                    Some((place, document::json(value.as_str()?.as_bytes())?))
-                })
-                .collect();
-            for (place, (value, has_repeated)) in found {
+            let mut room = before.room;
+            let mut found = Vec::new();
+            for (place, value) in query.located(before.root()).into_iter().take(MOST_PARSED) {
+                let Some(text) = value.as_str() else { continue };
+                if let Some(json) = Json::read_within(text.as_bytes(), room)? {
+                    room = json.room;
+                    found.push((place, json));
+                }
+            }
+            for (place, json) in found {
                 let parsed = parsed.get_or_insert_with(|| document.clone());
-                parsed.has_repeated |= has_repeated;
+                parsed.room = room;
+                parsed.has_repeated |= json.has_repeated;
                 if let Some(text) = parsed.root_mut().pointer_mut(&place) {
-                    *text = value;
+                    *text = json.value;
                 }
             }
         }
-        parsed
+        Ok(parsed)
     }
 }
 

@@ -3,8 +3,9 @@
 //! It finds what the library would take and what would never do what was meant: names that no document has, patterns
 //! that are none. It bounds what an expression may cost, and it knows the usual slips.
 
-use super::document::{PARTS, PROPERTIES};
+use super::document::PARTS;
 use super::functions::pattern_of;
+use crate::event::PROPERTIES;
 
 /// Brackets within brackets. The library's parser takes several times as long for each.
 const DEEPEST: usize = 8;

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use regex::Regex;
 
 use super::functions::pattern_of;
+use super::php;
 use super::problem::Fault;
 
 #[derive(Debug)]
@@ -14,6 +15,9 @@ pub(super) enum Step {
     Lower,
     Prefix(String),
     StripPrefix(String),
+    PercentDecode,
+    /// Names, joined by dots.
+    Php(String),
 }
 
 impl Step {
@@ -38,11 +42,17 @@ impl Step {
             ("lower", None) => Ok(Step::Lower),
             ("prefix", Some(prefix)) => Ok(Step::Prefix(prefix.to_owned())),
             ("strip_prefix", Some(prefix)) => Ok(Step::StripPrefix(prefix.to_owned())),
-            ("take" | "prefix" | "strip_prefix", None) => {
+            ("percent_decode", None) => Ok(Step::PercentDecode),
+            ("php", Some(path)) => Ok(Step::Php(path.to_owned())),
+            ("take" | "prefix" | "strip_prefix" | "php", None) => {
                 wanting("needs what follows it, such as \"strip_prefix auth0|\"")
             }
-            ("uuid" | "lower", Some(_)) => wanting("takes nothing behind its name"),
-            _ => wanting("no such step; there are take, uuid, lower, prefix and strip_prefix"),
+            ("uuid" | "lower" | "percent_decode", Some(_)) => {
+                wanting("takes nothing behind its name")
+            }
+            _ => wanting(
+                "no such step; there are take, uuid, lower, prefix, strip_prefix, percent_decode and php",
+            ),
         }
     }
 
@@ -60,6 +70,8 @@ impl Step {
                 Some(rest) => rest.to_owned().into(),
                 None => text,
             },
+            Step::PercentDecode => percent_decoded(&text)?.into(),
+            Step::Php(path) => php::field(&text, path)?.to_owned().into(),
         })
     }
 }
@@ -67,6 +79,20 @@ impl Step {
 /// Applies the steps in turn.
 pub(super) fn apply<'a>(steps: &[Step], text: Cow<'a, str>) -> Option<Cow<'a, str>> {
     steps.iter().try_fold(text, |text, step| step.apply(text))
+}
+
+/// With each `%7C` as the character that it stands for; nothing where a `%` stands for none.
+fn percent_decoded(text: &str) -> Option<String> {
+    let mut parts = text.split('%');
+    let mut bytes = parts.next()?.as_bytes().to_vec();
+    for part in parts {
+        let (digits, rest) = part.split_at_checked(2)?;
+        let is_hex = digits.bytes().all(|digit| digit.is_ascii_hexdigit());
+        is_hex.then_some(())?;
+        bytes.push(u8::from_str_radix(digits, 16).ok()?);
+        bytes.extend(rest.as_bytes());
+    }
+    String::from_utf8(bytes).ok()
 }
 
 /// Of any version, in its usual form: 8-4-4-4-12 hexadecimal digits.

@@ -8,7 +8,8 @@ use jiff::SignedDuration;
 use super::Pause;
 use crate::config::Settings;
 use crate::engine::{
-    Class, Ending, Letter, Notice, Status, Tally, Trigger, class, error_code, http_status,
+    Class, Ending, Letter, Notice, PauseReason, Status, Tally, Trigger, class, error_code,
+    http_status,
 };
 use crate::event::UserId;
 use crate::im::{HttpAnswer, Reply, SKEW_LIMIT, SecretError};
@@ -107,6 +108,8 @@ pub(super) fn dead_letter(letter: &Letter, id: &str, detail: &str) {
 /// What was logged before, so that it is not repeated.
 #[derive(Default)]
 pub(super) struct Report {
+    /// The source is a list of users: there are no events to speak of.
+    is_list: bool,
     tally: Tally,
     /// A call has cleared somebody.
     succeeded: bool,
@@ -122,6 +125,13 @@ pub(super) struct Report {
 }
 
 impl Report {
+    pub(super) fn new(is_list: bool) -> Report {
+        Report {
+            is_list,
+            ..Report::default()
+        }
+    }
+
     /// Logs a call; a success only at debug level.
     pub(super) fn call(&mut self, call: &Call) {
         let ids = call.ids;
@@ -223,15 +233,11 @@ impl Report {
     pub(super) fn notice(&mut self, notice: Notice, trouble: Option<&str>) {
         match notice {
             Notice::Paused { reason, probe_in } => {
-                tracing::warn!(
-                    class = reason.class.name(),
-                    code = reason.code,
-                    http_status = reason.http,
-                    meaning = reason.meaning(),
-                    fault = trouble.filter(|_| reason.code.is_none()),
-                    next_probe_seconds = rounded(probe_in.as_secs_f64()),
-                    "paused: API calls suspended, probing periodically; events wait, none is dead-lettered unless the broker would drop it"
-                );
+                let fault = trouble.filter(|_| reason.code.is_none());
+                match self.is_list {
+                    true => list_paused(reason, probe_in, fault),
+                    false => paused(reason, probe_in, fault),
+                }
             }
             Notice::Resumed { after } => {
                 self.control_refused = false;
@@ -278,9 +284,8 @@ impl Report {
     pub(super) fn summary(&mut self, now: Instant, status: &Status) {
         let before = std::mem::replace(&mut self.tally, status.tally);
         let since = self.summed_up.replace(now).unwrap_or(now);
-        let operator = status.operator_pause.map(|_| Pause::Operator);
         // A pause that somebody has forgotten is told again and again.
-        if before == status.tally && operator.is_none() {
+        if before == status.tally && status.operator_pause.is_none() {
             return;
         }
         if self.is_held_up(now, status.tally.held_up - before.held_up) {
@@ -290,21 +295,10 @@ impl Report {
                 "throughput limited by im.max_in_flight, not by the quota: raise it"
             );
         }
-        let events = |ending| status.tally.events(ending) - before.events(ending);
-        tracing::info!(
-            events_done = events(Ending::Done),
-            events_ignored = events(Ending::Ignored),
-            events_dead_lettered = events(Ending::DeadLettered),
-            users_cleared = status.tally.users_cleared - before.users_cleared,
-            users_missing = status.tally.users_missing - before.users_missing,
-            users_dead_lettered = status.tally.users_dead_lettered - before.users_dead_lettered,
-            calls = status.tally.calls - before.calls,
-            pending_ids = status.pending_ids,
-            unsettled_deliveries = status.unsettled_deliveries,
-            calls_per_second = rounded(status.calls_per_second),
-            paused = operator.or(status.paused.map(Pause::Api)).map(Pause::class),
-            "progress"
-        );
+        match self.is_list {
+            true => list_progress(status, &before),
+            false => progress(status, &before),
+        }
     }
 
     /// Whether to warn that calls waited this long for others in the last minute.
@@ -336,6 +330,60 @@ impl Report {
         }
         self.skewed = skewed;
     }
+}
+
+fn paused(reason: PauseReason, probe_in: Duration, fault: Option<&str>) {
+    tracing::warn!(
+        class = reason.class.name(),
+        code = reason.code,
+        http_status = reason.http,
+        meaning = reason.meaning(),
+        fault,
+        next_probe_seconds = rounded(probe_in.as_secs_f64()),
+        "paused: API calls suspended, probing periodically; events wait, none is dead-lettered unless the broker would drop it"
+    );
+}
+
+fn list_paused(reason: PauseReason, probe_in: Duration, fault: Option<&str>) {
+    tracing::warn!(
+        class = reason.class.name(),
+        code = reason.code,
+        http_status = reason.http,
+        meaning = reason.meaning(),
+        fault,
+        next_probe_seconds = rounded(probe_in.as_secs_f64()),
+        "sweep paused: API calls suspended, probing periodically; users wait, none is counted as failed"
+    );
+}
+
+fn progress(status: &Status, before: &Tally) {
+    let operator = status.operator_pause.map(|_| Pause::Operator);
+    let events = |ending| status.tally.events(ending) - before.events(ending);
+    tracing::info!(
+        events_done = events(Ending::Done),
+        events_ignored = events(Ending::Ignored),
+        events_dead_lettered = events(Ending::DeadLettered),
+        users_cleared = status.tally.users_cleared - before.users_cleared,
+        users_missing = status.tally.users_missing - before.users_missing,
+        users_dead_lettered = status.tally.users_dead_lettered - before.users_dead_lettered,
+        calls = status.tally.calls - before.calls,
+        pending_ids = status.pending_ids,
+        unsettled_deliveries = status.unsettled_deliveries,
+        calls_per_second = rounded(status.calls_per_second),
+        paused = operator.or(status.paused.map(Pause::Api)).map(Pause::class),
+        "progress"
+    );
+}
+
+fn list_progress(status: &Status, before: &Tally) {
+    tracing::info!(
+        users_cleared = status.tally.users_cleared - before.users_cleared,
+        users_missing = status.tally.users_missing - before.users_missing,
+        users_failed = status.tally.users_dead_lettered - before.users_dead_lettered,
+        calls = status.tally.calls - before.calls,
+        calls_per_second = rounded(status.calls_per_second),
+        "sweep progress"
+    );
 }
 
 /// What an operator should know about a failed call besides its code or status.

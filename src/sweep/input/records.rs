@@ -12,6 +12,7 @@ use serde_json_path::JsonPath;
 use super::recent::Recent;
 use super::{InputError, Item, Selection, What};
 use crate::event::UserId;
+use crate::event::json::Json;
 
 /// The longest record, in bytes. Longer ones are no user IDs, but a quote that is never closed or another file.
 pub(super) const LONGEST: u64 = 1 << 20;
@@ -107,14 +108,16 @@ fn in_text(line: Option<&[u8]>, found: &mut VecDeque<Item>) {
     }
 }
 
-/// What a query selects must be a text or an integer; a line of which it selects nothing is malformed, not skipped.
+/// What a query selects must be a text or an integer; a line of which it selects nothing is malformed, not skipped. So is
+/// one with a field twice: which of the two is the user cannot be known.
 fn in_json(line: Option<&[u8]>, users: &JsonPath, found: &mut VecDeque<Item>) {
     if line.is_some_and(|line| line.trim_ascii().is_empty()) {
         return;
     }
-    let value = line.and_then(|line| serde_json::from_slice::<Value>(line).ok());
+    let json = line.and_then(|line| Json::read(line).ok()?);
+    let json = json.filter(|json| !json.has_repeated);
     let before = found.len();
-    for selected in value.iter().flat_map(|value| users.query(value)) {
+    for selected in json.iter().flat_map(|json| users.query(&json.value)) {
         found.push_back(item(match selected {
             Value::String(text) => id(text.as_bytes()),
             // A wider integer is a rounded number by now, and so another user's ID.

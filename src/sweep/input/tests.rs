@@ -80,7 +80,8 @@ fn a_query_that_selects_nothing_or_no_id_is_malformed_and_never_silent() {
 {"u":[null,1.5,18446744073709551616,{"a":1}]}
 
 "a"
-{"u":["b"]"#;
+{"u":["b"]
+{"u":["c"],"u":["d"]}"#;
     let expected = [
         (1, user("a")),
         (1, user("7")),
@@ -92,6 +93,7 @@ fn a_query_that_selects_nothing_or_no_id_is_malformed_and_never_silent() {
         (3, What::Malformed),
         (5, What::Malformed),
         (6, What::Malformed),
+        (7, What::Malformed),
     ];
     assert_eq!(items(text, &ndjson("$.u[*]")), expected);
 }

@@ -1,6 +1,9 @@
 //! Keeps the documents true, by reading the sources: the log lines in docs/LOGGING.md, the metrics in
 //! docs/METRICS.md, what docs/OPERATIONS.md names, and where links lead.
 
+mod log_lines;
+mod markdown;
+
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
@@ -8,16 +11,8 @@ use serde_json::Value;
 use tagsweep::engine::{Class, Ending, Reason, Trigger};
 use tagsweep::shell::State;
 
-const LEVELS: [&str; 5] = ["error", "warn", "info", "debug", "trace"];
-
-/// A line of the log. Ordered by target, as the document is.
-#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct LogLine {
-    target: String,
-    message: String,
-    level: String,
-    fields: BTreeSet<String>,
-}
+use log_lines::{LogLine, log_lines, said_lines};
+use markdown::{first_column, headings, local_links, quoted, rows, section, slug};
 
 #[test]
 fn every_log_line_of_the_sources_is_in_the_document_and_no_other() {
@@ -276,96 +271,6 @@ fn documents() -> Vec<PathBuf> {
     found
 }
 
-/// What the sources say, but for their tests.
-fn said_lines() -> BTreeSet<LogLine> {
-    let mut sources = Vec::new();
-    files(&root().join("src"), ".rs", &mut sources);
-    let mut said = BTreeSet::new();
-    for source in sources {
-        let module = source.strip_prefix(root().join("src")).expect("below");
-        let module = module.with_extension("");
-        let parts: Vec<_> = module.iter().map(|part| part.to_string_lossy()).collect();
-        if parts.iter().any(|part| part == "tests") {
-            continue;
-        }
-        let text = std::fs::read_to_string(&source).expect("a source file");
-        let target = format!("tagsweep::{}", parts.join("::"));
-        said.extend(log_lines(&target, &text));
-    }
-    said
-}
-
-/// The log lines of one source file, before its tests.
-fn log_lines(target: &str, source: &str) -> Vec<LogLine> {
-    let code = source.split("#[cfg(test)]\nmod tests {").next();
-    let source = code.unwrap_or_default();
-    let mut lines = Vec::new();
-    for level in LEVELS {
-        let start = format!("{level}!(");
-        for (place, _) in source.match_indices(&start) {
-            let before = &source[..place];
-            if before.ends_with(|last: char| last.is_alphanumeric() || last == '_') {
-                continue;
-            }
-            assert!(before.ends_with("tracing::"), "{target}: {level}! is bare");
-            let arguments = arguments(&source[place + start.len()..]);
-            lines.push((place, log_line(target, level, &arguments)));
-        }
-    }
-    lines.sort_by_key(|(place, _)| *place);
-    lines.into_iter().map(|(_, line)| line).collect()
-}
-
-fn log_line(target: &str, level: &str, arguments: &[&str]) -> LogLine {
-    let (message, fields) = arguments.split_last().expect("a line says something");
-    let message = message
-        .strip_prefix('"')
-        .and_then(|text| text.strip_suffix('"'));
-    let message = message.expect("a message is a plain text, and comes last");
-    let field = |argument: &&str| {
-        let (name, _) = argument.split_once('=').unwrap_or((argument, ""));
-        let name = name.trim().trim_start_matches(['%', '?']);
-        let plain = |next: char| next.is_ascii_alphanumeric() || next == '_';
-        assert!(
-            name.chars().all(plain),
-            "{target}: {argument:?} is no field"
-        );
-        name.to_owned()
-    };
-    LogLine {
-        target: target.to_owned(),
-        message: message.to_owned(),
-        level: level.to_owned(),
-        fields: fields.iter().map(field).collect(),
-    }
-}
-
-/// The arguments of a macro, from behind its opening bracket.
-fn arguments(text: &str) -> Vec<&str> {
-    let mut arguments = Vec::new();
-    let (mut begin, mut depth, mut in_text, mut escaped) = (0, 0, false, false);
-    for (place, next) in text.char_indices() {
-        match next {
-            _ if escaped => {}
-            '"' => in_text = !in_text,
-            _ if in_text => {}
-            ')' | ',' if depth == 0 => {
-                arguments.push(text[begin..place].trim());
-                begin = place + 1;
-                if next == ')' {
-                    arguments.retain(|argument| !argument.is_empty());
-                    return arguments;
-                }
-            }
-            '(' | '[' | '{' => depth += 1,
-            ')' | ']' | '}' => depth -= 1,
-            _ => {}
-        }
-        escaped = next == '\\' && !escaped;
-    }
-    panic!("a macro has no end");
-}
-
 /// What docs/LOGGING.md lists: below a heading for each target, a table.
 fn documented_lines() -> BTreeSet<LogLine> {
     let document = section(&read("docs/LOGGING.md"), "## Events");
@@ -386,85 +291,6 @@ fn documented_lines() -> BTreeSet<LogLine> {
         }
     }
     lines
-}
-
-/// From the heading to the next one of its rank.
-fn section(document: &str, heading: &str) -> String {
-    let marks = heading.split(' ').next().unwrap_or_default();
-    let start = document
-        .find(&format!("\n{heading}\n"))
-        .unwrap_or_else(|| panic!("no section {heading:?}"));
-    let rest = &document[start + 1..];
-    let end = rest[1..].find(&format!("\n{marks} "));
-    rest[..end.map_or(rest.len(), |end| end + 1)].to_owned()
-}
-
-/// The cells of the rows of all tables in `text`, without their heads.
-fn rows(text: &str) -> Vec<Vec<String>> {
-    let mut rows = Vec::new();
-    let mut below_head = false;
-    for line in text.lines() {
-        if line.starts_with("|---") {
-            below_head = true;
-        } else if !line.starts_with('|') {
-            below_head = false;
-        } else if below_head {
-            let cells = line.trim_matches('|').split(" | ");
-            rows.push(cells.map(|cell| cell.trim().to_owned()).collect());
-        }
-    }
-    rows
-}
-
-/// The words in backticks in the first column of all tables.
-fn first_column(text: &str) -> Vec<String> {
-    let rows = rows(text).into_iter();
-    rows.flat_map(|row| quoted(&row[0])).collect()
-}
-
-/// Everything in backticks on one line; fences are left out.
-fn quoted(text: &str) -> Vec<String> {
-    let lines = without_fences(text);
-    let words = lines.flat_map(|line| line.split('`').skip(1).step_by(2));
-    words.map(str::to_owned).collect()
-}
-
-fn without_fences(text: &str) -> impl Iterator<Item = &str> {
-    let mut fenced = false;
-    text.lines().filter(move |line| {
-        let is_fence = line.trim_start().starts_with("```");
-        fenced ^= is_fence;
-        !fenced && !is_fence
-    })
-}
-
-fn headings(text: &str) -> impl Iterator<Item = &str> {
-    let heading = |line: &&str| line.starts_with('#');
-    without_fences(text)
-        .filter(heading)
-        .map(|line| line.trim_start_matches('#').trim())
-}
-
-/// The anchor that GitHub gives a heading.
-fn slug(heading: &str) -> String {
-    let kept = |next: &char| next.is_alphanumeric() || " -_".contains(*next);
-    let lower = heading.to_lowercase();
-    lower
-        .chars()
-        .filter(kept)
-        .collect::<String>()
-        .replace(' ', "-")
-}
-
-/// Links to places in this repository.
-fn local_links(text: &str) -> Vec<&str> {
-    let mut links = Vec::new();
-    for line in without_fences(text) {
-        let ends = line.split("](").skip(1);
-        let targets = ends.filter_map(|rest| rest.split([')', ' ']).next());
-        links.extend(targets.filter(|link| !link.contains("://") && !link.starts_with("mailto:")));
-    }
-    links
 }
 
 /// Sections and names of the configuration's keys, those that are commented out among them.
