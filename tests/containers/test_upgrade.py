@@ -12,9 +12,9 @@ from podman import ask, eventually
 
 NETWORK = "upgrade"
 EARLIER = pathlib.Path(os.environ["TAGSWEEP_EARLIER"])
-# Enough for the workers to be busy while they are replaced: some seconds at this quota.
-USERS = 4_000
-CALLS_PER_SECOND = "10"
+# Enough for the workers to be busy while they are replaced: half a minute at this quota.
+USERS = 6_000
+CALLS_PER_SECOND = "2"
 
 
 @pytest.fixture(scope="module")
