@@ -43,7 +43,7 @@ const BETWEEN_COUNTS: Duration = Duration::from_millis(50);
 const LOCK_TRIES: usize = 5;
 const BETWEEN_TRIES: Duration = Duration::from_millis(200);
 /// How long letters that were given back may take to be in the queue again.
-const RETURN: Duration = Duration::from_secs(5);
+const RETURN: Duration = Duration::from_secs(15);
 
 /// A connection that holds the messages of the dead-letter queue. One at a time: an exclusive queue is the lock, and
 /// the broker frees it with the connection.
