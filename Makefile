@@ -1,6 +1,6 @@
 # The commands of this project; `make` lists them.
 
-.PHONY: help demo test test-cluster test-rabbitmq4 check-deploy test-containers soak torture simulate planted-bugs bench instructions fuzz check fmt lint doc deny rabbitmq browser
+.PHONY: help demo test test-cluster test-rabbitmq4 check-deploy test-containers reproducible soak torture simulate planted-bugs bench instructions fuzz check fmt lint doc deny rabbitmq browser
 
 # The Debian release whose RabbitMQ test-rabbitmq4 takes.
 DEBIAN ?= trixie
@@ -15,7 +15,7 @@ EARLIER ?= b5c38a67d992
 FUZZ_SECONDS ?= 60
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## broker, simulator and worker on this machine: 20,000 events, trouble, and the account
 	@test -n "$$TAGSWEEP__RABBITMQ__URL" || scripts/install-rabbitmq.sh
@@ -50,6 +50,9 @@ test-containers: ## image, compose file, chart and .deb in real containers; need
 	earlier=$$(scripts/earlier-build.sh $(EARLIER)) && sudo=$$([ "$$(id -u)" = 0 ] || echo sudo) && \
 		$$sudo env PATH="$(abspath $(BUILT))/deploy-tools/bin:$$PATH" TAGSWEEP_EARLIER="$$earlier" \
 		TAGSWEEP=$(abspath $(BUILT))/release/tagsweep pytest -q -p no:cacheprovider tests/containers
+
+reproducible: ## two release builds in two folders, which must be the same
+	scripts/reproducible.sh
 
 soak: rabbitmq ## ten minutes with trouble under a real Prometheus, then docs/SOAK.md
 	cargo build --locked --workspace --bins

@@ -1,6 +1,8 @@
 //! A browser: Debian's chromium without a window, driven by chromedriver. The protocol is a few JSON requests, for
 //! which the HTTP client of the tests is enough.
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
@@ -195,10 +197,26 @@ impl Browser {
     async fn command(&self, path: &str, arguments: Value) -> Value {
         post(&self.client, &format!("{}/{path}", self.url), &arguments).await
     }
+}
 
-    pub async fn end(self) {
-        let ended = self.client.delete(&self.url).send().await;
-        ended.expect("the browser ends");
+/// A driver that is killed leaves its browser behind: it is told to end that first, also where a test has failed.
+impl Drop for Browser {
+    fn drop(&mut self) {
+        let end = || -> std::io::Result<()> {
+            let (address, path) = self.url["http://".len()..]
+                .split_once('/')
+                .unwrap_or_default();
+            let mut driver = TcpStream::connect(address)?;
+            driver.set_read_timeout(Some(PATIENCE))?;
+            write!(
+                driver,
+                "DELETE /{path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"
+            )?;
+            driver.read_to_end(&mut Vec::new()).map(drop)
+        };
+        if let Err(error) = end() {
+            eprintln!("the browser may still run: {error}");
+        }
     }
 }
 

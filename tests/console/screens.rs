@@ -47,7 +47,6 @@ async fn ends(worker: Running, browser: Browser) {
     // A violation of the policy, or a script that failed.
     let complaints = browser.complaints().await;
     assert!(complaints.is_empty(), "{complaints:?}");
-    browser.end().await;
     worker.signal("TERM").await;
     let (code, log) = worker.ended().await;
     assert_eq!(code, Some(0), "{log}");

@@ -4,7 +4,6 @@ import json
 import os
 import pathlib
 import ssl
-import subprocess
 import urllib.request
 
 import pytest
@@ -13,9 +12,9 @@ from podman import ask, eventually
 
 NETWORK = "upgrade"
 EARLIER = pathlib.Path(os.environ["TAGSWEEP_EARLIER"])
-# Enough for the workers to be busy while they are replaced: some seconds at this quota.
-USERS = 4_000
-CALLS_PER_SECOND = "10"
+# Enough for the workers to be busy while they are replaced: half a minute at this quota.
+USERS = 6_000
+CALLS_PER_SECOND = "2"
 
 
 @pytest.fixture(scope="module")
@@ -91,12 +90,8 @@ class Stage:
         return self.podman.inspect(worker)["State"]
 
 
-def version(program):
-    return subprocess.run([program, "--version"], capture_output=True, text=True, check=True).stdout
-
-
 def test_an_upgrade_under_load_and_back_loses_nothing(stage):
-    assert version(EARLIER) != version(os.environ["TAGSWEEP"])
+    assert EARLIER.read_bytes() != pathlib.Path(os.environ["TAGSWEEP"]).read_bytes(), "two versions are needed"
     old = stage.start(earlier=True)
     stage.publish(range(USERS))
     stage.in_the_middle(of=0)
