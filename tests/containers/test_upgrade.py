@@ -105,7 +105,8 @@ def test_an_upgrade_under_load_and_back_loses_nothing(stage):
     # The rollback, in a hurry.
     again = stage.start(earlier=True)
     stage.podman("kill", "--signal", "KILL", new)
-    eventually("everybody is cleared", lambda: stage.cleared() == 2 * USERS)
+    seen = lambda: f"{stage.cleared()} cleared, {stage.podman.logs(again)}"
+    eventually("everybody is cleared", lambda: stage.cleared() == 2 * USERS, why=seen)
     eventually("everything is acknowledged", lambda: stage.messages("tagsweep.events") == 0)
     assert stage.messages("tagsweep.dead-letters") == 0
     stage.podman("stop", "--time", "35", again)
