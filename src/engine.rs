@@ -315,12 +315,11 @@ impl Engine {
             for failure in rest.into_iter().flat_map(|rest| &rest.failures) {
                 self.ledger.fail(delivery, failure.clone());
             }
-            let faults = [
-                (Reason::InvalidUserId, invalid),
-                (Reason::MalformedEvent, absent),
-            ];
-            for (reason, ids) in faults.into_iter().filter(|(_, ids)| *ids > 0) {
-                self.fail(delivery, reason, ids);
+            let reasons = [Reason::InvalidUserId, Reason::MalformedEvent];
+            for (reason, ids) in reasons.into_iter().zip([invalid, absent]) {
+                if ids > 0 {
+                    self.fail(delivery, reason, ids);
+                }
             }
         }
         self.advance(now, delivery);
