@@ -84,13 +84,13 @@ runroot = "{folder}/run"
         self.run("podman", "system", "reset", "--force", check=False)
 
 
-def eventually(what, look, patience=PATIENCE):
-    """Waits until `look` gives something."""
+def eventually(what, look, patience=PATIENCE, why=lambda: ""):
+    """Waits until `look` gives something; `why` tells of what else is known if it does not."""
     end = time.monotonic() + patience
     while True:
         if found := look():
             return found
-        assert time.monotonic() < end, f"not within {patience} s: {what}"
+        assert time.monotonic() < end, f"not within {patience} s: {what}\n{why()}"
         time.sleep(0.2)
 
 
