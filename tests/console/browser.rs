@@ -212,7 +212,8 @@ impl Drop for Browser {
                 driver,
                 "DELETE /{path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"
             )?;
-            driver.read_to_end(&mut Vec::new()).map(drop)
+            // It answers when the browser has ended, and keeps the connection.
+            driver.read(&mut [0; 1024]).map(drop)
         };
         if let Err(error) = end() {
             eprintln!("the browser may still run: {error}");
