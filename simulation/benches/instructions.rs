@@ -25,8 +25,8 @@ struct Work(&'static str, fn(usize), f64);
 const WORKS: [Work; 7] = [
     Work("reference", reference, 1.0),
     Work("decode", without_rules, 1.1),
-    Work("decode by a rule", by_a_rule, 9.0),
-    Work("decode after 3 presets", after_presets, 9.0),
+    Work("decode by a rule", by_a_rule, 3.0),
+    Work("decode after 3 presets", after_presets, 4.0),
     Work("engine", engine::<1>, 0.4),
     Work("engine, 10 users an event", engine::<10>, 0.3),
     Work("engine, 1,000 users an event", engine::<1_000>, 0.3),
