@@ -17,7 +17,7 @@ use tokio::process::{Child, Command};
 use crate::program::PATIENCE;
 
 /// Figures are fetched every two seconds, and letters some seconds after their number has changed.
-const SHOWN_WITHIN: Duration = Duration::from_secs(60);
+const SHOWN_WITHIN: Duration = Duration::from_secs(180);
 
 /// The name of an element's ID in the protocol.
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
