@@ -47,7 +47,13 @@ async fn in_one_worker_a_letter_is_put_right_redriven_and_cleared_for_the_failed
     let stage = Stage::new().await;
     stage.import(0..3);
     stage.simulator.reject_user_in_error_list(user(1), 90001);
-    let worker = stage.worker().await;
+    // In a quiet queue a verdict takes ten refusals, apart by the backoff.
+    let worker = stage
+        .program("run")
+        .set("retry.backoff_min", "100ms")
+        .set("retry.backoff_max", "500ms")
+        .start();
+    worker.says("broker session open").await;
     stage.publish([event(&[0, 1, 2])]).await;
     stage.letters_wait(1).await;
     let list = stage.dlq_json("list --each").await;
