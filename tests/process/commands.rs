@@ -20,7 +20,7 @@ async fn explain_says_of_codes_and_names_what_they_mean_and_what_to_do() {
         (
             "rejected-by-api",
             "rejected-by-api: ",
-            "tagsweep publish USER",
+            "tagsweep dead-letters redrive",
         ),
         ("config", "config: ", "Fix the setting"),
     ] {
