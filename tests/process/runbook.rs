@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::Command;
 
 use im_simulator::{Options, Simulator};
+use testkit::amqp::Outgoing;
 
 use crate::program::{PATIENCE, Program};
 use crate::stage::*;
@@ -44,6 +45,14 @@ async fn the_commands_of_the_runbook_work_as_written() {
     let users = folder.path().join("deleted-users.txt");
     std::fs::write(&users, "pii-90001\npii-90002\n").unwrap();
     let users = users.to_str().unwrap();
+    stage
+        .publish([Outgoing::json("user.deleted", "no event")])
+        .await;
+    stage.letters_wait(1).await;
+    let letters = stage.program("dead-letters list --each --json").run().await;
+    let letter = letters.json()["letters"][0]["id"].clone();
+    let copies = folder.path().join("letters.ndjson");
+    let copies = copies.to_str().unwrap();
     let mut tried = [0, 0];
     for words in commands(&document("docs/OPERATIONS.md")) {
         let [program, arguments @ ..] = words.as_slice() else {
@@ -56,9 +65,15 @@ async fn the_commands_of_the_runbook_work_as_written() {
                     && arguments.last().map(String::as_str) != Some("deleted-users.txt") => {}
             "tagsweep" => {
                 let command = arguments.join(" ").replace("deleted-users.txt", users);
-                let command = match command.starts_with("sweep ") {
-                    true => stage.program(&command).argument("--yes"),
-                    false => stage.program(&command),
+                let command = command.replace("letters.ndjson", copies);
+                let command = command.replace("LETTER", letter.as_str().unwrap());
+                // Without a terminal nobody can be asked.
+                let asks = ["sweep", "dead-letters redrive", "dead-letters purge"];
+                let is_asked = asks.iter().any(|asks| command.starts_with(asks));
+                let command = stage.program(&command);
+                let command = match is_asked {
+                    true => command.argument("--yes"),
+                    false => command,
                 };
                 let ended = command.set("admin.listen", &address).run().await;
                 assert_eq!(ended.code, Some(0), "{words:?}: {ended:?}");
