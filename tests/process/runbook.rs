@@ -40,7 +40,10 @@ async fn the_commands_of_the_runbook_work_as_written() {
     let address = worker.admin_address().await;
     let node = stage.vhost.node();
     let (vhost, user) = (stage.vhost.name(), format!("{}-user", stage.vhost.name()));
-    node.ctl(&["add_user", &user, "pa55word"]).await.unwrap();
+    let operator = format!("{vhost}-operator");
+    for user in [&user, &operator] {
+        node.ctl(&["add_user", user, "pa55word"]).await.unwrap();
+    }
     let folder = tempfile::tempdir().unwrap();
     let users = folder.path().join("deleted-users.txt");
     std::fs::write(&users, "pii-90001\npii-90002\n").unwrap();
@@ -84,6 +87,7 @@ async fn the_commands_of_the_runbook_work_as_written() {
                 let ours = |word: &String| match word.as_str() {
                     "accounts" => vhost.to_owned(),
                     "tagsweep" => user.clone(),
+                    "operator" => operator.clone(),
                     word => word.to_owned(),
                 };
                 let arguments: Vec<String> = arguments.iter().map(ours).collect();
