@@ -383,11 +383,12 @@ impl Worker {
 
 /// Decodes a message. Of invalid IDs it keeps as much as a dead letter names.
 fn read(message: &Message, rules: &Rules) -> Read {
-    let event::Read { mut decoded, form } = wiring::read(message, rules);
+    let redriven = message.redriven();
+    let event::Read { mut decoded, form } = wiring::read(message, redriven.as_ref(), rules);
     let mut count = 0;
     let mut absent = Vec::new();
-    if let Some(redriven) = message.redriven() {
-        (decoded, absent) = redriven::narrow(decoded, &redriven);
+    if let Some(redriven) = &redriven {
+        (decoded, absent) = redriven::narrow(decoded, redriven);
     }
     if let Decoded::Event(event) = &mut decoded {
         let Event { users, invalid, .. } = event;

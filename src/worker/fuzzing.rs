@@ -11,7 +11,7 @@ use crate::rabbitmq::{Letter, Message};
 
 /// Reads a message as the worker does.
 pub fn decode(message: &Message, rules: &Rules) -> Decoded {
-    wiring::read(message, rules).decoded
+    wiring::read(message, message.redriven().as_ref(), rules).decoded
 }
 
 /// The dead letter of a message in which decoding found `invalid` or `malformed`.

@@ -8,6 +8,7 @@ use secrecy::SecretString;
 use crate::config::{self, AmqpUrl, read_pem};
 use crate::event::mapping::Mapping;
 use crate::event::{self, Format, PROPERTIES, Rules, Surroundings};
+use crate::letter::Redriven;
 use crate::rabbitmq::{self, Access, AccessSource, HeaderValue, Identity, Message, Timing};
 use crate::shell::{SetupError, certificates};
 
@@ -84,10 +85,9 @@ fn secrets(urls: &[AmqpUrl]) -> Vec<SecretString> {
 }
 
 /// Reads a message, as the decoder sees it.
-pub(super) fn read(message: &Message, rules: &Rules) -> event::Read {
+pub(super) fn read(message: &Message, redriven: Option<&Redriven>, rules: &Rules) -> event::Read {
     let header = |name: &str| message.header(name).and_then(header_text);
     let route = message.published_to();
-    let redriven = message.redriven();
     let has_our_body = redriven.is_some_and(|redriven| redriven.body.is_some());
     let surroundings = || Surroundings {
         headers: message.headers_as_json(),
