@@ -73,7 +73,8 @@ pub(super) struct Set {
 
 /// What is being done with the letters.
 pub(super) struct Job {
-    pub(super) what: &'static str,
+    /// `redrive`, `purge` or `export`.
+    pub(super) action: &'static str,
     pub(super) of: u64,
     pub(super) over: AtomicU64,
     pub(super) stop: CancellationToken,
@@ -191,13 +192,13 @@ impl Board {
     }
 
     /// Begins an action, if nothing else is done with the letters.
-    pub(super) fn begin(&self, what: &'static str, of: usize) -> Option<Arc<Job>> {
+    pub(super) fn begin(&self, action: &'static str, of: usize) -> Option<Arc<Job>> {
         let mut state = self.state();
         if state.job.is_some() || state.is_reading {
             return None;
         }
         let job = Arc::new(Job {
-            what,
+            action,
             of: of as u64,
             over: AtomicU64::new(0),
             stop: CancellationToken::new(),

@@ -10,7 +10,7 @@ use maud::{Markup, html};
 use serde_json::{Value, json};
 
 use super::letters::{Chosen, Known, Reading, Shown};
-use super::story::{counted, grouped, lasting};
+use super::story::{capitalised, counted, grouped, lasting};
 use super::{Facts, Shared, html as answer, page};
 use crate::dead_letters::{Entry, Explanation, Writer};
 use crate::shell::Who;
@@ -34,9 +34,9 @@ pub(super) fn section(facts: &Facts, known: &Known, who: Option<&Who>) -> Markup
                 }
                 @if let Some(job) = &known.job {
                     p role="status" {
-                        (job.what) ": " (grouped(job.over())) " of " (counted(job.of, "letter"))
+                        (capitalised(job.action)) ": " (grouped(job.over())) " of " (counted(job.of, "letter"))
                     }
-                    progress max=(job.of) value=(job.over()) aria-label=(job.what) {}
+                    progress max=(job.of) value=(job.over()) aria-label=(job.action) {}
                     @if who.is_some() {
                         form method="post" action="/actions/stop" { button.quiet type="submit" { "Stop" } }
                     }
@@ -302,7 +302,7 @@ pub(super) fn as_json(known: &Known) -> Value {
         "total": reading.map(|reading| reading.total),
         "groups": reading.map(groups),
         "trouble": known.trouble,
-        "action": known.job.as_ref().map(|job| json!({ "what": job.what, "of": job.of, "done": job.over() })),
+        "action": known.job.as_ref().map(|job| json!({ "what": job.action, "of": job.of, "done": job.over() })),
         "outcome": known.outcome,
     })
 }
