@@ -4,27 +4,29 @@
 //! give it back so that the order stays depends on the broker's version. docs/DECISIONS.md has what was tested.
 
 mod error;
+mod give_back;
+mod lock;
+mod renew;
 mod republish;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use futures_util::StreamExt;
 use lapin::{
     Channel,
     options::{
-        BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicGetOptions,
-        BasicNackOptions, BasicQosOptions,
+        BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicGetOptions, BasicQosOptions,
     },
     types::{FieldTable, ShortString},
 };
-use sha2::{Digest, Sha256};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{sleep, timeout};
 
 use super::{
-    Loss, Message, Options, Part, Returns,
+    Delivery, Loss, Message, Options, Part, Returns,
     connection::{Link, loss::within},
     message,
-    topology::{Lock, Scratch, Traits},
+    topology::{Scratch, Traits},
 };
 
 pub use error::BrowseError;
@@ -39,11 +41,6 @@ const IDLE: Duration = Duration::from_secs(5);
 /// A broker that is busy may count a queue as empty, and what a killed command held comes back a moment later.
 const COUNTS: usize = 3;
 const BETWEEN_COUNTS: Duration = Duration::from_millis(50);
-/// The broker frees the lock of a command that was killed a moment later.
-const LOCK_TRIES: usize = 5;
-const BETWEEN_TRIES: Duration = Duration::from_millis(200);
-/// How long letters that were given back may take to be in the queue again.
-const RETURN: Duration = Duration::from_secs(15);
 
 /// A connection that holds the messages of the dead-letter queue. One at a time: an exclusive queue is the lock, and
 /// the broker frees it with the connection.
@@ -54,6 +51,8 @@ pub struct Browser {
     traits: Traits,
     ranges: Vec<Range>,
     held: u64,
+    /// Of what is held: what the broker drops when it is given back.
+    spent: BTreeMap<Place, Message>,
     consumers: u32,
 }
 
@@ -65,7 +64,7 @@ struct Range {
 }
 
 /// Where a held message is acknowledged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Place {
     range: usize,
     tag: u64,
@@ -95,6 +94,7 @@ impl Browser {
             traits: Traits::default(),
             ranges: Vec::new(),
             held: 0,
+            spent: BTreeMap::new(),
             consumers: 0,
         };
         match browser.prepare().await {
@@ -108,7 +108,7 @@ impl Browser {
 
     async fn prepare(&mut self) -> Result<(), BrowseError> {
         self.depth().await?;
-        self.lock().await?;
+        lock::take(&mut self.scratch, &self.options.dead_letter_queue).await?;
         self.traits = self.scratch.traits_of_letters(&self.options).await?;
         let queue = self.queue();
         if self.traits.is_stream {
@@ -120,22 +120,6 @@ impl Browser {
         // Since 4.0 a queue has a limit where none is declared. A policy's is not to be seen.
         if self.traits.delivery_limit.is_none() && !self.traits.known && self.is_new() {
             self.traits.delivery_limit = Some(Traits::DEFAULT_LIMIT);
-        }
-        Ok(())
-    }
-
-    async fn lock(&mut self) -> Result<(), BrowseError> {
-        let name = lock_name(&self.options.dead_letter_queue);
-        for attempt in 1.. {
-            match self.scratch.lock(&name).await? {
-                Lock::Taken => break,
-                Lock::Denied => return Err(BrowseError::MayNotLock { name }),
-                Lock::Busy if attempt == LOCK_TRIES => {
-                    let queue = self.queue();
-                    return Err(BrowseError::Busy { queue });
-                }
-                Lock::Busy => sleep(BETWEEN_TRIES).await,
-            }
         }
         Ok(())
     }
@@ -163,12 +147,8 @@ impl Browser {
                 break;
             }
             *left -= 1;
-            let is_limited = self.traits.delivery_limit.is_some();
-            let size = match first && is_limited && !force {
-                // The first one tells how often the others were returned.
-                true => 1,
-                false => u16::try_from(waiting.min(RANGE)).unwrap_or(u16::MAX),
-            };
+            // All of it, even where the first one tells that it must not be read: a part would be put behind the rest.
+            let size = u16::try_from(waiting.min(RANGE)).unwrap_or(u16::MAX);
             let mut highest = 0;
             let mut each = |held: HeldMessage| {
                 highest = highest.max(held.returned);
@@ -183,8 +163,7 @@ impl Browser {
             }
             self.judge_limit(force, highest)?;
         }
-        let probed = usize::from(self.traits.delivery_limit.is_some() && !force);
-        Ok(self.ranges.len().saturating_sub(probed))
+        Ok(self.ranges.len())
     }
 
     /// Of what it holds: acknowledges one message, which is then gone.
@@ -199,65 +178,24 @@ impl Browser {
             .basic_ack(place.tag, BasicAckOptions::default());
         within(self.options.timing.call, "basic.ack", ack).await?;
         self.held = self.held.saturating_sub(1);
+        self.spent.remove(&place);
         Ok(())
     }
 
-    /// Gives back all that was not acknowledged, in order, and waits until it is in the queue again.
-    ///
-    /// # Errors
-    /// When the connection is lost: the broker gives it back itself.
-    pub async fn give_back(&mut self) -> Result<(), BrowseError> {
-        let limit = self.options.timing.call;
-        let ranges = std::mem::take(&mut self.ranges);
-        let mut held = std::mem::take(&mut self.held);
-        let is_new = self.is_new();
-        for Range {
-            channel,
-            acknowledged,
-        } in &ranges
-        {
-            if !channel.status().connected() {
-                continue;
-            }
-            if *acknowledged {
-                held += self.apply_acks(channel).await?;
-            }
-            if is_new {
-                let all = BasicNackOptions {
-                    multiple: true,
-                    requeue: true,
-                };
-                // Tag 0 is all.
-                within(limit, "basic.nack", channel.basic_nack(0, all))
-                    .await
-                    .map_err(Loss::from)?;
-            }
-            let close = channel.close(200, "bye".into());
-            within(limit, "channel.close", close)
-                .await
-                .map_err(Loss::from)?;
+    fn hold(&mut self, range: usize, delivery: Delivery) -> HeldMessage {
+        let place = Place {
+            range,
+            tag: delivery.tag.tag,
+        };
+        self.held += 1;
+        if self.drops_next(delivery.returned) {
+            self.spent.insert(place, delivery.message.clone());
         }
-        if held > 0 && !ranges.is_empty() {
-            self.wait_for(held).await?;
+        HeldMessage {
+            place,
+            returned: delivery.returned,
+            message: delivery.message,
         }
-        Ok(())
-    }
-
-    /// Waits until the queue has applied the acknowledgements of this channel. A channel that has many on their way
-    /// keeps some to itself, and would take them with it when it is closed: letters that are done would be back.
-    ///
-    /// A `basic.get` is answered by the queue, after what it was sent before; when the second is answered, the
-    /// channel knows what became of its acknowledgements and has sent the rest. Letters that came meanwhile are held,
-    /// and returned is how many.
-    async fn apply_acks(&self, channel: &Channel) -> Result<u64, Loss> {
-        let mut taken = 0;
-        for _ in 0..2 {
-            let queue = self.options.dead_letter_queue.as_str().into();
-            let get = channel.basic_get(queue, BasicGetOptions::default());
-            let got = within(self.options.timing.call, "basic.get", get).await?;
-            taken += u64::from(got.is_some());
-        }
-        Ok(taken)
     }
 
     /// Whoever is told nothing of the queue's settings finds out that it is a stream: its messages do not count.
@@ -344,16 +282,7 @@ impl Browser {
                 None => return Err(Loss::Cancelled.into()),
             };
             taken += 1;
-            self.held += 1;
-            let delivery = message::delivery(0, delivery, None, &mut last);
-            each(HeldMessage {
-                place: Place {
-                    range,
-                    tag: delivery.tag.tag,
-                },
-                returned: delivery.returned,
-                message: delivery.message,
-            });
+            each(self.hold(range, message::delivery(0, delivery, None, &mut last)));
         }
         // Else what is acknowledged would make room for letters that nobody reads.
         let cancel = channel.basic_cancel(consumer.tag(), BasicCancelOptions::default());
@@ -374,6 +303,13 @@ impl Browser {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Whether the broker drops what was returned so often when it is given back. From 4.3 on that does not count.
+    fn drops_next(&self, returned: u32) -> bool {
+        let counts = self.link.version.is_none_or(|version| version < (4, 3));
+        let limit = self.traits.delivery_limit;
+        counts && limit.is_some_and(|limit| returned >= limit)
     }
 
     /// Messages that are ready for delivery.
@@ -400,31 +336,8 @@ impl Browser {
         Ok(messages)
     }
 
-    /// Waits until so many letters are ready, as the next command expects them. Another program may take some.
-    async fn wait_for(&mut self, held: u64) -> Result<(), BrowseError> {
-        let end = Instant::now() + RETURN;
-        while u64::from(self.depth().await?) < held && Instant::now() < end {
-            sleep(BETWEEN_COUNTS / 2).await;
-        }
-        Ok(())
-    }
-
     /// From RabbitMQ 4.0 on.
     fn is_new(&self) -> bool {
         self.link.version.is_some_and(|(major, _)| major >= 4)
     }
-}
-
-/// At most as long as the protocol allows.
-fn lock_name(queue: &str) -> String {
-    let name = format!("{queue}.lock");
-    if name.len() <= 255 {
-        return name;
-    }
-    let digits = Sha256::digest(queue)
-        .iter()
-        .take(8)
-        .map(|byte| format!("{byte:02x}"))
-        .collect::<String>();
-    format!("tagsweep.{digits}.lock")
 }

@@ -6,5 +6,5 @@ mod publisher;
 
 pub(crate) use confirm::{Lanes, Outcome, Outgoing, Refused};
 pub use letter::{Letter, LetterRefusal};
-pub(crate) use letter::{letter_properties, room};
+pub(crate) use letter::{copied_properties, letter_properties, room};
 pub use publisher::{PublishError, Publisher, Publishing};

@@ -1,7 +1,10 @@
 //! When a command does not work on the queue, and why.
 
+use std::process::Stdio;
+
 use lapin::types::{AMQPValue, FieldTable};
 use serde_json::json;
+use testkit::amqp::Outgoing;
 
 use crate::letters::*;
 use crate::stage::*;
@@ -138,6 +141,40 @@ async fn a_queue_near_its_delivery_limit_is_read_with_force_only_and_loses_nothi
     let forced = list("--force").run().await;
     assert_eq!(forced.json()["total"], 20, "{forced:?}");
     assert_eq!(stage.vhost.ready("foreign").await.unwrap(), 20);
+}
+
+/// A letter that is given back once more than the queue's limit is dropped by the broker before 4.3.
+#[tokio::test]
+async fn a_queue_with_any_delivery_limit_loses_no_letter_however_often_it_is_read() {
+    let stage = Stage::new().await;
+    for limit in [0, 1, 3] {
+        let queue = format!("limit-{limit}");
+        let mut arguments = FieldTable::default();
+        arguments.insert(
+            "x-queue-type".into(),
+            AMQPValue::LongString("quorum".into()),
+        );
+        arguments.insert("x-delivery-limit".into(), AMQPValue::LongInt(limit));
+        stage.amqp.declare(&queue, arguments).await.unwrap();
+        let letters = letters(0..9).map(|letter| Outgoing {
+            routing_key: queue.clone(),
+            ..letter
+        });
+        stage.amqp.publish("", letters).await.unwrap();
+        let list = async |arguments: &str| {
+            let list = stage.dlq(&format!("list --json {arguments}"));
+            let list = list.set("rabbitmq.dead_letter_queue", &queue);
+            list.run_to_end(Stdio::piped(), false).await
+        };
+        for round in 0..10 {
+            let looked = list("").await;
+            assert!(matches!(looked.code, Some(0 | 1)), "{looked:?}");
+            let forced = list("--each --force").await.json();
+            let found = forced["letters"].as_array().unwrap().iter();
+            let found: Vec<_> = found.map(|letter| letter["id"].clone()).collect();
+            assert_eq!(found, ids(0..9), "limit {limit}, round {round}");
+        }
+    }
 }
 
 /// Rejects each message of a queue that was not returned so often already that it could be dropped. Where a message

@@ -122,12 +122,13 @@ impl Deed {
             let why = "The letters are being read, or another action works on them: nothing was done. Try again in a moment.";
             return Err(html(StatusCode::CONFLICT, page::notice("Busy", why)));
         };
+        // What a letter of another program gives as its reason may be anything.
+        let reason = explain::of_name(&set.reason).map(|known| known.name);
         tracing::info!(
             operator_session = who.session,
             operator_address = %who.address,
             action,
-            // What a letter of another program gives as its reason may be anything.
-            reason = explain::of_name(&set.reason).map(|known| known.name),
+            reason,
             code = set.code,
             letters = set.ids.len(),
             "an operator acts on dead letters"

@@ -40,6 +40,10 @@ pub enum BrowseError {
         limit: u32,
         returned: u32,
     },
+    #[error(
+        "{count} messages were returned as often as the dead-letter queue's delivery limit allows, and could not be written to it again ({why}): the broker drops them, or moves them to that queue's own dead-letter exchange"
+    )]
+    NotRenewed { count: usize, why: String },
     #[error(transparent)]
     Lost(#[from] Loss),
 }

@@ -88,8 +88,24 @@ fn short(text: &str) -> Option<ShortString> {
 
 /// The properties of a message with these headers of ours in place of those that it has.
 pub(crate) fn letter_properties(message: &Message, marks: Marks, room: usize) -> BasicProperties {
+    let headers = message.properties().headers().as_ref();
+    properties_with(message, letter_headers(headers, marks, room))
+}
+
+/// The properties of a letter that is written again as it is.
+pub(crate) fn copied_properties(message: &Message) -> BasicProperties {
+    let mut headers = FieldTable::default();
+    let all = message.properties().headers().iter();
+    for (name, value) in all.flat_map(FieldTable::inner) {
+        if !is_of_one_delivery(name.as_str()) {
+            headers.insert(name.clone(), value.clone());
+        }
+    }
+    properties_with(message, headers)
+}
+
+fn properties_with(message: &Message, headers: FieldTable) -> BasicProperties {
     let shared = message.properties();
-    let headers = letter_headers(shared.headers().as_ref(), marks, room);
     let mut letter = kept_if_taken(shared, kept(shared, headers));
     // Of its own, where it shares the others with the message before it.
     if let Some(id) = message.message_id() {
@@ -260,12 +276,15 @@ fn letter_headers(original: Option<&FieldTable>, marks: Marks, mut room: usize) 
 /// Drops headers that the broker sets itself, those that would route copies, and our own of an earlier letter,
 /// which describe another failure.
 fn is_dropped(name: &str) -> bool {
-    matches!(
-        name,
-        "CC" | "BCC" | "x-death" | "x-delivery-count" | "x-acquired-count"
-    ) || ["x-first-death-", "x-last-death-", PREFIX]
-        .iter()
-        .any(|prefix| name.starts_with(prefix))
+    is_of_one_delivery(name)
+        || name == "x-death"
+        || ["x-first-death-", "x-last-death-", PREFIX]
+            .iter()
+            .any(|prefix| name.starts_with(prefix))
+}
+
+fn is_of_one_delivery(name: &str) -> bool {
+    matches!(name, "CC" | "BCC" | "x-delivery-count" | "x-acquired-count")
 }
 
 /// A list that is too long for so many bytes ends earlier, and true is returned. Anything else is short.
