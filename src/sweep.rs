@@ -42,7 +42,6 @@ pub enum Error {
 }
 
 /// A list to be swept, and the files beside it.
-#[derive(Debug)]
 pub struct Sweep {
     pub im: Im,
     pub window: Window,
@@ -90,10 +89,10 @@ impl Sweep {
     ///
     /// # Errors
     /// When it cannot be read to its end.
-    pub fn count(&self) -> Result<Report, Error> {
+    pub fn count(&mut self) -> Result<Report, Error> {
         let mut report = Report::default();
         let mut line = 0;
-        for item in self.input.open()? {
+        for item in self.input.open()?.items()? {
             report.count(&item?, &mut line);
         }
         Ok(report)

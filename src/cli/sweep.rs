@@ -47,10 +47,10 @@ pub(super) struct Arguments {
     /// Calls per second, instead of im.calls_per_second.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     calls_per_second: Option<u32>,
-    /// Journal. Default: FILE.tagsweep-journal; none for standard input.
+    /// Journal. Default: FILE.tagsweep-journal; none for standard input or a pipe.
     #[arg(long, value_name = "FILE")]
     journal: Option<PathBuf>,
-    /// File for users that fail. Default: FILE.failed.ndjson; sweep.failed.ndjson for standard input.
+    /// File for users that fail. Default: FILE.failed.ndjson; sweep.failed.ndjson for standard input or a pipe.
     #[arg(long, value_name = "FILE")]
     failed: Option<PathBuf>,
     /// Read the file, print what would be done and call nobody.
@@ -79,19 +79,17 @@ pub(super) fn run(globals: &Globals, arguments: Arguments) -> Result<(), Failure
         log,
     } = globals.settings()?;
     im.calls_per_second = arguments.calls_per_second.unwrap_or(im.calls_per_second);
-    let journal = arguments
-        .journal
-        .or_else(|| beside(&arguments.file, ".tagsweep-journal"));
-    let failures = arguments
-        .failed
-        .or_else(|| beside(&arguments.file, ".failed.ndjson"));
+    let input = Input::new(
+        &arguments.file,
+        arguments.format,
+        arguments.column,
+        arguments.users,
+    )?;
+    let beside = |ending| (!input.is_stream()).then(|| beside(&arguments.file, ending));
+    let journal = arguments.journal.or_else(|| beside(".tagsweep-journal"));
+    let failures = arguments.failed.or_else(|| beside(".failed.ndjson"));
     let mut sweep = Sweep {
-        input: Input::new(
-            &arguments.file,
-            arguments.format,
-            arguments.column,
-            arguments.users,
-        )?,
+        input,
         journal,
         failures: failures.unwrap_or_else(|| "sweep.failed.ndjson".into()),
         im,
@@ -110,7 +108,7 @@ pub(super) fn run(globals: &Globals, arguments: Arguments) -> Result<(), Failure
     };
     let list = match sweep.input.is_stream() {
         true => None,
-        false => Some(count(&sweep, globals)?),
+        false => Some(count(&mut sweep, globals)?),
     };
     let plan = plan(&sweep, list.as_ref(), done);
     if arguments.dry_run {
@@ -174,14 +172,11 @@ fn bail_out(text: &str) -> Result<(), Failure> {
     Err(Failure::Said(FAILED))
 }
 
-/// A name of a file beside the list; none for standard input.
-fn beside(file: &Path, ending: &str) -> Option<PathBuf> {
-    if file == Path::new("-") {
-        return None;
-    }
+/// A name of a file beside the list.
+fn beside(file: &Path, ending: &str) -> PathBuf {
     let mut name = file.as_os_str().to_owned();
     name.push(ending);
-    Some(name.into())
+    name.into()
 }
 
 /// The list would be written to while it is read.
@@ -199,7 +194,7 @@ fn ensure_apart<'a>(
     Ok(())
 }
 
-fn count(sweep: &Sweep, globals: &Globals) -> anyhow::Result<Report> {
+fn count(sweep: &mut Sweep, globals: &Globals) -> anyhow::Result<Report> {
     let spinner = match shows_bar(globals) {
         true => ProgressBar::new_spinner().with_message("reading the list"),
         false => ProgressBar::hidden(),

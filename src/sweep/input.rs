@@ -127,15 +127,22 @@ impl Identity {
 }
 
 /// A list, and how it is read.
-#[derive(Debug)]
 pub struct Input {
     /// None for standard input.
     path: Option<PathBuf>,
+    /// What can be read only once, from its beginning.
+    stream: Option<Box<dyn Read + Send>>,
+    is_stream: bool,
     compression: Compression,
     selection: Selection,
-    /// The beginning of a stream, where that had to be looked at.
-    begun: Vec<u8>,
-    is_stream: bool,
+    identity: Option<Identity>,
+}
+
+/// A list that is open. Nothing of it was read, as its first byte may take as long as it likes to come.
+pub(super) struct Opened {
+    raw: Box<dyn Read + Send>,
+    compression: Compression,
+    selection: Selection,
 }
 
 impl Input {
@@ -149,24 +156,28 @@ impl Input {
         column: Option<String>,
         users: Option<String>,
     ) -> Result<Input, InputError> {
-        let path = (file != Path::new("-")).then(|| file.to_owned());
         let (compression, by_ending) = endings(file);
         let format = format.unwrap_or(by_ending);
         let mut input = Input {
+            path: (file != Path::new("-")).then(|| file.to_owned()),
+            stream: None,
+            is_stream: false,
             compression,
             selection: selection(format, column, users)?,
-            begun: Vec::new(),
-            is_stream: path.is_none(),
-            path,
+            identity: None,
         };
-        if let Some(path) = &input.path {
-            let metadata = File::open(path).and_then(|file| file.metadata());
-            let metadata = metadata.map_err(|cause| input.open_error(cause))?;
-            if metadata.is_dir() {
-                return Err(input.open_error(io::ErrorKind::IsADirectory.into()));
+        input.stream = match &input.path {
+            None => Some(Box::new(io::stdin())),
+            Some(path) => {
+                let opened = File::open(path).and_then(|file| Ok((file.metadata()?, file)));
+                let (metadata, file) = opened.map_err(|cause| input.open_error(cause))?;
+                if metadata.is_dir() {
+                    return Err(input.open_error(io::ErrorKind::IsADirectory.into()));
+                }
+                (!metadata.is_file()).then(|| Box::new(file) as Box<dyn Read + Send>)
             }
-            input.is_stream = !metadata.is_file();
-        }
+        };
+        input.is_stream = input.stream.is_some();
         Ok(input)
     }
 
@@ -175,53 +186,59 @@ impl Input {
         self.is_stream
     }
 
-    /// Reads the list from its beginning.
-    pub(super) fn open(&self) -> Result<Items, InputError> {
-        let raw = Cursor::new(self.begun.clone()).chain(self.raw()?);
-        items(raw, self.compression, &self.selection)
+    /// The list from its beginning.
+    pub(super) fn open(&mut self) -> Result<Opened, InputError> {
+        let raw = match (&self.path, self.is_stream) {
+            (Some(path), false) => {
+                let file = File::open(path).map_err(|cause| self.open_error(cause))?;
+                Box::new(file)
+            }
+            _ => self.stream.take().ok_or(InputError::Gone)?,
+        };
+        Ok(Opened {
+            raw,
+            compression: self.compression,
+            selection: self.selection.clone(),
+        })
     }
 
     pub(super) fn identity(&mut self) -> Result<Identity, InputError> {
-        let mut raw = self.raw()?;
-        let mut ends = Vec::new();
-        let mut read = |raw: &mut Raw| match raw {
-            Raw::Stream(stream) => stream.take(ENDS).read_to_end(&mut ends).map(|_| None),
-            Raw::File(file) => {
-                let bytes = file.metadata()?.len();
-                file.take(ENDS).read_to_end(&mut ends)?;
-                file.seek(SeekFrom::Start(bytes.saturating_sub(ENDS)))?;
-                file.take(ENDS).read_to_end(&mut ends).map(|_| Some(bytes))
-            }
-        };
-        let bytes = read(&mut raw).map_err(|cause| self.open_error(cause))?;
+        if let Some(known) = &self.identity {
+            return Ok(known.clone());
+        }
+        let looked = self.look_at_ends();
+        let (bytes, ends) = looked.map_err(|cause| self.open_error(cause))?;
         let digits = |byte: &u8| format!("{byte:02x}");
         let sha256 = Sha256::digest(&ends).iter().map(digits).collect();
-        if self.is_stream {
-            self.begun = ends;
-        }
         let (format, column, users) = match &self.selection {
             Selection::Text => (Format::Text, None, None),
             Selection::Csv { column } => (Format::Csv, Some(column.clone()), None),
             Selection::Ndjson { query, .. } => (Format::Ndjson, None, Some(query.clone())),
         };
-        Ok(Identity {
+        let identity = Identity {
             bytes,
             sha256,
             format,
             column,
             users,
-        })
+        };
+        Ok(self.identity.insert(identity).clone())
     }
 
-    fn raw(&self) -> Result<Raw, InputError> {
-        let Some(path) = &self.path else {
-            return Ok(Raw::Stream(Box::new(io::stdin())));
-        };
-        let file = File::open(path).map_err(|cause| self.open_error(cause))?;
-        Ok(match self.is_stream {
-            true => Raw::Stream(Box::new(file)),
-            false => Raw::File(file),
-        })
+    /// Size and both ends of a file; the beginning of a stream, which is put back.
+    fn look_at_ends(&mut self) -> io::Result<(Option<u64>, Vec<u8>)> {
+        let mut ends = Vec::new();
+        if let Some(mut stream) = self.stream.take() {
+            stream.by_ref().take(ENDS).read_to_end(&mut ends)?;
+            self.stream = Some(Box::new(Cursor::new(ends.clone()).chain(stream)));
+            return Ok((None, ends));
+        }
+        let mut file = File::open(self.path.as_deref().unwrap_or(Path::new("-")))?;
+        let bytes = file.metadata()?.len();
+        file.by_ref().take(ENDS).read_to_end(&mut ends)?;
+        file.seek(SeekFrom::Start(bytes.saturating_sub(ENDS)))?;
+        file.take(ENDS).read_to_end(&mut ends)?;
+        Ok((Some(bytes), ends))
     }
 
     fn open_error(&self, cause: io::Error) -> InputError {
@@ -241,22 +258,21 @@ impl fmt::Display for Input {
     }
 }
 
-fn items(
-    raw: impl Read + Send + 'static,
-    compression: Compression,
-    selection: &Selection,
-) -> Result<Items, InputError> {
-    let raw = BufReader::with_capacity(ENDS as usize, raw);
-    let text: Box<dyn Read + Send> = match compression {
-        Compression::None => Box::new(raw),
-        Compression::Gzip => Box::new(MultiGzDecoder::new(raw)),
-        Compression::Zstd => Box::new(Frames::new(raw)),
-    };
-    let text = without_mark(text).map_err(|cause| match cause.kind() {
-        io::ErrorKind::Unsupported => InputError::Utf16,
-        _ => InputError::Read { line: 0, cause },
-    })?;
-    Items::new(text, selection)
+impl Opened {
+    /// Waits for the first bytes.
+    pub(super) fn items(self) -> Result<Items, InputError> {
+        let raw = BufReader::with_capacity(ENDS as usize, self.raw);
+        let text: Box<dyn Read + Send> = match self.compression {
+            Compression::None => Box::new(raw),
+            Compression::Gzip => Box::new(MultiGzDecoder::new(raw)),
+            Compression::Zstd => Box::new(Frames::new(raw)),
+        };
+        let text = without_mark(text).map_err(|cause| match cause.kind() {
+            io::ErrorKind::Unsupported => InputError::Utf16,
+            _ => InputError::Read { line: 0, cause },
+        })?;
+        Items::new(text, &self.selection)
+    }
 }
 
 /// A list that is no file, read as one of this name. `select` is the column or the query.
@@ -273,21 +289,12 @@ pub(super) fn of_bytes(
         Format::Csv => (select, None),
         Format::Ndjson => (None, select),
     };
-    items(raw, compression, &selection(format, column, users)?)
-}
-
-enum Raw {
-    Stream(Box<dyn Read + Send>),
-    File(File),
-}
-
-impl Read for Raw {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        match self {
-            Raw::Stream(stream) => stream.read(buffer),
-            Raw::File(file) => file.read(buffer),
-        }
-    }
+    let opened = Opened {
+        raw: Box::new(raw),
+        compression,
+        selection: selection(format, column, users)?,
+    };
+    opened.items()
 }
 
 fn endings(file: &Path) -> (Compression, Format) {

@@ -1,5 +1,6 @@
 //! `tagsweep sweep`.
 
+mod streams;
 mod terminal;
 
 use std::collections::BTreeSet;

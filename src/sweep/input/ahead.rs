@@ -1,15 +1,17 @@
 //! Reading ahead on a thread of its own: a list that comes slowly holds up no call, and a large one is read
 //! while calls are out.
 
-use std::{io, thread};
+use std::io;
+use std::thread::{self, JoinHandle};
 
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
-use super::{InputError, Item, Items};
+use super::{InputError, Item, Opened};
 
-/// Items in one part, and parts that wait.
-const ITEMS: usize = 512;
-const PARTS: usize = 8;
+/// So many items may wait.
+const WAITING: usize = 4096;
+/// So many are taken at a time.
+const TAKEN: usize = 512;
 
 /// What was read.
 pub(in crate::sweep) enum Part {
@@ -17,48 +19,47 @@ pub(in crate::sweep) enum Part {
     End,
 }
 
-pub(in crate::sweep) struct Ahead(Receiver<Result<Part, InputError>>);
+pub(in crate::sweep) struct Ahead {
+    items: Receiver<Item>,
+    reader: Option<JoinHandle<Result<(), InputError>>>,
+}
 
 impl Ahead {
     /// # Errors
     /// When there is no thread to be had.
-    pub(in crate::sweep) fn read(items: Items) -> io::Result<Ahead> {
-        let (sender, parts) = channel(PARTS);
+    pub(in crate::sweep) fn read(list: Opened) -> io::Result<Ahead> {
+        let (sender, items) = channel(WAITING);
         // The thread may wait for its input for ever; it ends with the process.
-        thread::Builder::new()
-            .name("list".to_owned())
-            .spawn(move || read(items, &sender))?;
-        Ok(Ahead(parts))
+        let reader = thread::Builder::new().name("list".to_owned());
+        Ok(Ahead {
+            items,
+            reader: Some(reader.spawn(move || read(list, sender))?),
+        })
     }
 
     /// Cancel-safe.
     pub(in crate::sweep) async fn next(&mut self) -> Result<Part, InputError> {
-        self.0.recv().await.unwrap_or(Err(InputError::Gone))
+        let mut items = Vec::new();
+        if self.items.recv_many(&mut items, TAKEN).await > 0 {
+            return Ok(Part::Items(items));
+        }
+        match self.reader.take().map(JoinHandle::join) {
+            Some(Ok(end)) => end.map(|()| Part::End),
+            _ => Err(InputError::Gone),
+        }
     }
 }
 
-fn read(items: Items, parts: &Sender<Result<Part, InputError>>) {
-    let mut part = Vec::new();
-    for item in items {
-        match item {
-            Ok(item) => part.push(item),
-            Err(error) => {
-                let _ = parts.blocking_send(Err(error));
-                return;
-            }
-        }
-        // Where somebody waits for items, the next ones may take their time.
-        let is_awaited = parts.capacity() == parts.max_capacity();
-        if part.len() < ITEMS && !is_awaited {
-            continue;
-        }
-        if parts
-            .blocking_send(Ok(Part::Items(std::mem::take(&mut part))))
-            .is_err()
-        {
-            return;
+/// Until the end of the list, or until nobody wants it any more.
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "its end is the end of the items"
+)]
+fn read(list: Opened, items: Sender<Item>) -> Result<(), InputError> {
+    for item in list.items()? {
+        if items.blocking_send(item?).is_err() {
+            break;
         }
     }
-    let _ = parts.blocking_send(Ok(Part::Items(part)));
-    let _ = parts.blocking_send(Ok(Part::End));
+    Ok(())
 }
