@@ -63,7 +63,7 @@ pub struct Message<'a> {
     pub exchange: Option<&'a str>,
     pub routing_key: &'a str,
     /// Looks up one header by its exact name and gives its value as text: numbers in decimal,
-    /// timestamps in RFC 3339 or in seconds since 1970. It is only asked for CloudEvents attributes.
+    /// timestamps in RFC 3339 or in seconds since 1970. It is asked for CloudEvents attributes, and for types.
     pub header: &'a dyn Fn(&str) -> Option<Cow<'a, str>>,
     /// Everything that stands beside the body. It is only asked for where there are rules of a mapping.
     pub surroundings: &'a dyn Fn() -> Surroundings,

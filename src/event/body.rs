@@ -27,6 +27,8 @@ pub(super) struct Body<'a> {
     /// Nothing where the event has no data, or null.
     pub(super) data: Option<Box<Users>>,
     pub(super) data_base64: Scalar<'a>,
+    /// The users of `user`.
+    pub(super) person: Option<Box<Users>>,
 }
 
 impl<'a> Body<'a> {
@@ -263,6 +265,7 @@ impl<'de> Visitor<'de> for BodyVisitor {
                 Field::Source => body.source = object.next_value()?,
                 Field::Subject => body.subject = object.next_value()?,
                 Field::Data => body.data = object.next_value::<Payload>()?.0,
+                Field::User => body.person = object.next_value::<Person>()?.0,
                 Field::DataBase64 => body.data_base64 = object.next_value()?,
                 Field::SaysWhatHappened => {
                     body.says_otherwise |= object.next_value::<Scalar<'_>>()?.is_present();
@@ -287,14 +290,34 @@ pub(super) struct Users {
 impl Users {
     /// All of them, in the order of the fields' names.
     pub(super) fn ids(self) -> Result<Ids, Malformed> {
+        let names_target = self.names_target;
+        let ids = self.all();
+        match names_target && !ids.is_empty() {
+            true => Err(Malformed::ActorAndTarget),
+            false => Ok(ids),
+        }
+    }
+
+    /// All of them, in the plain form. Where the event names somebody else as well, they may be those who did it.
+    pub(super) fn beside(
+        self,
+        data: Option<Box<Users>>,
+        person: Option<Box<Users>>,
+    ) -> Result<Ids, Malformed> {
+        let ids = self.ids()?;
+        let is_another = |users: Box<Users>| users.names_target || !ids.has_all_of(&users.all());
+        match !ids.is_empty() && data.into_iter().chain(person).any(is_another) {
+            true => Err(Malformed::ActorAndTarget),
+            false => Ok(ids),
+        }
+    }
+
+    fn all(self) -> Ids {
         let mut ids = self.user_id;
         for others in self.others.into_iter().flat_map(|others| *others) {
             ids.append(others);
         }
-        if self.names_target && !ids.is_empty() {
-            return Err(Malformed::ActorAndTarget);
-        }
-        Ok(ids)
+        ids
     }
 
     /// Reads data that stands on its own. Data in another form than a JSON object names no user.
@@ -326,7 +349,7 @@ impl Users {
             }
             _ => return object.next_value::<IgnoredAny>().map(|_| ()),
         };
-        *ids = object.next_value()?;
+        ids.append(object.next_value()?);
         Ok(())
     }
 
@@ -340,11 +363,23 @@ struct Payload(Option<Box<Users>>);
 
 impl<'de> Deserialize<'de> for Payload {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Payload, D::Error> {
-        deserializer.deserialize_any(PayloadVisitor)
+        deserializer.deserialize_any(PayloadVisitor { is_person: false })
     }
 }
 
-struct PayloadVisitor;
+/// The object of a person, whose `id` is a user's.
+struct Person(Option<Box<Users>>);
+
+impl<'de> Deserialize<'de> for Person {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Person, D::Error> {
+        let Payload(users) = deserializer.deserialize_any(PayloadVisitor { is_person: true })?;
+        Ok(Person(users))
+    }
+}
+
+struct PayloadVisitor {
+    is_person: bool,
+}
 
 impl PayloadVisitor {
     fn without_users<E>() -> Result<Payload, E> {
@@ -366,7 +401,10 @@ impl<'de> Visitor<'de> for PayloadVisitor {
             if name.names_users() {
                 seen.once(name)?;
             }
-            users.read(name, &mut object)?;
+            match name {
+                Field::Id if self.is_person => users.read(Field::UserId, &mut object)?,
+                name => users.read(name, &mut object)?,
+            }
         }
         Ok(Payload(Some(Box::new(users))))
     }

@@ -19,6 +19,8 @@ pub(super) enum Field {
     UserIdCamel,
     UserIds,
     UserIdsCamel,
+    /// A person, who may be another than the user beside it.
+    User,
     /// It names whom something was done to, so that the user beside it may be the one who did it.
     Target,
     /// It says what happened, in a form that only a rule can read.
@@ -36,6 +38,7 @@ impl Field {
             "user_ids" => Field::UserIds,
             "userId" => Field::UserIdCamel,
             "userIds" => Field::UserIdsCamel,
+            "user" => Field::User,
             "specversion" => Field::SpecVersion,
             "source" => Field::Source,
             "subject" => Field::Subject,
@@ -109,7 +112,9 @@ impl Field {
             | b"deleted"
             | b"isdeleted" => Field::SaysWhatHappened,
             b"victim" | b"victimid" | b"affecteduser" | b"affecteduserid" | b"deleteduser"
-            | b"deleteduserid" | b"removeduser" | b"removeduserid" => Field::Target,
+            | b"deleteduserid" | b"removeduser" | b"removeduserid" | b"subjectid"
+            | b"subjectuser" | b"subjectuserid" | b"datasubject" | b"datasubjectid"
+            | b"entityid" | b"objectid" | b"resourceid" => Field::Target,
             word if word.starts_with(b"target") => Field::Target,
             _ => Field::Other,
         }
@@ -124,7 +129,10 @@ impl Field {
 
     /// Whether an event may have several of it.
     fn is_manifold(self) -> bool {
-        matches!(self, Field::Target | Field::SaysWhatHappened | Field::Other)
+        matches!(
+            self,
+            Field::User | Field::Target | Field::SaysWhatHappened | Field::Other
+        )
     }
 }
 
@@ -220,6 +228,9 @@ mod tests {
                     "targets",
                     "deletedUserId",
                     "affected_user",
+                    "subject_id",
+                    "entityId",
+                    "resource_id",
                 ],
                 Target,
             ),

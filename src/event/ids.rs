@@ -44,6 +44,11 @@ impl Ids {
         self.users.is_empty() && self.invalid.is_empty()
     }
 
+    pub(super) fn has_all_of(&self, other: &Ids) -> bool {
+        other.users.iter().all(|user| self.users.contains(user))
+            && other.invalid.iter().all(|text| self.invalid.contains(text))
+    }
+
     /// Whether something stood there that is neither string nor 64-bit integer. The parser gives
     /// wider integers as floats, rounded: as text that would be another user's ID.
     pub(super) fn is_ill_typed(&self) -> bool {

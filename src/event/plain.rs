@@ -26,7 +26,7 @@ pub(super) fn event(
         source: None,
         id: body.id.text(),
         time: body.time.time(),
-        ids: body.users.ids()?,
+        ids: body.users.beside(body.data, body.person)?,
     };
     found.complete(message).map(Decoded::Event)
 }
@@ -40,6 +40,35 @@ pub(super) fn outer_kind<'a>(
         return Some((kind, TypeSource::Property));
     }
     let key = message.routing_key;
-    let names_queue = message.exchange == Some("") && !rules.act_on(key);
-    (!key.is_empty() && !names_queue).then_some((key, TypeSource::RoutingKey))
+    if key.is_empty() {
+        return None;
+    }
+    let is_free_of_doubt = match rules.act_on(key) {
+        true => !is_typed_by_a_header(message, key),
+        // It is the name of a queue.
+        false => message.exchange != Some(""),
+    };
+    is_free_of_doubt.then_some((key, TypeSource::RoutingKey))
+}
+
+/// Where producers write what happened, if not into the body. What they mean by it is for a rule to judge.
+const TYPE_HEADERS: [&str; 11] = [
+    "type",
+    "event",
+    "event_type",
+    "event-type",
+    "eventType",
+    "event_name",
+    "event-name",
+    "eventName",
+    "message_type",
+    "message-type",
+    "messageType",
+];
+
+fn is_typed_by_a_header(message: &Message<'_>, kind: &str) -> bool {
+    let mut types = TYPE_HEADERS
+        .iter()
+        .filter_map(|name| (message.header)(name));
+    types.any(|found| found != kind)
 }

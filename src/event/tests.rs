@@ -105,7 +105,7 @@ fn every_user_of_a_plain_event_is_read() {
             &["a"],
         ),
         (
-            r#"{"type":"user.deleted","user_id":"a","data":{"user_id":"not this one"},"subject":5}"#,
+            r#"{"type":"user.deleted","user_id":"a","data":{"user_name":"b"},"subject":5}"#,
             &["a"],
         ),
         (
@@ -244,6 +244,62 @@ fn an_actor_beside_a_target_is_never_taken_for_the_target() {
             decode_auto(&message(alone.as_bytes())),
             malformed(Malformed::NoUser)
         );
+    }
+}
+
+#[test]
+fn a_user_beside_another_one_in_the_data_or_the_person_is_never_taken_for_the_victim() {
+    for (elsewhere, is_another) in [
+        (r#""data":{"user_id":"b"}"#, true),
+        (r#""data":{"userIds":["a","b"]}"#, true),
+        (r#""data":{"target_id":"b"}"#, true),
+        (r#""user":{"id":"b"}"#, true),
+        (r#""user":{"name":"B","userId":7}"#, true),
+        (r#""subject_id":"b""#, true),
+        (r#""resourceId":5"#, true),
+        (r#""data":{"user_id":"a"}"#, false),
+        (r#""data":{"id":"b","reason":"erasure"}"#, false),
+        (r#""data":null,"user":null"#, false),
+        (r#""user":{"id":"a","email":"b"}"#, false),
+        (r#""user":"B""#, false),
+        (r#""users":{"id":"b"}"#, false),
+    ] {
+        for body in [
+            format!(r#"{{"type":"user.deleted","user_id":"a",{elsewhere}}}"#),
+            format!(r#"{{{elsewhere},"user_id":"a","type":"user.deleted"}}"#),
+        ] {
+            let message = message(body.as_bytes());
+            match is_another {
+                true => assert_eq!(
+                    decode_auto(&message),
+                    malformed(Malformed::ActorAndTarget),
+                    "{body}"
+                ),
+                false => assert_eq!(users(&event(&message)), ["a"], "{body}"),
+            }
+        }
+    }
+}
+
+#[test]
+fn a_routing_key_does_not_count_where_a_header_says_what_happened() {
+    for (name, value, counts) in [
+        ("eventType", "USER_CREATED", false),
+        ("type", "user.created", false),
+        ("event_type", "user.created", false),
+        ("type", "user.deleted", true),
+        // A class in a program is no type of ours.
+        ("__TypeId__", "com.example.UserGone", true),
+    ] {
+        let header = |asked: &str| (asked == name).then_some(Cow::Borrowed(value));
+        let message = Message {
+            header: &header,
+            ..message(br#"{"user_id":"a"}"#)
+        };
+        match counts {
+            true => assert_eq!(users(&event(&message)), ["a"], "{name}"),
+            false => assert_eq!(decode_auto(&message), Decoded::Unrecognised, "{name}"),
+        }
     }
 }
 

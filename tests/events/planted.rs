@@ -40,8 +40,8 @@ const PLANTED: [Planted; 14] = [
         preset: "okta",
         error: "it takes the targets of all events",
         changes: &[(
-            "users = \"\"\"$.body.data.events[?@.eventType == 'user.lifecycle.delete.initiated' && @.outcome.result == 'SUCCESS']",
-            "users = \"\"\"$.body.data.events[*]",
+            "users = \"\"\"$.body.data.events[?match(@.eventType, 'user[.]lifecycle[.]delete[.](initiated|completed)')",
+            "users = \"\"\"$.body.data.events[?@.eventType",
         )],
     },
     Planted {
@@ -52,7 +52,7 @@ const PLANTED: [Planted; 14] = [
     Planted {
         preset: "okta",
         error: "it forgets that a deletion may fail",
-        changes: &[(" && @.outcome.result == 'SUCCESS'", "")],
+        changes: &[("\n&& @.outcome.result == 'SUCCESS'", "")],
     },
     Planted {
         preset: "keycloak",
@@ -67,7 +67,7 @@ const PLANTED: [Planted; 14] = [
     Planted {
         preset: "auth0",
         error: "it forgets that the call may have been refused",
-        changes: &[("@.body.details.response.statusCode == 204 && ", "")],
+        changes: &[(" && @.body.details.response.statusCode == 204", "")],
     },
     Planted {
         preset: "supabase",
@@ -85,7 +85,10 @@ const PLANTED: [Planted; 14] = [
     Planted {
         preset: "debezium",
         error: "it forgets the table",
-        changes: &[(" && @.body.payload.source.table == '{table}'", "")],
+        changes: &[(
+            "@.body.payload.source.table == '{table}'",
+            "@.body.payload.source.table",
+        )],
     },
     Planted {
         preset: "maxwell",

@@ -154,6 +154,8 @@ fn steps_make_the_user_id_in_their_order() {
         (&["strip_prefix auth0|"], "auth0|5", Some("5")),
         (&["strip_prefix auth0|"], "google|5", Some("google|5")),
         (&["prefix u_"], "5", Some("u_5")),
+        (&["prefix u_"], "", None),
+        (&["strip_prefix auth0|", "prefix u_"], "auth0|", None),
         (
             &["take ^users/(.+)$", "lower", "prefix u_"],
             "users/A",

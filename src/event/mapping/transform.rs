@@ -65,6 +65,8 @@ impl Step {
                 false => text,
             },
             Step::Lower => text.to_lowercase().into(),
+            // It would make a user of nobody.
+            Step::Prefix(_) if text.is_empty() => return None,
             Step::Prefix(prefix) => format!("{prefix}{text}").into(),
             Step::StripPrefix(prefix) => match text.strip_prefix(prefix.as_str()) {
                 Some(rest) => rest.to_owned().into(),
