@@ -132,7 +132,7 @@ impl Account {
     }
 
     /// An outage of any length costs an event few returns: one when it arrives just before, one when consuming
-    /// stops, and all that once more for a second worker. `has_control`: it has seen the API take the control user.
+    /// stops, and all that once more for a second worker. `has_control`: each has seen the API take the control user.
     pub fn handed_back(
         &mut self,
         now: Duration,

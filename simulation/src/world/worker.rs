@@ -255,7 +255,8 @@ impl World<'_> {
             return Err(format!("{delivery:?} is settled, but not held"));
         }
         if let Frame::HandBack(_) = frame {
-            let has_control = worker.told.has_control();
+            // What one of them tries because it has not seen that, the next one gets.
+            let has_control = self.workers.iter().all(|worker| worker.told.has_control());
             let workers = self.workers.len();
             for message in std::mem::take(&mut done).into_values() {
                 let publication = message.publication;

@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 /// undisturbed way.
 const ENOUGH_ANSWERS: u32 = 64;
 const GENERATION: Duration = Duration::from_secs(5);
+/// So many times as long as usual takes a call that was held up somewhere.
+const HELD_UP: u32 = 3;
 
 /// How long the API itself takes, as far as its answers of late tell: over one to two generations of them,
 /// so that this follows an API that becomes slower for good.
@@ -42,11 +44,12 @@ impl Latency {
             return took;
         };
         let quickest = best.quickest.min(self.quickest_now());
-        // One that is quicker than all before shows that these say too little.
-        if took < quickest {
+        let mean = best.mean();
+        // One that is quicker than all before shows that these say too little; one that was held up for long, that the
+        // API may be another one by now.
+        if took < quickest || took > mean * HELD_UP {
             return took;
         }
-        let mean = best.total / best.answers;
         let unknown = 2.0 / f64::from(best.answers).cbrt();
         took - quickest + mean.saturating_sub(quickest).mul_f64(unknown)
     }
@@ -76,7 +79,17 @@ impl Latency {
             0 => took,
             _ => took.min(current.quickest),
         };
+        // What is held up is no measure for the next ones.
+        current.total += match current.answers {
+            0 => took,
+            _ => took.min(current.mean() * HELD_UP),
+        };
         current.answers += 1;
-        current.total += took;
+    }
+}
+
+impl Generation {
+    fn mean(&self) -> Duration {
+        self.total / self.answers
     }
 }

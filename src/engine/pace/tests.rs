@@ -101,6 +101,18 @@ proptest! {
     }
 }
 
+/// What the API took before the stall says nothing of what it takes after it.
+#[test]
+fn a_way_that_is_held_up_while_the_api_becomes_quicker_breaks_no_quota() {
+    for slow in [100_000, 200_000, 400_000] {
+        let before = (0..300).map(|call| (0, 500, slow + call % 7 * 3_000));
+        let held_up = (0..100).map(|left| (0, 3_000_000 - left * 10_000, 5_000));
+        let after = (0..300).map(|_| (0, 500, 5_000));
+        let run = run(100, before.chain(held_up).chain(after));
+        assert!(busiest(run.arrivals) <= 100, "{slow}");
+    }
+}
+
 #[test]
 fn the_quota_is_used_to_the_last_call_that_the_margin_leaves() {
     for latency in [20_000, 100_000, 400_000] {
