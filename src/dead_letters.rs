@@ -12,13 +12,13 @@ mod filter;
 mod groups;
 mod redrive;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use tokio_util::sync::CancellationToken;
 
 use crate::rabbitmq::{BrowseError, Browser, HeldMessage, Loss, Options};
 
-pub use entry::{BROKER, Entry, FOREIGN, Writer};
+pub use entry::{BROKER, Entry, FOREIGN, UNRECOGNISED, Writer};
 pub use export::{export_line, whole};
 pub use filter::Filter;
 pub use groups::{Explanation, Group, explain, groups};
@@ -28,7 +28,7 @@ pub use redrive::{Redriven, redrivable};
 pub enum Error {
     #[error(transparent)]
     Browse(#[from] BrowseError),
-    #[error("the connection that publishes: {0}")]
+    #[error("nothing was redriven: {0}")]
     Publish(#[source] Loss),
 }
 
@@ -99,8 +99,9 @@ impl Session {
             queue: self.browser.queue(),
             ..Letters::default()
         };
+        let mut copies = HashMap::new();
         let read = self.browser.read(force, |held| {
-            letters.add(held, filter, keep);
+            letters.add(held, filter, keep, &mut copies);
             progress(letters.total);
         });
         letters.ranges = read.await?;
@@ -160,11 +161,24 @@ impl Session {
 }
 
 impl Letters {
-    fn add(&mut self, held: HeldMessage, filter: &Filter, keep: Keep) {
+    /// `copies`: how many letters had an ID before. Of equal messages each has its own, or an action on one of them
+    /// would be one on all.
+    fn add(
+        &mut self,
+        held: HeldMessage,
+        filter: &Filter,
+        keep: Keep,
+        copies: &mut HashMap<String, u32>,
+    ) {
         self.highest_delivery_count = self.highest_delivery_count.max(held.returned);
         let Some(mut entry) = Entry::read(&held) else {
             return;
         };
+        let copy = copies.entry(entry.id.clone()).or_default();
+        *copy += 1;
+        if *copy > 1 {
+            entry.id = format!("{}.{copy}", entry.id);
+        }
         self.total += 1;
         *self.reasons.entry(entry.reason.clone()).or_default() += 1;
         if filter.matches(&entry) {

@@ -216,8 +216,11 @@ fn warn(letters: &Letters) {
     }
     if letters.other_consumers > 0 {
         say(format!(
-            "warning: {} consume {:?} at the same time, so some letters may be missing here",
-            output::counted(letters.other_consumers as usize, "other program"),
+            "warning: {} {:?} at the same time, so some letters may be missing here",
+            match letters.other_consumers {
+                1 => "another program consumes".to_owned(),
+                others => format!("{others} other programs consume"),
+            },
             letters.queue
         ));
     }

@@ -9,6 +9,9 @@ use crate::rabbitmq::{HeldMessage, Message, Place};
 
 /// The reason of what neither tagsweep nor the broker dead-lettered.
 pub const FOREIGN: &str = "foreign";
+/// What an operator must know before such a letter is redriven.
+pub const UNRECOGNISED: &str = "Another program put them here: what the worker does not recognise it acknowledges, and \
+                                nothing is left (events.unmatched).";
 /// What begins the reason of a letter that the broker wrote.
 pub const BROKER: &str = "broker:";
 
@@ -59,7 +62,7 @@ impl Entry {
     /// None for the message of `tagsweep check`.
     pub(super) fn read(held: &HeldMessage) -> Option<Entry> {
         let message = &held.message;
-        if message.header(CHECK).is_some() {
+        if message.header(CHECK).is_some() && message.body.is_empty() {
             return None;
         }
         Some(match letter(message) {
@@ -141,6 +144,14 @@ impl Entry {
         self.message.as_ref()
     }
 
+    /// Size of the body that is there.
+    pub fn held_bytes(&self) -> u64 {
+        match self.body_left_out {
+            true => 0,
+            false => self.bytes,
+        }
+    }
+
     /// The object of `list --each --json`.
     pub fn as_json(&self) -> Value {
         json!({
@@ -171,9 +182,13 @@ impl std::fmt::Debug for Entry {
     }
 }
 
-/// The letter that tagsweep wrote, if it did.
+/// The letter that tagsweep wrote, if it did. What the broker dead-lettered is none, though its producer may have copied
+/// the headers of one: a letter keeps nothing of an earlier death.
 pub(super) fn letter(message: &Message) -> Option<Letter> {
-    Letter::read(&|name| message.mark(name))
+    match message.death() {
+        Some(_) => None,
+        None => Letter::read(&|name| message.mark(name)),
+    }
 }
 
 /// What a message that tagsweep did not dead-letter says of earlier redrives, or would say.
@@ -195,7 +210,7 @@ pub(super) fn text(at: Timestamp) -> String {
     format!("{at:.3}")
 }
 
-/// The same for as long as the message waits, and most likely no other message's.
+/// The same for as long as the message waits, and another for another message.
 fn derived_id(message: &Message) -> String {
     let mut hash = Sha256::new();
     let route = message.published_to();

@@ -34,6 +34,11 @@ impl Redriven {
     pub fn over(&self) -> u64 {
         self.redriven + self.skipped + self.failed
     }
+
+    /// The broker lets us publish nothing to the queue of events.
+    pub fn is_denied(&self) -> bool {
+        self.refusal == Some(LetterRefusal::Denied)
+    }
 }
 
 /// What is published for a letter.
@@ -59,7 +64,8 @@ pub(super) async fn redrive(
     let (start, mut published) = (Instant::now(), 0);
     loop {
         let due = start + rate.map_or(Duration::ZERO, |rate| time_of(published, rate));
-        let has_next = waiting.peek().is_some() && !done.stopped && done.lost.is_none();
+        let goes_on = !done.stopped && done.lost.is_none() && !done.is_denied();
+        let has_next = waiting.peek().is_some() && goes_on;
         if has_next && republisher.has_room() && due <= Instant::now() {
             if let Some((place, letter)) = waiting.next() {
                 published += u64::from(publish(&mut republisher, place, letter, &mut done));

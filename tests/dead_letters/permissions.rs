@@ -59,3 +59,20 @@ async fn without_any_one_of_them_the_command_names_what_it_lacks_and_loses_nothi
     }
     assert_eq!(stage.order().await, ids(0..4));
 }
+
+#[tokio::test]
+async fn a_redrive_that_may_not_publish_stops_at_the_first_denials() {
+    let stage = Stage::with_letters(letters(0..2000)).await;
+    let mut permissions = documented();
+    permissions[1] = "^$".to_owned();
+    let redrive = allowed(&stage, "redrive --all --yes --json", &permissions);
+    let ended = redrive.await.run().await;
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    assert!(
+        ended.stderr.contains("grant it the write permission"),
+        "{ended:?}"
+    );
+    let failed = ended.json()["failed"].as_u64().unwrap();
+    assert!(failed <= 128, "{ended:?}");
+    assert_eq!(stage.order().await, ids(0..2000));
+}

@@ -1,5 +1,6 @@
 //! Reading shows everything and changes nothing.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use lapin::types::{AMQPValue, FieldTable};
@@ -194,6 +195,49 @@ async fn what_the_broker_or_another_program_put_there_is_shown_as_such() {
         (&filtered["total"], &filtered["matched"]),
         (&json!(3), &json!(1))
     );
+}
+
+/// As if the worker had written it for one user of three.
+#[tokio::test]
+async fn copied_headers_narrow_no_event_that_the_broker_dead_lettered() {
+    let stage = Stage::with_letters([]).await;
+    let mut arguments = FieldTable::default();
+    let text = |text: &str| AMQPValue::LongString(text.into());
+    arguments.insert("x-dead-letter-exchange".into(), text(DEAD_LETTERS));
+    arguments.insert("x-message-ttl".into(), AMQPValue::LongInt(0));
+    stage.amqp.declare("expiring", arguments).await.unwrap();
+    let event = json!({ "type": "user.deleted", "user_ids": [user(0), user(1), user(2)] });
+    let copied = Letter::new(0).with_body(event.to_string().as_bytes());
+    let copied = Outgoing {
+        routing_key: "expiring".to_owned(),
+        ..copied.outgoing()
+    };
+    stage.amqp.publish("", [copied]).await.unwrap();
+    stage.letters_wait(1).await;
+    let list = stage.dlq_json("list --each").await;
+    assert_eq!(list["letters"][0]["reason"], "broker:expired", "{list}");
+    stage.dlq_ok("redrive --all --yes").await;
+    let events = stage.taken(QUEUE).await;
+    assert_eq!(events.len(), 1);
+    assert_eq!(events[0].header("tagsweep-only-users"), None);
+}
+
+#[tokio::test]
+async fn of_equal_messages_each_has_an_id_of_its_own() {
+    let stage = Stage::with_letters((0..3).map(|_| Outgoing::json("orders", "hello"))).await;
+    let list = stage.dlq_json("list --each").await;
+    let letters = list["letters"].as_array().unwrap();
+    let ids: BTreeSet<_> = letters
+        .iter()
+        .map(|letter| letter["id"].as_str().unwrap())
+        .collect();
+    assert_eq!(ids.len(), 3, "{list}");
+    let one = ids.last().unwrap();
+    let purged = stage
+        .dlq_json(&format!("purge --id {one} --yes --no-export"))
+        .await;
+    assert_eq!(purged["purged"], 1);
+    assert_eq!(stage.dlq_json("list").await["total"], 2);
 }
 
 #[tokio::test]

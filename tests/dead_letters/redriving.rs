@@ -191,6 +191,29 @@ async fn what_the_queue_does_not_take_stays_a_letter() {
     assert_eq!(all, ids(0..10));
 }
 
+#[tokio::test]
+async fn a_queue_that_loses_events_gets_none() {
+    let stage = Stage::with_letters(letters(0..5)).await;
+    let mut arguments = FieldTable::default();
+    arguments.insert("x-max-length".into(), AMQPValue::LongInt(1));
+    stage.amqp.declare("lossy", arguments).await.unwrap();
+    let redrive = stage.dlq("redrive --all --yes");
+    let refused = redrive.set("rabbitmq.queue", "lossy").run().await;
+    assert_eq!(refused.code, Some(1), "{refused:?}");
+    assert!(refused.stderr.contains("can lose messages"), "{refused:?}");
+    assert_eq!(stage.order().await, ids(0..5));
+}
+
+#[tokio::test]
+async fn what_another_program_put_there_is_redriven_with_a_warning() {
+    let stage = Stage::with_letters([Outgoing::json("orders", "hello")]).await;
+    let plan = stage.dlq_ok("redrive --all --dry-run").await;
+    assert!(
+        plan.stdout.contains("nothing is left (events.unmatched)"),
+        "{plan:?}"
+    );
+}
+
 /// Counted at the queue of events, over all runs.
 #[tokio::test]
 async fn ten_thousand_letters_survive_twenty_kills_and_at_most_those_in_flight_come_twice() {

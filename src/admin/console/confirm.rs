@@ -9,6 +9,7 @@ use super::letters::{Chosen, Set, Shown};
 use super::lists::{fields, name};
 use super::story::{counted, lasting, replicas};
 use super::{Facts, Shared, html as answer, page, silent};
+use crate::dead_letters::{FOREIGN, UNRECOGNISED};
 use crate::shell::View;
 
 pub(super) async fn page(
@@ -98,6 +99,7 @@ fn redrive(facts: &Facts, chosen: &Chosen, shown: &Shown, set: &Set) -> Markup {
         li { "Only users that failed are called again: " (whose(chosen, shown)) "." }
         li { "Each letter is removed once its event is confirmed. One that fails again comes back as a new letter." }
         li { "If the cause is not put right, that is what happens." }
+        @if set.reason == FOREIGN { li { (UNRECOGNISED) } }
     };
     let hidden = fields(chosen.reading, shown, &chosen.id);
     form_with(

@@ -153,8 +153,9 @@ impl Deed {
         };
         match done.await {
             Ok(done) => {
-                let are_gone = done.redriven == done.matched;
-                self.end(tell_redriven(&self.who, done), are_gone);
+                let (are_gone, done_matched) = (done.redriven == done.matched, done.matched);
+                let told = tell_redriven(&self.who, done) + &self.missed(done_matched);
+                self.end(told, are_gone);
             }
             Err(error) => self.fail(&error),
         }
@@ -171,7 +172,8 @@ impl Deed {
         match done.await {
             Ok(done) => {
                 let are_gone = done.purged == done.matched;
-                self.end(tell_purged(&self.who, &done), are_gone);
+                let told = tell_purged(&self.who, &done) + &self.missed(done.matched);
+                self.end(told, are_gone);
             }
             Err(error) => self.fail(&error),
         }
@@ -199,6 +201,20 @@ impl Deed {
         let (lines, count) = written.await.unwrap_or_default();
         self.end(format!("{} exported.", counted(count, "letter")), false);
         Some(lines)
+    }
+
+    /// What was shown and is not in the queue any more.
+    fn missed(&self, matched: u64) -> String {
+        match (self.set.ids.len() as u64).saturating_sub(matched) {
+            0 => String::new(),
+            missed => format!(
+                " {} of those shown gone from the queue before.",
+                match missed {
+                    1 => "1 was".to_owned(),
+                    missed => format!("{} were", grouped(missed)),
+                }
+            ),
+        }
     }
 
     /// `are_gone`: none of the letters is in the queue any more.
@@ -234,10 +250,13 @@ fn tell_redriven(who: &Who, done: Redriven) -> String {
         lost,
         "dead letters redriven"
     );
-    let mut text = format!(
-        "{} redriven: their events are in the queue again.",
-        counted(done.redriven, "letter")
-    );
+    let mut text = match done.redriven {
+        0 => "No letter redriven.".to_owned(),
+        redriven => format!(
+            "{} redriven: their events are in the queue again.",
+            counted(redriven, "letter")
+        ),
+    };
     if done.skipped > 0 {
         text += &format!(
             " {} skipped: they have no body and name no users.",

@@ -4,7 +4,7 @@
 //! So letters are read at most once a minute, only when their number has changed, and only while somebody looks.
 //! An action works on what was shown: on the letters of one reading, by their IDs.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
@@ -54,9 +54,8 @@ pub(super) struct Reading {
 /// The letters of one reason and code.
 pub(super) struct Shown {
     pub(super) group: Group,
-    ids: HashSet<String>,
-    /// Sum of their bodies.
-    bytes: u64,
+    /// With the size of each body, in bytes.
+    ids: HashMap<String, u64>,
     /// Some of them.
     pub(super) entries: Vec<Entry>,
 }
@@ -145,6 +144,8 @@ impl Board {
 
     async fn read(&self) {
         let letters = read(self.options.clone(), &Filter::default(), Keep::Entries).await;
+        // Each look at a queue near its limit costs a return, and that one is for somebody to decide.
+        let is_near_limit = matches!(&letters, Err(Error::Browse(BrowseError::NearLimit { .. })));
         let trouble = match letters {
             Ok((session, letters)) => {
                 // Whatever becomes of the connection, the broker has the letters again.
@@ -159,7 +160,7 @@ impl Board {
             Err(error) => Some(format!("The letters cannot be read: {error}.")),
         };
         let mut state = self.state();
-        if trouble.is_some() {
+        if trouble.is_some() && !is_near_limit {
             // Tried again, as if they had changed.
             state.read = None;
         }
@@ -172,16 +173,15 @@ impl Board {
         let reading = self.reading(chosen.reading)?;
         let shown = reading.group(chosen)?;
         let Group { reason, code, .. } = &shown.group;
-        let ids = match chosen.id.as_str() {
-            "" => shown.ids.clone(),
-            id => HashSet::from([shown.ids.get(id)?.clone()]),
-        };
-        Some(Set {
+        let is_meant = |id: &String| chosen.id.is_empty() || *id == chosen.id;
+        let meant = || shown.ids.iter().filter(|(id, _)| is_meant(id));
+        let set = Set {
             reason: reason.clone(),
             code: *code,
-            ids,
-            bytes: shown.bytes,
-        })
+            ids: meant().map(|(id, _)| id.clone()).collect(),
+            bytes: meant().map(|(_, bytes)| bytes).sum(),
+        };
+        (!set.ids.is_empty()).then_some(set)
     }
 
     pub(super) fn reading(&self, number: u64) -> Option<Arc<Reading>> {
@@ -255,8 +255,9 @@ async fn grouped(letters: Letters) -> Vec<Shown> {
                 all.clone().filter(is_in)
             };
             Shown {
-                ids: of().map(|letter| letter.id.clone()).collect(),
-                bytes: of().map(|letter| letter.bytes).sum(),
+                ids: of()
+                    .map(|letter| (letter.id.clone(), letter.held_bytes()))
+                    .collect(),
                 entries: of().take(SHOWN).cloned().collect(),
                 group,
             }
@@ -334,7 +335,8 @@ impl Reading {
     fn without(&self, gone: &Set, number: u64) -> Reading {
         let left = |shown: &Shown| {
             let is_left = |id: &String| !gone.ids.contains(id);
-            let ids: HashSet<String> = shown.ids.iter().filter(|id| is_left(id)).cloned().collect();
+            let ids = shown.ids.iter().filter(|(id, _)| is_left(id));
+            let ids: HashMap<_, _> = ids.map(|(id, bytes)| (id.clone(), *bytes)).collect();
             let entries = shown.entries.iter().filter(|entry| is_left(&entry.id));
             let group = Group {
                 count: ids.len() as u64,
@@ -342,7 +344,6 @@ impl Reading {
             };
             (!ids.is_empty()).then(|| Shown {
                 group,
-                bytes: shown.bytes,
                 entries: entries.cloned().collect(),
                 ids,
             })

@@ -10,7 +10,7 @@ use serde_json::json;
 use super::list::{counts, in_groups};
 use super::{FAILED, FILTERS, Force, Which, Work, bar, confirm, with_letters};
 use crate::cli::{Failure, Globals, output};
-use crate::dead_letters::{Keep, Redriven, redrivable};
+use crate::dead_letters::{Keep, Redriven, UNRECOGNISED, Writer, redrivable};
 use crate::rabbitmq::LetterRefusal;
 
 #[derive(clap::Args)]
@@ -132,6 +132,13 @@ fn plan(work: &Work<'_>, possible: u64, skipped: u64) -> String {
             output::counted(skipped as usize, "letter")
         );
     }
+    if letters
+        .matched
+        .iter()
+        .any(|letter| letter.writer == Writer::Other)
+    {
+        text += &format!("\n{UNRECOGNISED}");
+    }
     text
 }
 
@@ -179,7 +186,7 @@ fn eprint(text: &str) {
 
 /// Why not everything was done, and the exit code.
 fn end(done: &Redriven) -> Result<(), Failure> {
-    if let Some(loss) = &done.lost {
+    if let Some(loss) = done.lost.as_ref().filter(|_| !done.is_denied()) {
         output::complain(&format!(
             "stopped: {loss}; no letter is lost, {} may be in both queues",
             output::counted(done.failed as usize, "event")

@@ -11,6 +11,7 @@ use crate::rabbitmq::{
     LetterRefusal, Loss, Message, Options,
     connection::Link,
     publish::{Lanes, Outgoing, Refused, letter_properties, room},
+    topology::Scratch,
 };
 
 /// Events between publish and confirm at the same time.
@@ -37,9 +38,11 @@ impl Republisher {
     /// Connects to the first URL that answers.
     ///
     /// # Errors
-    /// When none does.
+    /// When none does, or the queue of events is known to lose messages.
     pub async fn connect(options: &Options) -> Result<Self, Loss> {
         let link = Link::open_any(options, "tagsweep dead-letters").await?;
+        let mut scratch = Scratch::new(link.connection(), options.timing.call);
+        scratch.queue_keeps_events(options).await?;
         let width = LANES.min(link.channel_max().into());
         let opened = Lanes::open(&link, width).await;
         Ok(Self {

@@ -63,6 +63,17 @@ impl Scratch {
         }
     }
 
+    /// Fails if the queue of events is known to lose messages, and nobody has accepted that.
+    pub(crate) async fn queue_keeps_events(&mut self, options: &Options) -> Result<(), Loss> {
+        let judged = self.judge(Part::Queue, options, false).await;
+        self.take_warnings();
+        match judged {
+            // That is told of each event.
+            Err(Loss::Missing { .. }) => Ok(()),
+            judged => judged,
+        }
+    }
+
     /// Finds out how the dead-letter queue was declared. Whoever may not declare it is told nothing.
     pub(crate) async fn traits_of_letters(&mut self, options: &Options) -> Result<Traits, Loss> {
         let shape = self.learn(Part::DeadLetterQueue, options).await?;
