@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::presets::{self, PresetError};
+use super::presets;
 use crate::event::mapping::{Definition, Mapping};
 use crate::event::{Format, Rules};
 
@@ -200,6 +200,8 @@ impl JsonSchema for PresetUse {
 pub struct RuleError {
     /// `mapping` or `presets`.
     pub key: &'static str,
+    /// Which of them, counted from 0.
+    pub item: Option<usize>,
     pub text: String,
 }
 
@@ -225,10 +227,19 @@ impl Events {
     fn mapping(&self) -> Result<Mapping, Vec<RuleError>> {
         let mut errors = self.repeated_names();
         let mut of_presets = Vec::new();
-        for preset in &self.presets {
+        for (item, preset) in self.presets.iter().enumerate() {
+            if self
+                .presets
+                .iter()
+                .take(item)
+                .any(|earlier| earlier == preset)
+            {
+                errors.push(of_preset(item, preset, "stands there twice; remove one"));
+                continue;
+            }
             match presets::expand(preset) {
                 Ok(rules) => of_presets.extend(rules),
-                Err(error) => errors.push(of_preset(preset, &error)),
+                Err(error) => errors.push(of_preset(item, preset, error)),
             }
         }
         // What one preset ignores, another one may act on, or the same one with other parameters.
@@ -242,13 +253,13 @@ impl Events {
                 errors.extend(problems.iter().map(|problem| {
                     let rule = definitions.get(problem.rule);
                     let name = rule.map_or("", |rule| rule.name.as_str());
-                    let key = match problem.rule < self.mapping.len() {
-                        true => "mapping",
+                    let (key, item) = match problem.rule < self.mapping.len() {
+                        true => ("mapping", Some(problem.rule)),
                         // Its own rules are sound; a parameter can make them too long.
-                        false => "presets",
+                        false => ("presets", None),
                     };
                     let text = format!("rule \"{name}\": {} {}", problem.key, problem.fault);
-                    RuleError { key, text }
+                    RuleError { key, item, text }
                 }));
                 Err(errors)
             }
@@ -261,6 +272,7 @@ impl Events {
             let mut refuse = |text| {
                 errors.push(RuleError {
                     key: "mapping",
+                    item: Some(index),
                     text,
                 });
             };
@@ -278,13 +290,15 @@ impl Events {
     }
 }
 
-fn of_preset(preset: &PresetUse, error: &PresetError) -> RuleError {
+fn of_preset(item: usize, preset: &PresetUse, error: impl ToString) -> RuleError {
+    let error = error.to_string();
     let text = match preset.name() {
-        "" => error.to_string(),
+        "" => error,
         name => format!("\"{name}\" {error}"),
     };
     RuleError {
         key: "presets",
+        item: Some(item),
         text,
     }
 }

@@ -24,6 +24,8 @@ pub(super) struct Entry {
     pub key: Option<String>,
     pub value: Value,
     pub place: Place,
+    /// Where each table of a list begins.
+    pub items: Vec<Place>,
 }
 
 /// Reads a file. One that cannot be read, or is not TOML, makes one problem: what else is wrong with it may only follow
@@ -82,6 +84,13 @@ fn entries(path: &Arc<Path>, text: &str, table: &DeTable<'_>, known: &Keys) -> V
             key: key.map(str::to_owned),
             value: json(value),
             place: place(path, text, at.start),
+            items: match value {
+                DeValue::Array(items) => items
+                    .iter()
+                    .map(|item| place(path, text, item.span().start))
+                    .collect(),
+                _ => Vec::new(),
+            },
         };
         match value.get_ref() {
             DeValue::Table(keys) if sections.contains(section.get_ref().as_ref()) => {

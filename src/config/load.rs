@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::environment::Meaning;
 use super::file;
 use super::keys::{self, Key, Keys, Kind};
-use super::problem::{Origin, Problem, Problems};
+use super::problem::{Origin, Place, Problem, Problems};
 use super::remedy::advice;
 use super::rules::{self, Remedy};
 use super::typed::typed;
@@ -31,6 +31,8 @@ struct Loading {
     defaults: BTreeMap<String, Setting>,
     settings: BTreeMap<String, Setting>,
     problems: Vec<Problem>,
+    /// Of keys with a list of tables: where each begins.
+    items: BTreeMap<String, Vec<Place>>,
     /// Keys and sections of which it is not known what they were meant to be: refused, or probably misspelt.
     unclear: Vec<String>,
     /// Whether every source could be read. If not, rules would complain of what only seems to be missing.
@@ -76,6 +78,7 @@ impl Loading {
             known,
             needed,
             problems: Vec::new(),
+            items: BTreeMap::new(),
             unclear: Vec::new(),
             complete: true,
         }
@@ -95,7 +98,11 @@ impl Loading {
             let is_known = keys::sections_of(&self.known).contains(section.as_str());
             let text = format!("is one section; write [{section}] and its keys below that");
             match (entry.key, &entry.value) {
-                (Some(key), _) => self.set(&format!("{section}.{key}"), entry.value, origin),
+                (Some(key), _) => {
+                    let key = format!("{section}.{key}");
+                    self.set(&key, entry.value, origin);
+                    self.items.insert(key, entry.items);
+                }
                 (None, value) if !is_known && holds_keys(value) => {
                     self.unknown_section(&section, &origin);
                 }
@@ -285,6 +292,15 @@ impl Loading {
             let setting = self.settings.get(key);
             let known = self.known.get(key);
             let origin = setting.map_or(Origin::Default, |setting| setting.origin.clone());
+            let origin = match (
+                origin,
+                finding.item.and_then(|item| self.items.get(key)?.get(item)),
+            ) {
+                (Origin::File(place), Some(item)) if item.file == place.file => {
+                    Origin::File(item.clone())
+                }
+                (origin, _) => origin,
+            };
             let right = match finding.remedy {
                 Remedy::InText => None,
                 Remedy::Default => known.and_then(|known| known.default.clone()),

@@ -63,6 +63,10 @@ pub enum PresetError {
     },
     #[error("has an empty {0}")]
     EmptyParameter(String),
+    #[error(
+        "takes the name of a field as {0}, and no path; a rule of your own below [[events.mapping]] takes one"
+    )]
+    Path(String),
 }
 
 fn did_you_mean(nearest: Option<&str>) -> String {
@@ -107,6 +111,9 @@ const FILES: [(&str, &str); 30] = files![
     "workos",
     "zitadel",
 ];
+
+/// Parameters that name a field.
+const FIELDS: [&str; 2] = ["user", "column"];
 
 /// All of them, by name.
 pub fn presets() -> impl ExactSizeIterator<Item = Preset> {
@@ -163,6 +170,11 @@ pub(super) fn expand(asked: &PresetUse) -> Result<Vec<Rule>, PresetError> {
         let value = value.or(parameter.default.as_deref());
         match value.map(str::trim) {
             Some("") => return Err(PresetError::EmptyParameter(name.clone())),
+            Some(value)
+                if FIELDS.contains(&name.as_str()) && value.starts_with(['$', '@', '/']) =>
+            {
+                return Err(PresetError::Path(name.clone()));
+            }
             Some(value) => values.push((name.as_str(), value)),
             None => {
                 return Err(PresetError::MissingParameter {

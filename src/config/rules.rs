@@ -21,6 +21,8 @@ mod timing;
 pub(super) struct Finding {
     /// The keys that it looked at; the first is the one to change.
     pub keys: Vec<&'static str>,
+    /// Which item of the first key's list it is about.
+    pub item: Option<usize>,
     /// What is wrong.
     pub text: String,
     pub remedy: Remedy,
@@ -51,6 +53,7 @@ impl Finding {
 fn finding<const N: usize>(keys: [&'static str; N], text: impl Into<String>) -> Finding {
     Finding {
         keys: keys.to_vec(),
+        item: None,
         text: text.into(),
         remedy: Remedy::InText,
     }

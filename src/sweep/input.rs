@@ -97,6 +97,12 @@ pub enum InputError {
     Query(serde_json_path::ParseError),
     #[error("the list is encoded in UTF-16; convert it to UTF-8")]
     Utf16,
+    #[error("{} is no list by its ending: convert it to text, CSV or NDJSON, or name its --format", .0.display())]
+    Ending(PathBuf),
+    #[error(
+        "the list holds JSON, and not one user ID a line: name its format, as with --format ndjson --users PATH"
+    )]
+    Json,
     #[error("the reader of the list ended too early")]
     Gone,
 }
@@ -135,6 +141,8 @@ pub struct Input {
     is_stream: bool,
     compression: Compression,
     selection: Selection,
+    /// Nobody has said which format it is.
+    is_guess: bool,
     identity: Option<Identity>,
 }
 
@@ -143,6 +151,7 @@ pub(super) struct Opened {
     raw: Box<dyn Read + Send>,
     compression: Compression,
     selection: Selection,
+    is_guess: bool,
 }
 
 impl Input {
@@ -157,13 +166,16 @@ impl Input {
         users: Option<String>,
     ) -> Result<Input, InputError> {
         let (compression, by_ending) = endings(file);
-        let format = format.unwrap_or(by_ending);
+        let is_guess = format.is_none();
+        let format = format.or(by_ending);
+        let format = format.ok_or_else(|| InputError::Ending(file.to_owned()))?;
         let mut input = Input {
             path: (file != Path::new("-")).then(|| file.to_owned()),
             stream: None,
             is_stream: false,
             compression,
             selection: selection(format, column, users)?,
+            is_guess,
             identity: None,
         };
         input.stream = match &input.path {
@@ -199,6 +211,7 @@ impl Input {
             raw,
             compression: self.compression,
             selection: self.selection.clone(),
+            is_guess: self.is_guess,
         })
     }
 
@@ -267,11 +280,16 @@ impl Opened {
             Compression::Gzip => Box::new(MultiGzDecoder::new(raw)),
             Compression::Zstd => Box::new(Frames::new(raw)),
         };
-        let text = without_mark(text).map_err(|cause| match cause.kind() {
+        let unread = |cause| InputError::Read { line: 0, cause };
+        let mut text = without_mark(text).map_err(|cause| match cause.kind() {
             io::ErrorKind::Unsupported => InputError::Utf16,
-            _ => InputError::Read { line: 0, cause },
+            _ => unread(cause),
         })?;
-        Items::new(text, &self.selection)
+        let is_json = matches!(text.fill_buf().map_err(unread)?, [b'{' | b'[', ..]);
+        match self.selection {
+            Selection::Text if self.is_guess && is_json => Err(InputError::Json),
+            _ => Items::new(text, &self.selection),
+        }
     }
 }
 
@@ -283,6 +301,7 @@ pub(super) fn of_bytes(
     select: Option<&str>,
 ) -> Result<Items, InputError> {
     let (compression, format) = endings(name);
+    let format = format.unwrap_or(Format::Text);
     let select = select.map(str::to_owned);
     let (column, users) = match format {
         Format::Text => (None, None),
@@ -293,11 +312,19 @@ pub(super) fn of_bytes(
         raw: Box::new(raw),
         compression,
         selection: selection(format, column, users)?,
+        is_guess: false,
     };
     opened.items()
 }
 
-fn endings(file: &Path) -> (Compression, Format) {
+/// Endings of what may hold user IDs, but not one a line.
+const NO_LISTS: [&str; 18] = [
+    "json", "tsv", "tab", "xml", "html", "yaml", "yml", "toml", "sql", "xls", "xlsx", "ods",
+    "parquet", "avro", "zip", "bz2", "xz", "7z",
+];
+
+/// No format where the ending is that of something else.
+fn endings(file: &Path) -> (Compression, Option<Format>) {
     let ending = |path: &Path| {
         let ending = path.extension().and_then(|ending| ending.to_str());
         ending.map(str::to_ascii_lowercase).unwrap_or_default()
@@ -308,9 +335,10 @@ fn endings(file: &Path) -> (Compression, Format) {
         _ => (Compression::None, file.to_owned()),
     };
     let format = match ending(&inner).as_str() {
-        "csv" => Format::Csv,
-        "ndjson" | "jsonl" => Format::Ndjson,
-        _ => Format::Text,
+        "csv" => Some(Format::Csv),
+        "ndjson" | "jsonl" => Some(Format::Ndjson),
+        other if NO_LISTS.contains(&other) => None,
+        _ => Some(Format::Text),
     };
     (compression, format)
 }

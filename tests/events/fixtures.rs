@@ -88,15 +88,19 @@ impl Fixture {
 
 /// The rules of a section.
 pub fn rules(events: &str) -> Rules {
-    let defaults =
-        "format = 'auto'\ntypes = ['user.deleted', 'user.reset']\nunmatched = 'ignore'\n";
-    let presets = if events.contains("presets") {
-        ""
-    } else {
-        "presets = []\n"
+    let defaults = [
+        "format = 'auto'",
+        "types = ['user.deleted', 'user.reset']",
+        "unmatched = 'ignore'",
+        "presets = []",
+    ];
+    let is_given = |line: &&str| {
+        let (key, _) = line.split_once('=').expect("a key and its value");
+        events.lines().any(|given| given.starts_with(key))
     };
-    let events: Events =
-        toml::from_str(&format!("{defaults}{presets}{events}")).expect("a section");
+    let defaults = defaults.into_iter().filter(|line| !is_given(line));
+    let section = defaults.chain([events]).collect::<Vec<_>>().join("\n");
+    let events: Events = toml::from_str(&section).expect("a section");
     events.rules().unwrap_or_else(|errors| panic!("{errors:?}"))
 }
 

@@ -352,6 +352,38 @@ async fn users_are_read_from_csv_ndjson_gzip_zstandard_and_standard_input() {
 }
 
 #[tokio::test]
+async fn what_is_no_list_of_user_ids_is_not_swept_as_one() {
+    let stage = Stage::new().await;
+    for (name, text, told) in [
+        ("users.json", "pii-00000\n", "is no list by its ending"),
+        (
+            "users.tsv",
+            "pii-00000\tAlice\n",
+            "is no list by its ending",
+        ),
+        ("users", "[\n  \"pii-00000\"\n]\n", "the list holds JSON"),
+        (
+            "users.txt",
+            "{\"id\":\"pii-00000\"}\n",
+            "the list holds JSON",
+        ),
+    ] {
+        stage.write(name, text);
+        let refused = stage.sweep(name).argument("--yes").run().await;
+        assert_eq!(refused.code, Some(1), "{name}: {refused:?}");
+        assert!(refused.stderr.contains(told), "{name}: {refused:?}");
+    }
+    assert_eq!(stage.simulator.stats().calls, 0);
+    // Whoever says that it is text, is believed.
+    stage.write("users.json", "pii-00000\n");
+    let sweep = stage
+        .sweep("users.json")
+        .argument("--format")
+        .argument("text");
+    assert_eq!(sweep.argument("--yes").run().await.code, Some(0));
+}
+
+#[tokio::test]
 async fn nothing_is_called_in_a_dry_run_nor_without_a_confirmation() {
     let stage = Stage::new().await;
     stage.list("users.txt", 1_000);

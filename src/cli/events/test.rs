@@ -13,7 +13,9 @@ use serde_json::{Value, json};
 use crate::cli::{Failure, Globals, output};
 use crate::config::{Events, RuleError, Unmatched};
 use crate::event::mapping::WhyNot;
-use crate::event::{self, Decoded, Event, Form, Message, NotForUs, Rules, UserId, Written};
+use crate::event::{
+    self, Decoded, Event, ForeignType, Form, Message, NotForUs, Rules, UserId, Written,
+};
 
 /// Some of the messages are malformed.
 const MALFORMED: u8 = 3;
@@ -170,11 +172,12 @@ fn outcome<'a>(
         }
         Decoded::NotForUs(why) => {
             outcome.why = match why {
-                NotForUs::ForeignType(_) => "its type is not in events.types",
-                NotForUs::Tombstone => "its body is empty or null",
-                NotForUs::Rule => "the rule has ignore = true",
-            }
-            .to_owned();
+                NotForUs::ForeignType(ForeignType { read_from, .. }) => {
+                    format!("its type ({}) is not in events.types", read_from.name())
+                }
+                NotForUs::Tombstone => "its body is empty or null".to_owned(),
+                NotForUs::Rule => "the rule has ignore = true".to_owned(),
+            };
         }
         Decoded::Malformed(why) => {
             outcome.name = UNREADABLE;

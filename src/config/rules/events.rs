@@ -11,7 +11,10 @@ pub(super) fn check(events: &Events) -> Vec<Finding> {
             "mapping" => "events.mapping",
             _ => "events.presets",
         };
-        found.push(finding([key], error.text));
+        found.push(Finding {
+            item: error.item,
+            ..finding([key], error.text)
+        });
     }
     found
 }

@@ -133,13 +133,16 @@ fn a_broken_zstandard_file_is_an_error() {
 #[test]
 fn endings_say_the_compression_and_the_format() {
     for (name, expected) in [
-        ("a.txt", (Compression::None, Format::Text)),
-        ("a", (Compression::None, Format::Text)),
-        ("-", (Compression::None, Format::Text)),
-        ("a.CSV.GZ", (Compression::Gzip, Format::Csv)),
-        ("a.ndjson.zst", (Compression::Zstd, Format::Ndjson)),
-        ("a.failed.jsonl", (Compression::None, Format::Ndjson)),
-        ("a.gz", (Compression::Gzip, Format::Text)),
+        ("a.txt", (Compression::None, Some(Format::Text))),
+        ("a", (Compression::None, Some(Format::Text))),
+        ("-", (Compression::None, Some(Format::Text))),
+        ("a.CSV.GZ", (Compression::Gzip, Some(Format::Csv))),
+        ("a.ndjson.zst", (Compression::Zstd, Some(Format::Ndjson))),
+        ("a.failed.jsonl", (Compression::None, Some(Format::Ndjson))),
+        ("a.gz", (Compression::Gzip, Some(Format::Text))),
+        ("a.2026-11-22", (Compression::None, Some(Format::Text))),
+        ("a.json", (Compression::None, None)),
+        ("a.tsv.gz", (Compression::Gzip, None)),
     ] {
         assert_eq!(endings(Path::new(name)), expected, "{name}");
     }
