@@ -96,7 +96,7 @@ pub(super) fn run(globals: &Globals, arguments: Arguments) -> Result<(), Failure
         window,
     };
     let written = [Some(&sweep.failures), sweep.journal.as_ref()];
-    ensure_apart(&arguments.file, written)?;
+    ensure_writable(&arguments.file, written)?;
     let done = match sweep.outlook()? {
         Outlook::Ready { done } => done,
         Outlook::Ended(report) => {
@@ -179,17 +179,18 @@ fn beside(file: &Path, ending: &str) -> PathBuf {
     name.into()
 }
 
-/// The list would be written to while it is read.
-fn ensure_apart<'a>(
+/// What cannot be written is better known before the first call; and a list is not written to while it is read.
+fn ensure_writable<'a>(
     list: &Path,
     written: impl IntoIterator<Item = Option<&'a PathBuf>>,
 ) -> anyhow::Result<()> {
-    let Ok(list) = list.canonicalize() else {
-        return Ok(());
-    };
+    let list = list.canonicalize().ok();
     for path in written.into_iter().flatten() {
-        let same = path.canonicalize().is_ok_and(|path| path == list);
-        ensure!(!same, "{} is the list itself", path.display());
+        let folder = path.parent().filter(|folder| *folder != Path::new(""));
+        let is_there = folder.is_none_or(Path::is_dir);
+        ensure!(is_there, "{}: its folder does not exist", path.display());
+        let is_list = list.is_some() && path.canonicalize().ok() == list;
+        ensure!(!is_list, "{} is the list itself", path.display());
     }
     Ok(())
 }
@@ -214,8 +215,8 @@ fn plan(sweep: &Sweep, list: Option<&Report>, done: u64) -> String {
         let calls = left.div_ceil(sweep.window.max_ids as u64);
         let seconds = calls.div_ceil(u64::from(quota));
         text += &format!(
-            "\n  clear all tags of {} users ({} lines, {} repeated, {} invalid)",
-            HumanCount(left),
+            "\n  clear all tags of {} ({} lines, {} repeated, {} invalid)",
+            output::counted(left as usize, "user"),
             HumanCount(list.lines),
             HumanCount(list.repeated),
             HumanCount(list.invalid)
@@ -224,8 +225,8 @@ fn plan(sweep: &Sweep, list: Option<&Report>, done: u64) -> String {
             text += &format!("; {} are done already", HumanCount(done));
         }
         text += &format!(
-            "\n  about {} calls, {} or longer",
-            HumanCount(calls),
+            "\n  about {}, {} or longer",
+            output::counted(calls as usize, "call"),
             HumanDuration(Duration::from_secs(seconds.max(1)))
         );
     }

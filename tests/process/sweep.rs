@@ -447,6 +447,12 @@ async fn what_does_not_fit_together_is_refused_before_any_call() {
             1,
             "is the list itself",
         ),
+        (
+            "users.txt",
+            "--failed /nowhere/failed",
+            1,
+            "/nowhere/failed: its folder does not exist",
+        ),
         ("users.txt", "--column id", 1, "--column is for CSV only"),
         ("table.csv", "", 1, "CSV needs --column"),
         ("table.csv", "--column user", 1, "names no column \"user\""),
