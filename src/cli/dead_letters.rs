@@ -8,7 +8,6 @@ mod show;
 mod words;
 
 use std::io::{IsTerminal, Write, stderr, stdin};
-use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail, ensure};
 use indicatif::{HumanCount, ProgressBar, ProgressStyle};
@@ -272,7 +271,7 @@ fn spinner(globals: &Globals) -> ProgressBar {
     if let Ok(style) = ProgressStyle::with_template("{spinner} {human_pos} letters read") {
         spinner.set_style(style);
     }
-    spinner.enable_steady_tick(Duration::from_millis(200));
+    spinner.enable_steady_tick(output::TICK);
     spinner
 }
 
@@ -280,14 +279,7 @@ fn bar(globals: &Globals, letters: u64, what: &str) -> ProgressBar {
     if !shows_progress(globals) {
         return ProgressBar::hidden();
     }
-    let bar = ProgressBar::new(letters);
-    let template =
-        format!("{{bar:40}} {{human_pos}}/{{human_len}} {what}, {{per_sec}}, {{eta}} left");
-    if let Ok(style) = ProgressStyle::with_template(&template) {
-        bar.set_style(style);
-    }
-    bar.enable_steady_tick(Duration::from_millis(200));
-    bar
+    output::bar(letters, what)
 }
 
 /// RFC 3339, or how long ago.

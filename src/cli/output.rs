@@ -1,6 +1,6 @@
 //! What is printed: results on standard output, complaints on standard error, colours for terminals.
 
-use std::fmt::Display;
+use std::fmt::{self, Display};
 use std::io::{ErrorKind, IsTerminal, Write, stderr, stdout};
 use std::sync::{OnceLock, mpsc};
 use std::thread;
@@ -9,11 +9,14 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::ColorChoice;
 use console::Term;
+use indicatif::{HumanCount, ProgressBar, ProgressState, ProgressStyle};
 
 use super::Failure;
 
 /// Longer than any reader takes that reads.
 const STUCK: Duration = Duration::from_secs(1);
+/// How often a bar is drawn.
+pub(super) const TICK: Duration = Duration::from_millis(200);
 
 /// Output is one for the whole process, and so is what it may look like.
 static COLOR: OnceLock<ColorChoice> = OnceLock::new();
@@ -67,10 +70,24 @@ pub(super) fn hanging(text: &str, column: usize) -> String {
     textwrap::fill(text, options).trim_start().to_owned()
 }
 
-/// "1 warning", "2 warnings".
+/// "1 warning", "2,000 warnings".
 pub(super) fn counted(count: usize, what: &str) -> String {
     let plural = if count == 1 { "" } else { "s" };
-    format!("{count} {what}{plural}")
+    format!("{} {what}{plural}", HumanCount(count as u64))
+}
+
+/// A bar that says how many of so many things are `what`, how quickly they become so, and how long it takes.
+pub(super) fn bar(of: u64, what: &str) -> ProgressBar {
+    let bar = ProgressBar::new(of);
+    let template = format!("{{bar:40}} {{human_pos}}/{{human_len}} {what}, {{rate}}, {{eta}} left");
+    if let Ok(style) = ProgressStyle::with_template(&template) {
+        let rate = |state: &ProgressState, text: &mut dyn fmt::Write| {
+            let _ = write!(text, "{}/s", HumanCount(state.per_sec() as u64));
+        };
+        bar.set_style(style.with_key("rate", rate));
+    }
+    bar.enable_steady_tick(TICK);
+    bar
 }
 
 /// Whether colours may be written to this stream.

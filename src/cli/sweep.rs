@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
-use indicatif::{HumanCount, HumanDuration, ProgressBar, ProgressStyle};
+use indicatif::{HumanCount, HumanDuration, ProgressBar};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -125,7 +125,11 @@ pub(super) fn run(globals: &Globals, arguments: Arguments) -> Result<(), Failure
         confirm()?;
     }
     let bar = match list.as_ref().filter(|_| shows_bar(globals)) {
-        Some(list) => progress_bar(list.users, done),
+        Some(list) => {
+            let bar = output::bar(list.users, "users").with_position(done);
+            bar.reset_eta();
+            bar
+        }
         None => ProgressBar::hidden(),
     };
     let _logging = logging(log, !bar.is_hidden());
@@ -200,7 +204,7 @@ fn count(sweep: &mut Sweep, globals: &Globals) -> anyhow::Result<Report> {
         true => ProgressBar::new_spinner().with_message("reading the list"),
         false => ProgressBar::hidden(),
     };
-    spinner.enable_steady_tick(Duration::from_millis(200));
+    spinner.enable_steady_tick(output::TICK);
     let counted = sweep.count();
     spinner.finish_and_clear();
     Ok(counted?)
@@ -305,15 +309,4 @@ fn say(text: &str) {
 
 fn shows_bar(globals: &Globals) -> bool {
     !globals.is_quiet() && std::io::stderr().is_terminal()
-}
-
-fn progress_bar(users: u64, done: u64) -> ProgressBar {
-    let bar = ProgressBar::new(users).with_position(done);
-    let template = "{bar:40} {human_pos}/{human_len} users, {per_sec}, {eta} left";
-    if let Ok(style) = ProgressStyle::with_template(template) {
-        bar.set_style(style);
-    }
-    bar.reset_eta();
-    bar.enable_steady_tick(Duration::from_millis(200));
-    bar
 }

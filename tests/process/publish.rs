@@ -159,9 +159,9 @@ async fn publish_shows_at_a_terminal_how_many_are_confirmed() {
         .argument(file.path().to_str().unwrap());
     let (code, screen) = Terminal::start(&publish).ended().await;
     assert_eq!(code, Some(0), "{screen}");
-    assert!(screen.contains("/3000 confirmed"), "{screen}");
+    assert!(screen.contains("/3,000 confirmed"), "{screen}");
     assert!(
-        screen.contains("published 3000 events of type user.deleted, all confirmed"),
+        screen.contains("published 3,000 events of type user.deleted, all confirmed"),
         "{screen}"
     );
     stage.waits_in_the_queue(3_000).await;
