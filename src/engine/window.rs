@@ -38,6 +38,8 @@ pub(super) struct Window {
     pub refusal: PauseReason,
     /// Since when it waits for a witness. If it is called again before there is one, both refusals count as one.
     pub unwitnessed: Option<Instant>,
+    /// When its last call was throttled.
+    pub throttled: Option<Instant>,
     /// When it may be called again; none: at once.
     pub due: Option<Instant>,
     /// When it is called again without a witness, if control calls prove nothing.
@@ -57,6 +59,7 @@ impl Window {
             suspect: None,
             refusal: PauseReason::NO_ANSWER,
             unwitnessed: None,
+            throttled: None,
             due: None,
             overdue: None,
             history: History::default(),

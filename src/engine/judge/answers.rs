@@ -1,6 +1,6 @@
 //! Evaluates an answer: what it means for each user of its call, and for the API.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::codes::Class;
 use super::control::Measure;
@@ -52,6 +52,11 @@ impl Engine {
         let through: Vec<Claim> = claims
             .extract_if(.., |claim| code_of(claim).is_none())
             .collect();
+        if through.len() >= claims.len() {
+            // The API has let the call in: whom it throttles all the same, it throttles for themselves.
+            let before = window.started(now).checked_sub(Duration::from_nanos(1));
+            window.throttled = window.throttled.or(before);
+        }
         if !through.is_empty() {
             self.cleared(now, window.part(through));
         }

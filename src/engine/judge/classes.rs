@@ -33,11 +33,7 @@ impl Engine {
         self.judge.run += 1;
         self.judge.latest = reason;
         match reason.class {
-            Class::Throttle => {
-                self.throttled(now, started);
-                let due = now + self.jitter.spread(THROTTLE_WAIT);
-                self.wait(window, due);
-            }
+            Class::Throttle => self.slow_down(now, started, window),
             Class::AuthRefresh | Class::Ambiguous if self.renews(now, started) => {
                 self.wait(window, now);
             }
@@ -55,6 +51,28 @@ impl Engine {
         if let Some(pause) = self.judge.pauses.current.as_mut() {
             pause.reason = reason;
         }
+    }
+
+    /// Waits, and makes all others wait as well, unless those went through since the window was throttled before:
+    /// then the cause is a user of its own. He is split off, tried more and more seldom, and never condemned for it.
+    fn slow_down(&mut self, now: Instant, started: Instant, mut window: Window) {
+        let before = window.throttled.replace(now);
+        // Whoever is told that there is no such account was let in, too.
+        let is_its_own = before.is_some() && self.judge.record.witness(true) > before;
+        // Where nobody else calls, a control call shows whether anybody is let in.
+        let asks = self.judge.control.measure != Measure::None;
+        self.judge.doubt |= before.is_some() && asks && self.judge.pauses.current.is_none();
+        if !is_its_own {
+            self.throttled(now, started);
+        } else if window.strikes >= STRIKES && !window.is_alone() {
+            return self.split(window);
+        } else {
+            window.strikes += 1;
+        }
+        let wait = THROTTLE_WAIT * (1 << window.strikes.min(16));
+        let longest = self.settings.backoff_max.max(THROTTLE_WAIT);
+        let due = now + self.jitter.spread(wait.min(longest));
+        self.wait(window, due);
     }
 
     pub(super) fn throttled(&mut self, now: Instant, started: Instant) {

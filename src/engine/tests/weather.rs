@@ -249,6 +249,40 @@ fn sixteen_calls_that_were_out_when_the_api_began_to_throttle_halve_the_pace_onc
     assert_eq!(halvings, 1, "all were out before the first answer");
 }
 
+/// The code is one of class throttle, but it is the user's own.
+#[test]
+fn users_whose_every_call_is_throttled_slow_down_nobody_else_and_are_not_condemned() {
+    let is_bad = |number: usize| number.is_multiple_of(100);
+    for bad in [1, 100] {
+        let is_bad = move |user: &&UserId| {
+            number(user.as_str()).is_some_and(|number| is_bad(number) && number < 100 * bad)
+        };
+        for listed in [true, false] {
+            let mut world = World::new(settings(), move |_, users| {
+                let bad: Vec<UserId> = users.iter().filter(is_bad).copied().collect();
+                match listed {
+                    true => Answer::Done {
+                        failed: bad.into_iter().map(|user| (user, 60011)).collect(),
+                    },
+                    false if bad.is_empty() => ok(),
+                    false => Answer::Refused(70114),
+                }
+            });
+            for number in 0..10_000 {
+                world.publish([number]);
+            }
+            let good = 10_000 - bad as u64;
+            while world.engine.status(world.now).tally.users_cleared < good {
+                // Where every call is throttled, it looks as if the API did that to everybody.
+                let limit = if bad > 1 && !listed { 15 } else { 1 };
+                assert!(world.elapsed() < limit * MINUTE, "{bad} {listed}");
+                world.run_for(SECOND);
+            }
+            assert!(world.letters.is_empty(), "{bad} {listed}");
+        }
+    }
+}
+
 #[test]
 fn a_long_event_ends_each_of_its_users_is_called_about_once_and_small_ones_get_their_turn() {
     let settings = Settings {
