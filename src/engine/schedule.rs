@@ -1,6 +1,7 @@
 //! When the next call may start, and what goes into it: the one source of what is due, for
 //! [`poll`](Engine::poll) and [`deadline`](Engine::deadline) alike.
 
+use std::ops::RangeInclusive;
 use std::time::{Duration, Instant};
 
 use super::judge::Class;
@@ -34,6 +35,9 @@ enum Next {
     /// A single real user, in a pause.
     Probe,
 }
+
+/// The calls of so few suspects could keep step with those of the API's front ends. Those of more are in no order.
+const FEW: RangeInclusive<usize> = 1..=4;
 
 impl Engine {
     /// Starts the next call, if one may start at `now`. A window is cut from the head of pending only
@@ -111,6 +115,7 @@ impl Engine {
         }
         let fresh = self.fresh_due(now);
         let repeated = self.windows.first(Place::Ready);
+        let repeated = repeated.filter(|_| !self.wants_decoy());
         let repeated = repeated.map(|_| (now, Next::Repeated));
         match self.schedule.fresh + 1 >= REPEATED_SHARE {
             true => [control, repeated, fresh],
@@ -121,7 +126,7 @@ impl Engine {
     /// When a control call is due: at once in doubt, else when no ordinary call has succeeded for a moment after a
     /// refusal.
     fn control_due(&self, now: Instant) -> Option<Instant> {
-        let asked = match self.judge.is_in_doubt() {
+        let asked = match self.judge.is_in_doubt() || self.wants_decoy() {
             true => now,
             false => {
                 let told = [true, false].map(|reject| {
@@ -132,6 +137,12 @@ impl Engine {
             }
         };
         Some(asked.max(self.judge.control.next(now)?))
+    }
+
+    /// Whether a call of a suspect would come right behind a control call, since there are no others.
+    fn wants_decoy(&self) -> bool {
+        let is_quiet = self.pending.is_empty() && FEW.contains(&self.windows.waiting_users());
+        is_quiet && self.judge.control.wants_decoy() && self.judge.pauses.current.is_none()
     }
 
     fn wanted_probe(&self, now: Instant) -> Option<(Instant, Next)> {
@@ -199,7 +210,10 @@ impl Engine {
         let slot = self.pace.start(now);
         if trigger == Trigger::Control {
             users.push(self.judge.control.user);
-            self.judge.control.call(self.pace.rate.gap(now), now);
+            let is_decoy = self.wants_decoy() && !self.judge.is_in_doubt();
+            self.judge
+                .control
+                .call(self.pace.rate.gap(now), is_decoy, now);
         }
         let id = self.windows.call(window, slot, now);
         let call = Action::Call {

@@ -78,8 +78,16 @@ impl Engine {
         started: Instant,
         reason: Option<PauseReason>,
     ) {
-        self.judge.control.is_out = false;
+        let is_let_in = reason.is_none_or(|reason| reason.class == Class::Missing);
+        let counts = self.judge.control.answered(is_let_in);
         match reason {
+            // It accuses nobody, and shows how often the API is wrong.
+            Some(reason) if !counts => {
+                let Judge {
+                    control, record, ..
+                } = &mut self.judge;
+                control.refused(reason, record, now);
+            }
             None => {
                 self.judge.control_passed(Measure::Whole, now);
                 self.went_through(now, started);

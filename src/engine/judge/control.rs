@@ -10,6 +10,8 @@ use crate::event::UserId;
 /// Minimum time between control calls; also at most one in the time of this many calls at the current pace.
 const APART: Duration = Duration::from_secs(1);
 const SHARE: u32 = 5;
+/// So many decoys, in turn, come between a control call and the suspect's.
+const DECOYS: [u32; 3] = [0, 1, 2];
 /// Refusals in a row, while others succeeded, after which the cause may be the control user itself, so they start
 /// no pause any more.
 const CONTRADICTED: u32 = 2;
@@ -21,6 +23,11 @@ pub(in super::super) struct Control {
     pub is_out: bool,
     /// When the next one may start.
     next: Option<Instant>,
+    /// Calls that come before the next one of a suspect. In a quiet queue control calls and a suspect take turns; where
+    /// the front ends of the API do so too, he would meet the same one each time.
+    decoys: u32,
+    is_decoy: bool,
+    passes: usize,
     pub measure: Measure,
     /// The refusals of the control user itself: the API may refuse this ID permanently.
     suspect: Option<Refused>,
@@ -65,6 +72,9 @@ impl Control {
             user,
             is_out: false,
             next: None,
+            decoys: 0,
+            is_decoy: false,
+            passes: 0,
             measure: Measure::Unknown,
             suspect: None,
         }
@@ -77,9 +87,25 @@ impl Control {
     }
 
     /// A control call starts, at a pace of one call in such a `gap`.
-    pub(in super::super) fn call(&mut self, gap: Duration, now: Instant) {
+    pub(in super::super) fn call(&mut self, gap: Duration, is_decoy: bool, now: Instant) {
         self.next = Some(now + APART.max(gap * SHARE));
         self.is_out = true;
+        self.is_decoy = is_decoy;
+        self.decoys = self.decoys.saturating_sub(1);
+    }
+
+    pub(in super::super) fn wants_decoy(&self) -> bool {
+        self.decoys > 0 && self.measure != Measure::None
+    }
+
+    /// The call has finished. Whether it counts: what a decoy is refused does not.
+    pub(super) fn answered(&mut self, is_let_in: bool) -> bool {
+        self.is_out = false;
+        if is_let_in && !self.is_decoy {
+            self.decoys = DECOYS[self.passes % DECOYS.len()];
+            self.passes += 1;
+        }
+        is_let_in || !self.is_decoy
     }
 
     /// A control call succeeded. Returns its earlier refusals.

@@ -153,6 +153,35 @@ fn while_a_part_of_the_api_refuses_everybody_no_innocent_user_is_dead_lettered()
     }
 }
 
+/// Calls are handed to so many front ends in turn, of which some refuse everybody.
+#[test]
+fn while_front_ends_that_take_turns_refuse_everybody_no_innocent_user_is_dead_lettered() {
+    for (code, turns) in [
+        (90001, &[true, false][..]),
+        (91000, &[true, false]),
+        (90001, &[true, false, false]),
+        (12345, &[true, true, false]),
+        (90001, &[true, false, true, false]),
+        (91000, &[true, true, false, false]),
+    ] {
+        for seed in 0..20 {
+            let mut world = World::new(Settings { seed, ..settings() }, move |world, _| {
+                let turn = world.calls.len() % turns.len();
+                match turns[turn] && world.elapsed() < MINUTE * 20 {
+                    true => Answer::Refused(code),
+                    false => ok(),
+                }
+            });
+            for (minute, user) in [(0, 1), (1, 2), (7, 3)] {
+                world.run_until(world.start + MINUTE * minute);
+                world.publish([user]);
+            }
+            settled_within(&mut world, MINUTE * 30);
+            assert_eq!(world.dead_lettered(), [""; 0], "{code} {turns:?} {seed}");
+        }
+    }
+}
+
 #[test]
 fn while_the_api_flaps_no_innocent_user_is_dead_lettered() {
     for (code, period) in [
