@@ -109,7 +109,10 @@ impl Browser {
     async fn prepare(&mut self) -> Result<(), BrowseError> {
         self.depth().await?;
         lock::take(&mut self.scratch, &self.options.dead_letter_queue).await?;
-        self.traits = self.scratch.traits_of_letters(&self.options).await?;
+        self.traits = self
+            .scratch
+            .traits_of_letters(self.link.version, &self.options)
+            .await?;
         let queue = self.queue();
         if self.traits.is_stream {
             return Err(BrowseError::Stream { queue });

@@ -102,7 +102,7 @@ impl Session {
     ) -> Result<(Self, Vec<Warning>), Loss> {
         let timing = options.timing;
         let (consume_events, publish_events) = (consume.events(), publish.events());
-        let topology = prepare(consume.connection(), &options).await?;
+        let topology = prepare(consume.connection(), consume.version, &options).await?;
         let letters = Lanes::open(&publish, LANES).await?;
         let channel = consume.channel().await?;
         consume.backlog.limit();

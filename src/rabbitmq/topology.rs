@@ -56,6 +56,7 @@ pub(crate) struct Topology {
 /// Declares or checks everything, depending on `options.declare`.
 pub(crate) async fn prepare(
     connection: Arc<Connection>,
+    version: Option<(u32, u32)>,
     options: &Options,
 ) -> Result<Topology, Loss> {
     let mut scratch = Scratch::new(connection, options.timing.call);
@@ -68,7 +69,7 @@ pub(crate) async fn prepare(
     let mut warnings = scratch.warnings;
     let sharing = judge_queue(queue.as_ref(), options, &mut warnings)?;
     let known = match &queue {
-        Some(shape) => shape.delivery_limit(),
+        Some(shape) => shape.delivery_limit(version),
         None => Some(shape::DEFAULT_DELIVERY_LIMIT),
     };
     Ok(Topology {

@@ -2,7 +2,7 @@
 
 use lapin::{
     Channel,
-    options::QueueDeclareOptions,
+    options::{ExchangeDeclareOptions, QueueDeclareOptions},
     types::{AMQPValue, FieldTable},
 };
 use tagsweep::rabbitmq::{Broker, Loss, Options, Warning};
@@ -15,7 +15,7 @@ type Settings = &'static [(&'static str, &'static str)];
 const QUORUM: (&str, &str) = ("x-queue-type", "quorum");
 
 /// Each with what the refusal says.
-const LOSSY: [(Settings, &str); 10] = [
+const LOSSY: [(Settings, &str); 12] = [
     (&[("x-queue-type", "stream")], "it is a stream"),
     (&[("durable", "false")], "it is not durable"),
     (&[("auto-delete", "true")], "it is auto-delete"),
@@ -44,6 +44,23 @@ const LOSSY: [(Settings, &str); 10] = [
     ),
     (
         &[QUORUM, ("x-message-ttl", "60000")],
+        "x-message-ttl = 60000 without",
+    ),
+    // An exchange that nobody has made, and the default one without a queue.
+    (
+        &[
+            QUORUM,
+            ("x-message-ttl", "60000"),
+            ("x-dead-letter-exchange", "nowhere"),
+        ],
+        "x-message-ttl = 60000 without",
+    ),
+    (
+        &[
+            ("x-message-ttl", "60000"),
+            ("x-dead-letter-exchange", ""),
+            ("x-dead-letter-routing-key", "nowhere"),
+        ],
         "x-message-ttl = 60000 without",
     ),
 ];
@@ -159,6 +176,14 @@ async fn a_queue_that_is_full_or_expires_into_another_exchange_is_used_and_the_e
     ] {
         let vhost = shared_vhost().await;
         let (_client, channel) = client(&vhost.url()).await;
+        let kind = lapin::ExchangeKind::Fanout;
+        let others = channel.exchange_declare(
+            "others".into(),
+            kind,
+            ExchangeDeclareOptions::default(),
+            FieldTable::default(),
+        );
+        others.await.expect("declared");
         declare(&channel, settings).await;
         for options in [options(vhost.url()), passive(&vhost.url()).await] {
             let warnings = opened(&mut Broker::new(options)).await.warnings;

@@ -2,7 +2,7 @@
 
 use lapin::{
     Channel, ExchangeKind,
-    options::{ExchangeDeclareOptions, QueueBindOptions},
+    options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions},
     types::FieldTable,
 };
 
@@ -12,7 +12,7 @@ use super::{
 };
 use crate::rabbitmq::{
     Loss, Options, Part,
-    connection::{ACCESS_REFUSED, PRECONDITION_FAILED, loss::CallError},
+    connection::{ACCESS_REFUSED, NOT_FOUND, PRECONDITION_FAILED, loss::CallError},
 };
 
 /// Limit of redeclarations: more than a queue has settings.
@@ -123,6 +123,9 @@ impl Scratch {
                 _ => return Err(error.about(part, name)),
             }
         }
+        if part == Part::Queue && known && !self.leads_somewhere(&shape, options).await {
+            shape.leads_nowhere();
+        }
         let how = shape.differences(&wanted);
         let name = name.to_owned();
         if !known {
@@ -135,6 +138,33 @@ impl Scratch {
             self.warnings.push(Warning::Differs { part, name, how });
         }
         Ok(Some(shape))
+    }
+
+    /// Whether the exchange to which the broker moves what it removes from the queue is there, as far as it tells.
+    async fn leads_somewhere(&mut self, shape: &Shape, options: &Options) -> bool {
+        let found = match shape.dead_letter_exchange() {
+            Some(exchange) if exchange.is_empty() => {
+                // The default exchange: a queue of this name.
+                let Some(queue) = shape.dead_letter_routing_key() else {
+                    return false;
+                };
+                let passive = QueueDeclareOptions {
+                    passive: true,
+                    ..QueueDeclareOptions::default()
+                };
+                let found = self.queue(&queue, passive, FieldTable::default()).await;
+                found.map(drop)
+            }
+            Some(exchange) if exchange != options.dead_letter_exchange => {
+                let passive = ExchangeDeclareOptions {
+                    passive: true,
+                    ..ExchangeDeclareOptions::default()
+                };
+                self.exchange(&exchange, ExchangeKind::Topic, passive).await
+            }
+            _ => return true,
+        };
+        found.map_or_else(|error| error.reply_code() != Some(NOT_FOUND), |()| true)
     }
 
     async fn try_queue(

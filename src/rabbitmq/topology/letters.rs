@@ -75,7 +75,11 @@ impl Scratch {
     }
 
     /// Finds out how the dead-letter queue was declared. Whoever may not declare it is told nothing.
-    pub(crate) async fn traits_of_letters(&mut self, options: &Options) -> Result<Traits, Loss> {
+    pub(crate) async fn traits_of_letters(
+        &mut self,
+        version: Option<(u32, u32)>,
+        options: &Options,
+    ) -> Result<Traits, Loss> {
         let shape = self.learn(Part::DeadLetterQueue, options).await?;
         self.take_warnings();
         Ok(shape.map_or_else(Traits::default, |shape| Traits {
@@ -83,7 +87,7 @@ impl Scratch {
             is_stream: shape.is_a("stream"),
             single_active_consumer: shape.has_single_active_consumer(),
             delivery_limit: shape
-                .delivery_limit()
+                .delivery_limit(version)
                 .filter(|limit| *limit < Traits::UNREACHED),
         }))
     }

@@ -18,6 +18,7 @@ const TYPE: &str = "x-queue-type";
 const SINGLE_ACTIVE_CONSUMER: &str = "x-single-active-consumer";
 const DELIVERY_LIMIT: &str = "x-delivery-limit";
 const DEAD_LETTER_EXCHANGE: &str = "x-dead-letter-exchange";
+const DEAD_LETTER_ROUTING_KEY: &str = "x-dead-letter-routing-key";
 const OVERFLOW: &str = "x-overflow";
 const STREAM_ONLY: &str = "x-max-age";
 
@@ -161,7 +162,8 @@ impl Shape {
         }
         if !self.0.contains_key(DEAD_LETTER_EXCHANGE) {
             found.extend(
-                set("x-message-ttl").map(|set| format!("{set} without {DEAD_LETTER_EXCHANGE}")),
+                set("x-message-ttl")
+                    .map(|set| format!("{set} without a {DEAD_LETTER_EXCHANGE} that is there")),
             );
         }
         found
@@ -180,12 +182,25 @@ impl Shape {
         self.0.get(DEAD_LETTER_EXCHANGE).map(shown)
     }
 
-    /// Number of returns after which the broker drops a message. None: no limit.
-    pub(super) fn delivery_limit(&self) -> Option<u32> {
+    pub(super) fn dead_letter_routing_key(&self) -> Option<String> {
+        self.0.get(DEAD_LETTER_ROUTING_KEY).map(shown)
+    }
+
+    /// What the broker removes from the queue is lost.
+    pub(super) fn leads_nowhere(&mut self) {
+        self.0.remove(DEAD_LETTER_EXCHANGE);
+    }
+
+    /// Number of returns after which a broker of this version drops a message. None: no limit.
+    pub(super) fn delivery_limit(&self, version: Option<(u32, u32)>) -> Option<u32> {
         if !self.is_a("quorum") {
             return None;
         }
         match self.0.get(DELIVERY_LIMIT) {
+            // Meant as "none". An old broker drops every message that is returned.
+            Some(AMQPValue::LongLongInt(limit)) if *limit < 0 => {
+                version.is_none_or(|version| version < (4, 0)).then_some(0)
+            }
             Some(AMQPValue::LongLongInt(limit)) => u32::try_from(*limit).ok(),
             _ => Some(DEFAULT_DELIVERY_LIMIT),
         }
