@@ -80,6 +80,14 @@ impl Pending {
         claims
     }
 
+    /// Takes the claim that came last, of the common lane if there is one.
+    pub(super) fn cut_newest(&mut self) -> Option<Claim> {
+        let lines = &mut self.lines;
+        let claim = lines.iter_mut().find_map(|line| line.claims.pop_back())?;
+        self.places.remove(&claim.user);
+        Some(claim)
+    }
+
     fn take(&mut self, lane: Lane, count: usize) -> Vec<Claim> {
         let line = &mut self.lines[lane as usize];
         line.head += count as u64;

@@ -192,7 +192,12 @@ impl Engine {
             false => self.windows.take_least_called(),
         };
         let Some(mut window) = old else {
-            let claims = self.pending.cut(1);
+            // There may be many bad ones at one end.
+            pause.newest_turn = !pause.newest_turn;
+            let claims = match pause.newest_turn {
+                true => self.pending.cut_newest().into_iter().collect(),
+                false => self.pending.cut(1),
+            };
             return (!claims.is_empty()).then(|| Window::new(claims, Trigger::Expired));
         };
         let others = window.claims.split_off(1);

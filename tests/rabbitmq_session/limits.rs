@@ -28,6 +28,26 @@ async fn hand_back(broker: &mut Broker) -> Delivery {
     delivery
 }
 
+/// It is meant to be no limit, and an old broker drops every message that is returned.
+#[tokio::test]
+async fn a_limit_of_minus_one_is_what_it_is_for_the_version_of_the_broker() {
+    let vhost = shared_vhost().await;
+    let (_client, channel) = client(&vhost.url()).await;
+    declare(
+        &channel,
+        &[("x-queue-type", "quorum"), ("x-delivery-limit", "-1")],
+    )
+    .await;
+    let mut broker = Broker::new(options(vhost.url()));
+    opened(&mut broker).await;
+    publish_events(&channel, 1).await;
+    let expected = match older_than(&vhost, (4, 0)).await {
+        true => Returns::Few,
+        false => Returns::Many,
+    };
+    assert_eq!(delivered(&mut broker).await.returns, expected);
+}
+
 #[tokio::test]
 async fn what_the_broker_takes_out_of_our_queue_lands_in_the_dead_letter_queue() {
     let vhost = shared_vhost().await;

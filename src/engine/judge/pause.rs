@@ -71,6 +71,8 @@ pub(in super::super) struct Pause {
     pub real_turn: bool,
     /// Real users that were not called yet alternate with those called longest ago.
     pub fresh_turn: bool,
+    /// Of those that were not called yet, the one that came last alternates with the one that came first.
+    pub newest_turn: bool,
     wait: Duration,
 }
 
@@ -105,6 +107,7 @@ impl Pauses {
             probe: None,
             real_turn: false,
             fresh_turn: true,
+            newest_turn: false,
             wait,
         });
         Some(wait)

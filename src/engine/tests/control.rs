@@ -98,6 +98,35 @@ fn an_api_that_refuses_the_control_user_from_the_start_stops_nobody() {
     }
 }
 
+/// The first that waits is bad, and the next: probes from the head alone would find no good one.
+#[test]
+fn bad_users_at_the_head_keep_nobody_out_where_control_calls_show_nothing() {
+    for answer in [90001, 70107] {
+        let bad: Vec<usize> = (0..300).collect();
+        let mut world = World::new(settings(), move |_, users| match users[0].as_str() {
+            "control" => Answer::Refused(answer),
+            _ => refuse_if(users, &bad, 12345),
+        });
+        for number in 0..1_300 {
+            world.publish([number]);
+            if number == 20 {
+                // It has paused by then.
+                world.run_for(SECOND * 10);
+            }
+        }
+        let good = |world: &World| world.engine.status(world.now).tally.users_cleared;
+        // Some stand in a window with bad ones, and wait for probes.
+        while good(&world) < 950 {
+            assert!(world.elapsed() < MINUTE * 3, "{answer}: {}", good(&world));
+            world.run_for(SECOND);
+        }
+        assert!(
+            world.dead_lettered().iter().all(|user| user.len() < 5),
+            "{answer}"
+        );
+    }
+}
+
 #[test]
 fn an_api_out_of_reach_for_a_week_costs_each_event_one_return_though_no_control_call_ever_passed() {
     let week = MINUTE * 60 * 24 * 7;
