@@ -111,6 +111,7 @@ impl Engine {
         self.judge.latest = reason;
         match reason.class {
             Class::Throttle => {
+                self.judge.doubt = false;
                 self.throttled(now, started);
                 if self.judge.run >= RUN_LIMIT {
                     self.pause(now, started, reason);

@@ -51,6 +51,28 @@ fn an_api_that_rejects_everything_for_a_minute_costs_no_user_and_few_calls() {
 }
 
 #[test]
+fn an_api_that_throttles_everybody_pauses_and_goes_on_soon_after_it_lets_somebody_in() {
+    for users in [100, 2_000] {
+        let healed = Duration::from_secs(600);
+        let mut world = World::new(settings(), move |world, _| {
+            match world.elapsed() < healed && world.elapsed() > SECOND * 5 {
+                true => Answer::Refused(60007),
+                false => ok(),
+            }
+        });
+        for number in 0..users {
+            world.publish([number]);
+            world.run_for(SECOND / 10);
+        }
+        world.run_until(world.start + SECOND * 120.max(users as u32 / 10));
+        assert!(world.engine.status(world.now).paused.is_some(), "{users}");
+        world.run_until(world.start + healed + SECOND * 120);
+        world.assert_all_settled();
+        assert!(world.letters.is_empty());
+    }
+}
+
+#[test]
 fn an_api_that_refuses_everybody_for_hours_condemns_nobody_and_costs_few_calls() {
     for code in [90001, 12345, 70009, 60004, 90018] {
         let mut world = World::new(settings(), move |_, _| Answer::Refused(code));
