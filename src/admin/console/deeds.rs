@@ -153,8 +153,8 @@ impl Deed {
         };
         match done.await {
             Ok(done) => {
-                let (are_gone, done_matched) = (done.redriven == done.matched, done.matched);
-                let told = tell_redriven(&self.who, done) + &self.missed(done_matched);
+                let are_gone = done.redriven == done.matched;
+                let told = tell_redriven(&self.who, &done) + &self.missed(done.matched);
                 self.end(told, are_gone);
             }
             Err(error) => self.fail(&error),
@@ -207,13 +207,8 @@ impl Deed {
     fn missed(&self, matched: u64) -> String {
         match (self.set.ids.len() as u64).saturating_sub(matched) {
             0 => String::new(),
-            missed => format!(
-                " {} of those shown gone from the queue before.",
-                match missed {
-                    1 => "1 was".to_owned(),
-                    missed => format!("{} were", grouped(missed)),
-                }
-            ),
+            1 => " One of those shown was gone before.".to_owned(),
+            missed => format!(" {} of those shown were gone before.", grouped(missed)),
         }
     }
 
@@ -238,7 +233,7 @@ async fn soon(action: impl Future<Output = ()> + Send + 'static) -> Response {
     Redirect::to("/").into_response()
 }
 
-fn tell_redriven(who: &Who, done: Redriven) -> String {
+fn tell_redriven(who: &Who, done: &Redriven) -> String {
     let lost = done.lost.as_ref().map(ToString::to_string);
     tracing::info!(
         operator_session = who.session,
