@@ -159,7 +159,8 @@ class Pod:
     def stop(self):
         """As the kubelet: SIGTERM, then SIGKILL after the pod's grace period. Seconds that it took."""
         begin = time.monotonic()
-        self.podman("pod", "stop", "--time", self.spec["terminationGracePeriodSeconds"], self.name)
+        # Not `pod stop`: it stops the container that holds the network, too, which the kubelet does last.
+        self.podman("stop", "--time", self.spec["terminationGracePeriodSeconds"], self.worker)
         return time.monotonic() - begin
 
     def remove(self):
