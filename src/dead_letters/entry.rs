@@ -10,8 +10,8 @@ use crate::rabbitmq::{HeldMessage, Message, Place};
 /// The reason of what neither tagsweep nor the broker dead-lettered.
 pub const FOREIGN: &str = "foreign";
 /// What an operator must know before such a letter is redriven.
-pub const UNRECOGNISED: &str = "Another program put them here: what the worker does not recognise it acknowledges, and \
-                                nothing is left (events.unmatched).";
+pub const UNRECOGNISED: &str = "Another program has put messages here. One that the worker does not recognise is \
+                                acknowledged (events.unmatched), and gone.";
 /// What begins the reason of a letter that the broker wrote.
 pub const BROKER: &str = "broker:";
 
@@ -210,7 +210,7 @@ pub(super) fn text(at: Timestamp) -> String {
     format!("{at:.3}")
 }
 
-/// The same for as long as the message waits, and another for another message.
+/// The same for as long as the message waits. Equal messages have equal ones; `Letters` tells them apart.
 fn derived_id(message: &Message) -> String {
     let mut hash = Sha256::new();
     let route = message.published_to();

@@ -52,7 +52,7 @@ pub(super) struct Judge {
     latest: PauseReason,
     /// When a call last showed that the API works.
     worked: Option<Instant>,
-    /// A call was refused with class config.
+    /// A call was refused with class config, or throttled again.
     doubt: bool,
     renewed: Option<Instant>,
     /// Suspects whose deliveries went back to the broker: when redelivered, they are called alone, and keep their

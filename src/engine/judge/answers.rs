@@ -82,7 +82,7 @@ impl Engine {
         let counts = self.judge.control.answered(is_let_in);
         match reason {
             // It accuses nobody, and shows how often the API is wrong.
-            Some(reason) if !counts => {
+            Some(reason) if !counts && reason.class != Class::Throttle => {
                 let Judge {
                     control, record, ..
                 } = &mut self.judge;
