@@ -83,6 +83,8 @@ pub struct Engine {
     ours: bool,
     /// When the broker was last known to be in touch.
     in_touch: Option<Instant>,
+    /// When this worker last owned the queue for certain.
+    leased: Instant,
     /// The last turn, and since when turns have followed each other without a long gap.
     last_turn: Instant,
     awake_since: Instant,
@@ -118,6 +120,7 @@ impl Engine {
             unconsumed: None,
             ours: false,
             in_touch: None,
+            leased: now,
             last_turn: now,
             awake_since: now,
             draining: false,
@@ -274,6 +277,9 @@ impl Engine {
             && now > self.last_turn + lease / 2
         {
             self.awake_since = now;
+        }
+        if self.has_lease(now) {
+            self.leased = now;
         }
         self.tally.held_up += self.held_up(now);
         self.last_turn = now;

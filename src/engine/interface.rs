@@ -268,6 +268,10 @@ pub struct Status {
     pub pending_ids: usize,
     pub in_flight_calls: usize,
     pub unsettled_deliveries: usize,
+    /// Time until the end of the wait that the API asked for.
+    pub told_to_wait: Option<Duration>,
+    /// For how long no call may start, since another worker might own the queue.
+    pub without_lease: Option<Duration>,
     /// Failed calls since the last success.
     pub failed_calls: u32,
     /// Dead letters that the broker has refused and not confirmed since.

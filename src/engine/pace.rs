@@ -91,9 +91,11 @@ impl Pace {
         self.rate.rest(until, now);
     }
 
-    /// Whether a requested wait is not over yet.
-    pub(super) fn is_held(&self, now: Instant) -> bool {
-        self.held.is_some_and(|until| now < until)
+    /// Time until a requested wait is over.
+    pub(super) fn held_for(&self, now: Instant) -> Option<Duration> {
+        self.held?
+            .checked_duration_since(now)
+            .filter(|wait| !wait.is_zero())
     }
 
     /// The API rate-limited a call that started at `started`. Returns whether the pace was halved: calls from

@@ -45,7 +45,7 @@ impl Engine {
     pub(super) fn call(&mut self, now: Instant) -> Option<Action> {
         let no_calls = self.judge.pauses.current.is_some()
             || self.operator_pause.is_some()
-            || self.pace.is_held(now);
+            || self.pace.held_for(now).is_some();
         if self.draining && no_calls {
             // What cannot be done now is the next worker's: the broker delivers it again.
             self.pending.clear();
@@ -240,7 +240,7 @@ impl Engine {
     /// Whether this worker certainly owns the queue: the broker delivers to it, and has answered recently. A worker
     /// that was cut off or suspended must not share a second with the next owner. One that does not consume makes
     /// calls only while nobody does.
-    fn has_lease(&self, now: Instant) -> bool {
+    pub(super) fn has_lease(&self, now: Instant) -> bool {
         if self
             .suspension
             .is_some_and(|suspension| suspension.held == 0)

@@ -21,6 +21,9 @@ impl Engine {
             pending_ids: self.waiting_ids(),
             in_flight_calls: self.windows.calls(),
             unsettled_deliveries: self.ledger.unsettled(),
+            told_to_wait: self.pace.held_for(now),
+            without_lease: (!self.has_lease(now))
+                .then(|| now.saturating_duration_since(self.leased)),
             failed_calls: self.judge.run,
             refused_letters: self.letters.refused_count(),
             calls_per_second: self.pace.rate.at(now),

@@ -142,29 +142,42 @@ async fn a_classic_queue_is_known_where_the_default_queue_type_is_another() {
 }
 
 #[tokio::test]
-async fn an_exchange_of_another_kind_is_used_with_a_warning() {
-    let vhost = shared_vhost().await;
-    let (_client, channel) = client(&vhost.url()).await;
-    channel
-        .exchange_declare(
-            EXCHANGE.into(),
-            ExchangeKind::Direct,
-            ExchangeDeclareOptions::default(),
-            FieldTable::default(),
-        )
-        .await
-        .expect("declared");
-    let mut broker = Broker::new(options(vhost.url()));
-    assert_eq!(
-        opened(&mut broker).await.warnings,
-        [Warning::Differs {
-            part: Part::Exchange,
-            name: EXCHANGE.to_owned(),
-            how: "type = direct".to_owned(),
-        }]
-    );
-    publish_events(&channel, 1).await;
-    delivered(&mut broker).await;
+async fn an_exchange_with_another_setting_is_used_with_a_warning() {
+    let alternate = ("alternate-exchange", AMQPValue::LongString("other".into()));
+    for (kind, argument, how) in [
+        (ExchangeKind::Direct, None, "type = direct"),
+        (
+            ExchangeKind::Topic,
+            Some(alternate),
+            "alternate-exchange = other",
+        ),
+    ] {
+        let vhost = shared_vhost().await;
+        let (_client, channel) = client(&vhost.url()).await;
+        let mut arguments = FieldTable::default();
+        if let Some((name, value)) = argument {
+            arguments.insert(name.into(), value);
+        }
+        let durable = ExchangeDeclareOptions {
+            durable: true,
+            ..ExchangeDeclareOptions::default()
+        };
+        channel
+            .exchange_declare(EXCHANGE.into(), kind, durable, arguments)
+            .await
+            .expect("declared");
+        let mut broker = Broker::new(options(vhost.url()));
+        assert_eq!(
+            opened(&mut broker).await.warnings,
+            [Warning::Differs {
+                part: Part::Exchange,
+                name: EXCHANGE.to_owned(),
+                how: how.to_owned(),
+            }]
+        );
+        publish_events(&channel, 1).await;
+        delivered(&mut broker).await;
+    }
 }
 
 #[tokio::test]
@@ -240,6 +253,28 @@ async fn inspecting_finds_a_dead_letter_route_that_leads_nowhere() {
         .map(|finding| finding.what)
         .collect();
     assert_eq!(failed, ["dead-letter route"]);
+
+    // AMQP does not tell to which queue a message went: nothing is claimed.
+    bind_another_queue(&channel, DEAD_LETTERS).await;
+    let findings = inspect(&passive, false).await;
+    let route = findings.last().expect("a finding");
+    assert_eq!(route.outcome, Outcome::Ok);
+    assert!(route.detail.contains("see that queue"), "{}", route.detail);
+}
+
+/// Another queue than the dead-letter queue gets what its exchange takes.
+async fn bind_another_queue(channel: &lapin::Channel, exchange: &str) {
+    let (options, none) = (durable(), FieldTable::default());
+    let declared = channel.queue_declare("other".into(), options, none.clone());
+    declared.await.expect("declared");
+    let bound = channel.queue_bind(
+        "other".into(),
+        exchange.into(),
+        "#".into(),
+        lapin::options::QueueBindOptions::default(),
+        none,
+    );
+    bound.await.expect("bound");
 }
 
 #[tokio::test]

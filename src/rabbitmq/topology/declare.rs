@@ -8,7 +8,7 @@ use lapin::{
 
 use super::{
     Scratch, Warning, judge_queue,
-    shape::{Shape, difference},
+    shape::{Difference, Shape, difference},
 };
 use crate::rabbitmq::{
     Loss, Options, Part,
@@ -201,7 +201,10 @@ impl Scratch {
             part,
             name: name.to_owned(),
             how: match difference(text) {
-                Some((setting, current)) => format!("{setting} = {}", current.trim_matches('\'')),
+                Some(Difference { name, current }) => match current {
+                    Some((value, _)) => format!("{name} = {value}"),
+                    None => format!("no {name}"),
+                },
                 None => "which ones the broker does not tell".to_owned(),
             },
         });

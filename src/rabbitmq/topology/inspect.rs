@@ -163,9 +163,16 @@ impl Inspection<'_> {
             route.map_err(|loss| loss.explained(&self.link.farewell).to_string())?;
         }
         try_dead_letter_route(publish, self.options).await?;
-        let queue = &self.options.dead_letter_queue;
+        // AMQP does not tell to which queue.
+        let unseen = match self.declares() {
+            true => String::new(),
+            false => format!(
+                ": see that queue {:?} is bound to {:?}",
+                self.options.dead_letter_queue, self.options.dead_letter_exchange
+            ),
+        };
         Ok(format!(
-            "a message that expires at once was routed and confirmed (to {queue:?})"
+            "a message that expires at once was routed and confirmed{unseen}"
         ))
     }
 

@@ -101,28 +101,20 @@ impl Shape {
     }
 
     fn adopted(&mut self, refusal: &str) -> Option<()> {
-        let (name, current) = difference(refusal)?;
-        if current == "none" {
+        let Difference { name, current } = difference(refusal)?;
+        let Some((value, kind)) = current else {
             return self.0.remove(name).map(drop);
-        }
-        let value = match current.strip_prefix("the value '") {
-            Some(typed) => {
-                let (value, kind) = typed.rsplit_once("' of type '")?;
-                match kind {
-                    "longstr'" => text(value),
-                    "bool'" => AMQPValue::Boolean(value.parse().ok()?),
-                    _ => AMQPValue::LongLongInt(value.parse().ok()?),
-                }
-            }
-            // Of the type that was sent.
-            None => {
-                let value = current.strip_prefix('\'')?.strip_suffix('\'')?;
-                match self.0.get(name)? {
-                    AMQPValue::LongLongInt(_) => AMQPValue::LongLongInt(value.parse().ok()?),
-                    AMQPValue::Boolean(_) => AMQPValue::Boolean(value.parse().ok()?),
-                    _ => text(value),
-                }
-            }
+        };
+        // Without a type it is of the one that was sent.
+        let kind = kind.or_else(|| match self.0.get(name)? {
+            AMQPValue::LongLongInt(_) => Some("signedint"),
+            AMQPValue::Boolean(_) => Some("bool"),
+            _ => Some("longstr"),
+        });
+        let value = match kind? {
+            "longstr" => text(value),
+            "bool" => AMQPValue::Boolean(value.parse().ok()?),
+            _ => AMQPValue::LongLongInt(value.parse().ok()?),
         };
         self.set(name, value);
         Some(())
@@ -218,12 +210,33 @@ impl Shape {
     }
 }
 
-/// The setting that a refusal names, and its value on the broker, as text.
-pub(super) fn difference(refusal: &str) -> Option<(&str, &str)> {
+/// The setting that a refusal names.
+pub(super) struct Difference<'a> {
+    pub(super) name: &'a str,
+    /// Its value on the broker, as text, and the type of that where it is told. None: it is not set there.
+    pub(super) current: Option<(&'a str, Option<&'a str>)>,
+}
+
+pub(super) fn difference(refusal: &str) -> Option<Difference<'_>> {
     let (_, rest) = refusal.split_once("inequivalent arg '")?;
     let (name, rest) = rest.split_once('\'')?;
     let (_, current) = rest.rsplit_once("but current is ")?;
-    Some((name, current))
+    if current == "none" {
+        return Some(Difference {
+            name,
+            current: None,
+        });
+    }
+    let quoted = current.strip_suffix('\'')?;
+    let current = match quoted.strip_prefix("the value '") {
+        Some(typed) => {
+            let (value, kind) = typed.rsplit_once("' of type '")?;
+            (value, Some(kind))
+        }
+        None => (quoted.strip_prefix('\'')?, None),
+    };
+    let current = Some(current);
+    Some(Difference { name, current })
 }
 
 fn text(text: &str) -> AMQPValue {

@@ -21,6 +21,10 @@ const CONNECTING_LIMIT: Duration = Duration::from_secs(30 * 60);
 /// Failed calls in a row after which their users cannot be the cause.
 const FAILED_CALLS: u32 = 8;
 
+/// How long no call may start for want of a sign of life from the broker before that is said: much longer than
+/// between two of them.
+const UNLEASED: Duration = Duration::from_secs(15);
+
 /// A broker that fails at a message fails again within this time.
 const FAILED_LATELY: Duration = Duration::from_secs(30);
 
@@ -286,6 +290,22 @@ impl Condition {
     fn hindrance(&self, engine: &Status, now: Instant) -> Option<String> {
         if self.broker_fails(now) {
             return Some(Cause::Internal.to_string());
+        }
+        let waits = engine.pending_ids > 0;
+        if let Some(wait) = engine.told_to_wait.filter(|_| waits) {
+            let left = wait.as_secs();
+            return Some(format!(
+                "an answer asked to wait: {left} s left (Retry-After)"
+            ));
+        }
+        if let Some(since) = engine
+            .without_lease
+            .filter(|since| waits && *since >= UNLEASED)
+        {
+            let since = since.as_secs();
+            return Some(format!(
+                "no call may start for {since} s: the broker answers too late to show that no other worker has the queue; set a longer heartbeat in rabbitmq.url (?heartbeat=60)"
+            ));
         }
         let letters = engine.refused_letters;
         let refusal = self.refusal.filter(|_| letters > 0);

@@ -23,6 +23,8 @@ fn idle() -> Status {
         pending_ids: 0,
         in_flight_calls: 0,
         unsettled_deliveries: 0,
+        told_to_wait: None,
+        without_lease: None,
         failed_calls: 0,
         refused_letters: 0,
         calls_per_second: 100.0,
@@ -196,4 +198,26 @@ fn a_broker_that_fails_again_and_again_is_told_between_the_failures_too() {
     condition.opened(now, 1);
     assert!(condition.broker_fails(now + FAILED_LATELY / 2));
     assert!(!condition.broker_fails(now + FAILED_LATELY));
+}
+
+#[test]
+fn a_wait_that_the_api_asked_for_and_a_slow_broker_are_a_hindrance_while_users_wait() {
+    let (condition, now) = connected();
+    let told = Status {
+        told_to_wait: Some(Duration::from_secs(42)),
+        ..idle()
+    };
+    let slow = Status {
+        without_lease: Some(UNLEASED),
+        ..idle()
+    };
+    for (status, wanted) in [(told, "to wait: 42 s left"), (slow, "no call may start")] {
+        assert_eq!(condition.hindrance(&status, now), None);
+        let waiting = Status {
+            pending_ids: 1,
+            ..status
+        };
+        let why = condition.hindrance(&waiting, now).expect("a hindrance");
+        assert!(why.contains(wanted), "{why}");
+    }
 }
