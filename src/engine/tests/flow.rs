@@ -40,6 +40,28 @@ fn calls_that_are_not_full_are_max_wait_apart_and_the_first_one_is_made_at_once(
 }
 
 #[test]
+fn without_a_sign_of_life_from_the_broker_no_call_is_made_and_the_status_says_for_how_long() {
+    let lease = Some(SECOND * 5);
+    let settings = Settings {
+        lease,
+        ..settings()
+    };
+    let mut world = World::new(settings, |_, _| ok());
+    world.publish([1]);
+    world.run_for(SECOND * 20);
+    assert!(world.calls.is_empty());
+    let since = world.engine.status(world.now).without_lease.unwrap();
+    assert!(since >= SECOND * 20, "{since:?}");
+
+    world
+        .engine
+        .handle(world.now, Input::InTouch { since: world.now });
+    assert_eq!(world.engine.status(world.now).without_lease, None);
+    world.run_for(SECOND);
+    world.assert_all_settled();
+}
+
+#[test]
 fn a_duplicate_that_waits_shares_the_call_and_one_in_a_call_gets_a_call_of_its_own() {
     let mut world = World::new(settings(), |_, _| ok());
     world.publish([1]);

@@ -164,6 +164,8 @@ fn a_drain_does_not_wait_for_the_time_that_a_throttling_answer_names() {
     world.publish([1]);
     world.publish([2]);
     world.run_for(SECOND);
+    let left = world.engine.status(world.now).told_to_wait.unwrap();
+    assert!((58..60).contains(&left.as_secs()), "{left:?}");
     world.engine.handle(world.now, Input::Drain);
     world.run_for(SECOND);
     assert!(world.engine.is_drained());
