@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use secrecy::ExposeSecret;
-use url::{Host, Url};
+use url::{Host, ParseError, Url};
 
 use super::{Finding, above_zero, both_forms, finding, pem_file, unreadable_secret};
 use crate::config::{Credentials, Im, in_units};
@@ -109,13 +109,19 @@ fn user_sig_lifetime(im: &Im) -> Option<Finding> {
 
 fn base_url(im: &Im) -> Option<Finding> {
     let found = |text: &str| Some(finding(["im.base_url"], text));
-    let Ok(mut url) = Url::parse(&im.base_url) else {
-        let right = format!("https://{}", im.base_url);
-        let is_url = Url::parse(&right).is_ok();
-        return found("is not a URL").map(|found| match is_url {
-            true => found.or(right),
-            false => found.or_default(),
-        });
+    let mut url = match Url::parse(&im.base_url) {
+        Ok(url) => url,
+        Err(ParseError::IdnaError) => {
+            return found("has an invalid host; write a name that is not ASCII as xn--…");
+        }
+        Err(_) => {
+            let right = format!("https://{}", im.base_url);
+            let is_url = Url::parse(&right).is_ok();
+            return found("is not a URL").map(|found| match is_url {
+                true => found.or(right),
+                false => found.or_default(),
+            });
+        }
     };
     if !matches!(url.scheme(), "https" | "http") {
         return found("must start with https://").map(Finding::or_default);
