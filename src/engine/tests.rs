@@ -6,10 +6,12 @@ mod ends;
 mod everything;
 mod flow;
 mod limits;
+mod many_bad;
 mod operator;
 mod outages;
+mod partial_outages;
+mod returns;
 mod verdicts;
-mod weather;
 mod world;
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
@@ -19,6 +21,7 @@ use super::*;
 use world::{Published, World};
 
 const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
 
 fn settings() -> Settings {
     Settings {
@@ -42,6 +45,11 @@ fn settings() -> Settings {
 
 fn user(number: usize) -> UserId {
     UserId::parse(&format!("u{number}")).unwrap()
+}
+
+/// The number of a user of these tests; none of the control user.
+fn number(id: &str) -> Option<usize> {
+    id.strip_prefix('u')?.parse().ok()
 }
 
 fn ok() -> Answer {

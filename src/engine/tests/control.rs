@@ -1,13 +1,12 @@
 //! What control calls can tell, and what they cannot.
 
-use super::weather::{MINUTE, settled_within};
 use super::*;
 
 #[test]
 fn a_lone_bad_user_in_a_silent_queue_is_judged_by_control_calls() {
     let mut world = World::new(settings(), |_, users| refuse_if(users, &[1], 90001));
     world.publish([1]);
-    let took = settled_within(&mut world, MINUTE * 3);
+    let took = world.settle_within(MINUTE * 3);
     println!(
         "a lone bad user in a silent queue: {} calls, {took:?}",
         world.calls.len()
@@ -37,7 +36,7 @@ fn a_store_that_fails_for_real_accounts_condemns_nobody_by_a_control_user_that_d
     }
     assert!(world.engine.status(world.now).paused.is_some());
     world.run_until(world.start + healed);
-    settled_within(&mut world, MINUTE * 3);
+    world.settle_within(MINUTE * 3);
     assert_eq!(world.dead_lettered(), [""; 0]);
 }
 
@@ -51,7 +50,7 @@ fn an_api_that_refuses_the_control_user_only_is_measured_by_real_users_and_that_
         world.run_until(world.start + SECOND * second);
         world.publish([second as usize]);
     }
-    settled_within(&mut world, MINUTE * 3);
+    world.settle_within(MINUTE * 3);
     assert_eq!(world.dead_lettered(), ["u3"]);
     let said = |notice: &&Notice| matches!(notice, Notice::ControlRefused { .. });
     println!("{:?}", world.notices);
@@ -82,7 +81,7 @@ fn trickle_beside_one_that_hangs(apart: Duration, code: i64) -> World {
 #[test]
 fn a_user_whose_tries_are_closer_than_other_calls_is_judged_without_a_control_user() {
     let mut world = trickle_beside_one_that_hangs(SECOND * 20, 70107);
-    settled_within(&mut world, MINUTE);
+    world.settle_within(MINUTE);
     assert_eq!(world.dead_lettered(), ["u5"]);
 }
 
@@ -90,7 +89,7 @@ fn a_user_whose_tries_are_closer_than_other_calls_is_judged_without_a_control_us
 fn an_api_that_refuses_the_control_user_from_the_start_stops_nobody() {
     for code in [91000, 90001, 60004, 70051] {
         let mut world = trickle_beside_one_that_hangs(SECOND, code);
-        settled_within(&mut world, MINUTE);
+        world.settle_within(MINUTE);
         assert_eq!(world.dead_lettered(), ["u5"], "{code}");
         let paused = |notice: &&Notice| matches!(notice, Notice::Paused { .. });
         let pauses = world.notices.iter().filter(paused).count();
@@ -139,7 +138,7 @@ fn an_api_out_of_reach_for_a_week_costs_each_event_one_return_though_no_control_
     }
     world.run_for(week);
     assert_eq!(world.handed_back, 100);
-    settled_within(&mut world, MINUTE * 2);
+    world.settle_within(MINUTE * 2);
     assert_eq!(world.dead_lettered(), [""; 0]);
 }
 
@@ -161,7 +160,7 @@ fn an_outage_of_a_day_costs_few_returns_where_the_control_user_does_not_exist() 
     world.run_until(world.start + end);
     // Each once, and now and then for probes, at intervals that double.
     assert!(world.handed_back <= 100 * 6, "{}", world.handed_back);
-    settled_within(&mut world, MINUTE * 3);
+    world.settle_within(MINUTE * 3);
     assert_eq!(world.dead_lettered(), ["u1"]);
 }
 
@@ -188,7 +187,7 @@ fn a_control_user_that_is_refused_since_an_outage_suspends_nothing_for_ever() {
             world.publish([number]);
         }
         world.run_until(world.start + end);
-        settled_within(&mut world, MINUTE * 60 * 4);
+        world.settle_within(MINUTE * 60 * 4);
         assert_eq!(world.dead_lettered(), [""; 0], "{before:?} {during}");
     }
 }

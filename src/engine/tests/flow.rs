@@ -1,5 +1,7 @@
 //! Ordinary days: windows, duplicates, back-pressure.
 
+use std::cell::RefCell;
+
 use super::*;
 
 #[test]
@@ -87,4 +89,48 @@ fn events_with_thousands_of_users_stop_intake_until_calls_catch_up() {
     assert_eq!(read, 3 * 10_000);
     world.run_for(SECOND * 11);
     world.assert_all_settled();
+}
+
+#[test]
+fn calls_that_hang_leave_the_quota_to_the_others_or_ask_for_more_calls_in_flight() {
+    for (max_in_flight, least) in [(64, 90 * 60), (16, 20 * 60)] {
+        let settings = Settings {
+            max_in_flight,
+            max_ids: 10,
+            prefetch: 10 * (max_in_flight + 2),
+            ..settings()
+        };
+        let rng = RefCell::new(fastrand::Rng::with_seed(5));
+        let mut world = World::new(settings, |_, _| ok());
+        world.slow = Box::new(move |_| rng.borrow_mut().f64() < 0.05);
+        for number in 0..80_000 {
+            world.publish([number]);
+        }
+        world.run_for(MINUTE + SECOND * 10);
+        let since = world.start + SECOND * 10;
+        let calls = world.calls.iter().filter(|(at, ..)| *at >= since).count();
+        assert!(
+            calls >= least,
+            "{calls} calls a minute with {max_in_flight} in flight"
+        );
+        // The worker warns from ten seconds a minute on.
+        let held_up = world.engine.status(world.now).tally.held_up;
+        match max_in_flight {
+            16 => assert!(held_up >= SECOND * 30, "{held_up:?} with 16 in flight"),
+            _ => assert!(held_up < SECOND * 10, "{held_up:?} with 64 in flight"),
+        }
+    }
+}
+
+#[test]
+fn in_a_quiet_queue_the_first_id_is_called_at_once() {
+    let mut world = World::new(settings(), |_, _| ok());
+    for second in 0..60 {
+        world.run_until(world.start + SECOND * second);
+        world.publish([second as usize]);
+    }
+    world.run_for(SECOND);
+    for (second, (at, ..)) in world.calls.iter().enumerate() {
+        assert_eq!(*at - world.start, SECOND * second as u32);
+    }
 }

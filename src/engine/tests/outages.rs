@@ -204,3 +204,35 @@ fn users_that_always_fail_leave_a_slow_quota_to_the_others() {
     assert_eq!(world.notices, [], "a pause would let new users pass, too");
     assert!(world.cleared.contains_key(&user(3)));
 }
+
+#[test]
+fn after_a_long_outage_the_first_call_goes_through_within_the_probe_interval() {
+    let healed = MINUTE * 30;
+    let mut world = World::new(settings(), move |world, users| {
+        let bad = |id: &UserId| number(id.as_str()).is_some_and(|number| number % 5 == 0);
+        match () {
+            () if world.elapsed() < healed => Answer::Fault,
+            () if users.iter().any(bad) => Answer::Refused(90001),
+            () => ok(),
+        }
+    });
+    for number in 0..5_000 {
+        world.publish([number]);
+    }
+    world.run_until(world.start + healed);
+    let probes = world.calls.iter().skip(40);
+    assert!(
+        probes.clone().all(|(_, users, _)| users.len() == 1),
+        "a probe is one user"
+    );
+    let calls = world.calls.len();
+    world.run_for(MINUTE + SECOND);
+    assert!(world.calls.len() > calls + 10, "it goes on within a minute");
+    assert!(
+        world.handed_back <= 1_800,
+        "each event goes back once: {}",
+        world.handed_back
+    );
+    world.settle_within(MINUTE * 5);
+    assert_eq!(world.dead_lettered().len(), 1_000);
+}

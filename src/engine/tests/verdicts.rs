@@ -284,3 +284,73 @@ fn a_list_in_which_nobody_went_through_casts_no_suspicion_on_those_who_may_yet()
     world.assert_all_settled();
     assert_eq!(world.dead_lettered(), ["u1"]);
 }
+
+#[test]
+fn sixteen_calls_that_were_out_when_the_api_began_to_throttle_halve_the_pace_once() {
+    let throttled = Duration::from_secs(3);
+    let mut world = World::new(settings(), move |world, _| {
+        match (throttled..throttled + SECOND / 10).contains(&world.elapsed()) {
+            true => Answer::Refused(60007),
+            false => ok(),
+        }
+    });
+    world.latency = Duration::from_millis(150);
+    for number in 0..100_000 {
+        world.publish([number]);
+    }
+    world.run_until(world.start + throttled + SECOND);
+    let rate = world.engine.status(world.now).calls_per_second;
+    let halvings = world.notices.len();
+    assert!(rate >= 49.0, "{rate} calls/s");
+    assert_eq!(halvings, 1, "all were out before the first answer");
+}
+
+/// The code is one of class throttle, but it is the user's own.
+#[test]
+fn users_whose_every_call_is_throttled_slow_down_nobody_else_and_are_not_condemned() {
+    let is_bad = |number: usize| number.is_multiple_of(100);
+    for bad in [1, 100] {
+        let is_bad = move |user: &&UserId| {
+            number(user.as_str()).is_some_and(|number| is_bad(number) && number < 100 * bad)
+        };
+        for listed in [true, false] {
+            let mut world = World::new(settings(), move |_, users| {
+                let bad: Vec<UserId> = users.iter().filter(is_bad).copied().collect();
+                match listed {
+                    true => Answer::Done {
+                        failed: bad.into_iter().map(|user| (user, 60011)).collect(),
+                    },
+                    false if bad.is_empty() => ok(),
+                    false => Answer::Refused(70114),
+                }
+            });
+            for number in 0..10_000 {
+                world.publish([number]);
+            }
+            let good = 10_000 - bad as u64;
+            while world.engine.status(world.now).tally.users_cleared < good {
+                // Where every call is throttled, it looks as if the API did that to everybody.
+                let limit = if bad > 1 && !listed { 15 } else { 1 };
+                assert!(world.elapsed() < limit * MINUTE, "{bad} {listed}");
+                world.run_for(SECOND);
+            }
+            assert!(world.letters.is_empty(), "{bad} {listed}");
+        }
+    }
+}
+
+#[test]
+fn a_window_whose_user_sig_is_always_refused_costs_backoff_and_not_the_quota() {
+    let mut world = World::new(settings(), |_, users| refuse_if(users, &[1], 70001));
+    for second in 0..60 {
+        world.run_until(world.start + SECOND * second);
+        for number in 0..10 {
+            world.publish([1 + 10 * second as usize + number]);
+        }
+    }
+    assert!(world.renewals <= 2, "{} new UserSigs", world.renewals);
+    let with_user = |(_, users, _): &&(Instant, Vec<UserId>, Trigger)| users.contains(&user(1));
+    let calls = world.calls.iter().filter(with_user).count();
+    assert!(calls <= 20, "{calls} calls with that user");
+    assert!(world.unacked.len() <= 11, "the others go on");
+}

@@ -95,6 +95,22 @@ impl World {
         }
     }
 
+    /// Runs until all is settled.
+    pub(super) fn settle_within(&mut self, limit: Duration) -> Duration {
+        let start = self.now;
+        while self.acknowledged.len() < self.published {
+            assert!(
+                self.now - start < limit,
+                "{} of {} settled after {limit:?}, {:?}",
+                self.acknowledged.len(),
+                self.published,
+                self.engine.status(self.now)
+            );
+            self.run_for(SECOND);
+        }
+        self.now - start
+    }
+
     pub(super) fn publish(&mut self, users: impl IntoIterator<Item = usize>) {
         let users: Vec<UserId> = users.into_iter().map(user).collect();
         let malformed = users.is_empty();

@@ -1,0 +1,111 @@
+//! An API that refuses whom it should not: by chance, by front end, by turns, or in its lists.
+
+use std::cell::RefCell;
+
+use super::*;
+
+/// One event a second for ten minutes; the API refuses some calls by chance, whoever is in them.
+fn trickle(code: i64, refuses: impl Fn(Duration, &mut fastrand::Rng) -> bool + 'static) -> World {
+    let rng = RefCell::new(fastrand::Rng::with_seed(3));
+    let mut world = World::new(settings(), move |world, _| {
+        let healed = world.elapsed() > MINUTE * 10;
+        match !healed && refuses(world.elapsed(), &mut rng.borrow_mut()) {
+            true => Answer::Refused(code),
+            false => ok(),
+        }
+    });
+    for second in 0..600 {
+        world.run_until(world.start + SECOND * second);
+        world.publish([second as usize]);
+    }
+    world.run_until(world.start + MINUTE * 10);
+    world
+}
+
+#[test]
+fn while_a_part_of_the_api_refuses_everybody_no_innocent_user_is_dead_lettered() {
+    for code in [90001, 60004, 12345, 91000, 90045] {
+        for share in [0.5, 0.25, 0.1] {
+            let mut world = trickle(code, move |_, rng| rng.f64() < share);
+            world.settle_within(MINUTE * 3);
+            assert_eq!(
+                world.dead_lettered(),
+                [""; 0],
+                "{code} for {share} of the calls"
+            );
+        }
+    }
+}
+
+/// Calls are handed to so many front ends in turn, of which some refuse everybody.
+#[test]
+fn while_front_ends_that_take_turns_refuse_everybody_no_innocent_user_is_dead_lettered() {
+    for (code, turns) in [
+        (90001, &[true, false][..]),
+        (91000, &[true, false]),
+        (90001, &[true, false, false]),
+        (12345, &[true, true, false]),
+        (90001, &[true, false, true, false]),
+        (91000, &[true, true, false, false]),
+    ] {
+        for seed in 0..20 {
+            let mut world = World::new(Settings { seed, ..settings() }, move |world, _| {
+                let turn = world.calls.len() % turns.len();
+                match turns[turn] && world.elapsed() < MINUTE * 20 {
+                    true => Answer::Refused(code),
+                    false => ok(),
+                }
+            });
+            for (minute, user) in [(0, 1), (1, 2), (7, 3)] {
+                world.run_until(world.start + MINUTE * minute);
+                world.publish([user]);
+            }
+            world.settle_within(MINUTE * 30);
+            assert_eq!(world.dead_lettered(), [""; 0], "{code} {turns:?} {seed}");
+        }
+    }
+}
+
+#[test]
+fn while_the_api_flaps_no_innocent_user_is_dead_lettered() {
+    for (code, period) in [
+        (90001, 1_000),
+        (60004, 1_000),
+        (90001, 5_000),
+        (91000, 20_000),
+    ] {
+        let mut world = trickle(code, move |elapsed, _| {
+            elapsed.as_millis() / period % 2 == 0
+        });
+        world.settle_within(MINUTE * 3);
+        assert_eq!(world.dead_lettered(), [""; 0], "{code}, every {period} ms");
+    }
+}
+
+#[test]
+fn an_error_list_that_names_nearly_everybody_for_minutes_condemns_nobody() {
+    for (code, max_attempts) in [(60011, 8), (90045, 8), (12345, 8), (70009, 1)] {
+        let settings = Settings {
+            max_attempts,
+            ..settings()
+        };
+        let rng = RefCell::new(fastrand::Rng::with_seed(9));
+        let mut world = World::new(settings, move |world, users| {
+            if world.elapsed() > MINUTE * 2 {
+                return ok();
+            }
+            let mut named: Vec<UserId> = users.to_vec();
+            rng.borrow_mut().shuffle(&mut named);
+            named.truncate(users.len().saturating_sub(10));
+            Answer::Done {
+                failed: named.into_iter().map(|id| (id, code)).collect(),
+            }
+        });
+        for number in 0..3_000 {
+            world.publish([number]);
+        }
+        world.run_for(MINUTE * 2);
+        world.settle_within(MINUTE * 3);
+        assert_eq!(world.dead_lettered(), [""; 0], "{code}");
+    }
+}
