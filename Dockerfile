@@ -4,10 +4,12 @@
 #
 #   docker build --build-arg COMMIT=$(git rev-parse --short=12 HEAD) --tag tagsweep .
 #
-# A release also states what is in it, and pins both base images by digest, which
-# `docker buildx imagetools inspect IMAGE` prints: --build-arg RUST_IMAGE=rust:1.95-slim-bookworm@sha256:…
+# A release also states what is in it, and from which base images, by digest:
 #
 #   docker buildx build --sbom=true --provenance=mode=max --push --tag REGISTRY/tagsweep:0.1.0 .
+#
+# To pin them, take the digests that `docker buildx imagetools inspect IMAGE` prints:
+# --build-arg RUST_IMAGE=rust:1.95-slim-bookworm@sha256:…
 
 # The same Debian in both: a binary needs the glibc it was linked against, or a newer one.
 ARG RUST_IMAGE=rust:1.95-slim-bookworm

@@ -40,7 +40,8 @@ const CONFIGURATION_REFUSED: u8 = 78;
                   Configuration: built-in defaults, then files, then environment variables such as\n\
                   TAGSWEEP__WINDOW__MAX_WAIT=1s, then --set. Without --config, the first of\n\
                   /etc/tagsweep/config.toml and ~/.config/tagsweep/config.toml that exists is read.\n\n\
-                  Exit codes: 0 done, 1 failed, 2 wrong usage, 78 invalid configuration."
+                  Exit codes: 0 done, 1 failed, 2 wrong usage, 3 done in part (sweep, events test), 78 invalid\n\
+                  configuration."
 )]
 struct Arguments {
     #[command(subcommand)]

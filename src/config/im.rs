@@ -52,6 +52,8 @@ pub struct Im {
     pub ca_file: Option<PathBuf>,
     /// HTTP or HTTPS proxy for calls to the API, if needed with a login. HTTPS_PROXY and similar variables are ignored.
     pub proxy_url: Option<SecretText>,
+    /// File that holds the URL of the proxy. It is read at the start.
+    pub proxy_url_file: Option<PathBuf>,
     /// User ID that belongs to nobody. A call for it shows whether the API refuses everybody.
     pub control_user: String,
     /// What to do with a user that the API does not know.
@@ -83,5 +85,10 @@ impl Im {
         let sig = Secret::of(self.user_sig.as_ref(), self.user_sig_file.as_deref());
         key.map(Credentials::SecretKey)
             .or(sig.map(Credentials::UserSig))
+    }
+
+    /// The URL of the proxy, if one is set.
+    pub fn proxy(&self) -> Option<Secret> {
+        Secret::of(self.proxy_url.as_ref(), self.proxy_url_file.as_deref())
     }
 }

@@ -27,6 +27,8 @@ pub enum SetupError {
     BaseUrl(#[from] url::ParseError),
     #[error("im.control_user: {0}")]
     ControlUser(InvalidUserId),
+    #[error(transparent)]
+    Secret(#[from] config::SecretError),
     #[error("one of im.secret_key, im.user_sig and their _file forms is required")]
     NoCredentials,
     #[error("{0}")]
@@ -92,7 +94,7 @@ pub fn client_options(settings: &config::Im) -> Result<im::Options, SetupError> 
         connect_timeout: settings.connect_timeout,
         request_timeout: settings.request_timeout,
         ca_pem: certificates(settings.ca_file.as_deref())?.map(String::into_bytes),
-        proxy: settings.proxy_url.as_ref().map(|url| url.secret().clone()),
+        proxy: settings.proxy().map(|url| url.load()).transpose()?,
         max_idle_connections: settings.max_in_flight,
     })
 }

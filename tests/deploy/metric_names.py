@@ -14,7 +14,7 @@ DASHBOARD = ROOT / "deploy/grafana/dashboards/tagsweep.json"
 
 NAME = r"[a-zA-Z_:][a-zA-Z0-9_:]*"
 # These come with a scrape, and from Kubernetes.
-TARGET_LABELS = {"job", "instance", "namespace"}
+TARGET_LABELS = {"job", "instance", "namespace", "service"}
 OPERATORS = {"and", "or", "unless", "bool", "offset", "ignoring", "on", "by", "without"}
 
 

@@ -1,5 +1,6 @@
 //! What answers instead of the API: gateways, proxies, captive portals; and the proxy of the configuration.
 
+use std::io::Write;
 use std::time::Duration;
 
 use im_simulator::{Fault, Page};
@@ -258,7 +259,9 @@ async fn an_https_api_is_called_through_a_tunnel_and_a_proxy_that_wants_a_login_
     let named = "config, HTTP status 407: a proxy or gateway asks for a login; check im.proxy_url";
     stranger.answers("/readyz", named).await;
     ends_in_order(stranger).await;
-    let known = program.set("im.proxy_url", format!("http://operator:pa55word@{proxy}"));
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    writeln!(file, "http://operator:pa55word@{proxy}").unwrap();
+    let known = program.set("im.proxy_url_file", file.path().display());
     let worker = known.start();
     stage.cleared(1).await;
     ends_in_order(worker).await;

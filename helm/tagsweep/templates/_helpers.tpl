@@ -97,6 +97,9 @@ The configuration file. What names the mounted files is the chart's, unless `con
 {{- else if not .Values.config.im.user_sig_file }}
 {{- $_ := set $im "secret_key_file" (include "tagsweep.secretFile" (set $file "secret" "imSecretKey")) }}
 {{- end }}
+{{- if .Values.secrets.imProxyUrl.name }}
+{{- $_ := set $im "proxy_url_file" (include "tagsweep.secretFile" (set $file "secret" "imProxyUrl")) }}
+{{- end }}
 {{- if not (include "tagsweep.brokerByHost" .) }}
 {{- $_ := set $rabbitmq "url_file" (include "tagsweep.secretFile" (set $file "secret" "rabbitmqUrl")) }}
 {{- end }}

@@ -6,7 +6,7 @@ use secrecy::ExposeSecret;
 use url::{Host, ParseError, Url};
 
 use super::{Finding, above_zero, both_forms, finding, pem_file, unreadable_secret};
-use crate::config::{Credentials, Im, in_units};
+use crate::config::{Credentials, Im, Secret, in_units};
 use crate::event::UserId;
 
 const USER_SIG_LIFETIME_MIN: Duration = Duration::from_secs(60);
@@ -146,9 +146,20 @@ fn base_url(im: &Im) -> Option<Finding> {
 
 /// The text never holds the URL: it may hold a password.
 fn proxy_url(im: &Im) -> Option<Finding> {
-    let proxy = im.proxy_url.as_ref()?;
+    if im.proxy_url.is_some() && im.proxy_url_file.is_some() {
+        return Some(both_forms("im.proxy_url", "im.proxy_url_file"));
+    }
+    let proxy = im.proxy()?;
+    let key = match proxy {
+        Secret::Text(_) => "im.proxy_url",
+        Secret::File(_) => "im.proxy_url_file",
+    };
+    let url = match proxy.load() {
+        Ok(url) => url,
+        Err(error) => return Some(finding([key], unreadable_secret(&error))),
+    };
     let api_in_clear = im.base_url.starts_with("http://");
-    let wrong = match Url::parse(proxy.secret().expose_secret()) {
+    let wrong = match Url::parse(url.expose_secret()) {
         Err(_) => "is not a URL; write http://HOST:PORT",
         Ok(url) if !matches!(url.scheme(), "https" | "http") => {
             "must start with http:// or https://"
@@ -161,7 +172,7 @@ fn proxy_url(im: &Im) -> Option<Finding> {
         }
         Ok(_) => return None,
     };
-    Some(finding(["im.proxy_url"], wrong))
+    Some(finding([key], wrong))
 }
 
 fn is_loopback(url: &Url) -> bool {

@@ -91,6 +91,8 @@ rabbitmq.prefetch = 1699  ->  rabbitmq.prefetch: at least 1700
 im.max_in_flight = 654  ->  im.max_in_flight: write max_in_flight = 653
 rabbitmq.hold_limit = '30m'  ->  rabbitmq.hold_limit: rabbitmq.consumer_timeout (30m)
 rabbitmq.hold_limit = '10s'; retry.backoff_max = '5s'  ->  rabbitmq.hold_limit: above im.request_timeout
+im.proxy_url = 'http://p'; im.proxy_url_file = '/none'  ->  im.proxy_url: remove one
+im.proxy_url_file = '/none'  ->  im.proxy_url_file: check the path
 # admin, shutdown, log
 admin.token = 'a'; admin.token_file = '/none'  ->  admin.token: remove one
 admin.token_file = '/none'  ->  admin.token_file: check the path
