@@ -219,6 +219,9 @@ pub enum Notice {
     /// The pause outlasts the hold limit: this many events are returned to the queue, and consuming stops.
     /// `by_operator`: the pause is the operator's.
     Suspended { returned: usize, by_operator: bool },
+    /// So many users are refused again and again, none is cleared, and only calls for the control user succeed: nobody is
+    /// dead-lettered for it until one is cleared, or for long.
+    NobodyCleared { users: usize },
     /// The API refuses the control user but accepts others, so control calls prove nothing any more.
     ControlRefused { code: Option<i64> },
 }
@@ -272,6 +275,8 @@ pub struct Status {
     pub told_to_wait: Option<Duration>,
     /// For how long no call may start, since another worker might own the queue.
     pub without_lease: Option<Duration>,
+    /// For how long nobody was dead-lettered because only calls for the control user succeed.
+    pub nobody_cleared: Option<Duration>,
     /// Failed calls since the last success.
     pub failed_calls: u32,
     /// Dead letters that the broker has refused and not confirmed since.

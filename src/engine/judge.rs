@@ -55,6 +55,13 @@ pub(super) struct Judge {
     /// A call was refused with class config, or throttled again.
     doubt: bool,
     renewed: Option<Instant>,
+    /// Users condemned since one was cleared, and since when the verdicts on more wait for that.
+    unseen: usize,
+    pub crowd: Option<Instant>,
+    /// When such a wait ended.
+    crowd_over: Option<Instant>,
+    /// When a user was last condemned while others were cleared.
+    told_apart: Option<Instant>,
     /// Suspects whose deliveries went back to the broker: when redelivered, they are called alone, and keep their
     /// refusals.
     away: HashMap<UserId, Suspect>,
@@ -71,6 +78,10 @@ impl Judge {
             worked: None,
             doubt: false,
             renewed: None,
+            unseen: 0,
+            crowd: None,
+            crowd_over: None,
+            told_apart: None,
             away: HashMap::new(),
         }
     }
@@ -107,6 +118,15 @@ impl Judge {
     fn control_passed(&mut self, measure: Measure, now: Instant) {
         let refused = self.control.passed(measure);
         self.record.wronged(refused, now);
+    }
+
+    /// A call that started at `started` cleared a user of an event.
+    fn cleared(&mut self, started: Instant, now: Instant) {
+        self.record.cleared = self.record.cleared.max(Some(started));
+        self.unseen = 0;
+        if self.crowd.take().is_some() {
+            self.crowd_over = Some(now);
+        }
     }
 
     fn works(&mut self, now: Instant) {

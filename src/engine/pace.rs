@@ -22,7 +22,7 @@ const SECOND: Duration = Duration::from_secs(1);
 const CATCH_UP: Duration = Duration::from_millis(50);
 /// The longest wait that an answer can request: well below the time without progress after which a worker is
 /// restarted.
-const LONGEST_HOLD: Duration = Duration::from_secs(120);
+pub(super) const LONGEST_HOLD: Duration = Duration::from_secs(120);
 
 #[derive(Debug)]
 pub(super) struct Pace {

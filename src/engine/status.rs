@@ -24,6 +24,10 @@ impl Engine {
             told_to_wait: self.pace.held_for(now),
             without_lease: (!self.has_lease(now))
                 .then(|| now.saturating_duration_since(self.leased)),
+            nobody_cleared: self
+                .judge
+                .crowd
+                .map(|since| now.saturating_duration_since(since)),
             failed_calls: self.judge.run,
             refused_letters: self.letters.refused_count(),
             calls_per_second: self.pace.rate.at(now),

@@ -134,9 +134,11 @@ impl Signer {
             .ok_or(SecretError::Empty)
     }
 
-    /// Makes the next call reread the secret.
+    /// Makes the next call reread the secret and create a new UserSig; the present one stays if that fails.
     pub(super) fn renew(&self) {
-        *self.held() = None;
+        if let Some(held) = self.held().as_mut() {
+            held.fresh = 0..0;
+        }
     }
 
     /// Makes the next call check whether the secret was replaced; if not, the UserSig stays.

@@ -121,7 +121,10 @@ impl Watch {
         match notice {
             Notice::Resumed { .. } => self.condition.progress(now),
             Notice::Throttled { .. } => self.meters.throttled(),
-            Notice::Paused { .. } | Notice::Suspended { .. } | Notice::ControlRefused { .. } => {}
+            Notice::Paused { .. }
+            | Notice::Suspended { .. }
+            | Notice::NobodyCleared { .. }
+            | Notice::ControlRefused { .. } => {}
         }
     }
 

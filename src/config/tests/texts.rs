@@ -152,7 +152,7 @@ fn a_wrong_argument_is_told_with_the_right_one_and_no_argument_takes_a_secret() 
         (
             "im.proxy_url",
             "s3cret",
-            "im.proxy_url (from --set): holds a secret, and every user of this machine can read arguments; use TAGSWEEP__IM__PROXY_URL",
+            "im.proxy_url (from --set): holds a secret, and every user of this machine can read arguments; use TAGSWEEP__IM__PROXY_URL or im.proxy_url_file",
         ),
     ] {
         let problems = with_arguments(&[(key, value)]).unwrap_err();

@@ -13,29 +13,24 @@ use crate::engine::window::{Window, WindowId};
 use crate::engine::{Answer, Engine, MissingAccount, Notice, Reason, Trigger};
 use crate::event::UserId;
 
+const TOO_MANY_REQUESTS: u16 = 429;
+
 impl Engine {
     pub(in super::super) fn answered(&mut self, now: Instant, id: WindowId, answer: Answer) {
         let Some((window, slot)) = self.windows.answered(id) else {
             return;
         };
-        if let Answer::Http {
-            status,
-            retry_after: Some(wait),
-        } = answer
-            && http_status(status, true).class == Class::Throttle
-        {
-            self.pace.hold(wait, now);
-        }
+        let told = Told::by(&answer);
         let succeeded = matches!(answer, Answer::Done { .. });
         self.pace
             .answered(slot, window.started(now), succeeded, now);
         match (refusal(&answer), answer) {
             (reason, _) if window.trigger == Trigger::Control => {
-                return self.control_answered(now, id, window.started(now), reason);
+                return self.control_answered(now, id, window.started(now), reason, told);
             }
             (None, _) => self.cleared(now, window),
             (Some(_), Answer::Done { failed }) => self.partly_done(now, window, &failed),
-            (Some(reason), _) => self.refused(now, window, reason),
+            (Some(reason), _) => self.refused(now, window, reason, told),
         }
         // One that went through has ended the pause.
         self.judge.pauses.probe_over(id, false, now);
@@ -65,7 +60,7 @@ impl Engine {
             let part = window.part(named.collect());
             match PauseReason::of_code(code) {
                 reason if reason.class == Class::Missing => self.missing(now, part, code),
-                reason => self.refused(now, part, reason),
+                reason => self.refused(now, part, reason, None),
             }
         }
     }
@@ -77,6 +72,7 @@ impl Engine {
         id: WindowId,
         started: Instant,
         reason: Option<PauseReason>,
+        told: Option<Told>,
     ) {
         let is_let_in = reason.is_none_or(|reason| reason.class == Class::Missing);
         let counts = self.judge.control.answered(is_let_in);
@@ -94,12 +90,15 @@ impl Engine {
             }
             Some(reason) if reason.class == Class::Missing => {
                 self.judge.control_passed(Measure::Door, now);
-                self.found_nobody(now, started);
+                self.found_nobody(started);
+                if self.judge.latest.class == Class::Reject {
+                    self.let_in(now, started);
+                }
                 if self.judge.run >= RUN_LIMIT {
                     self.pause(now, started, self.judge.latest);
                 }
             }
-            Some(reason) => self.control_refused(now, started, reason),
+            Some(reason) => self.control_refused(now, started, reason, told),
         }
         // It may be the control user alone that is refused: a real one is asked at once.
         let real = self.waiting_ids() > 0;
@@ -107,12 +106,18 @@ impl Engine {
     }
 
     /// The API is at fault, not a user; unless it still accepts others.
-    fn control_refused(&mut self, now: Instant, started: Instant, reason: PauseReason) {
+    fn control_refused(
+        &mut self,
+        now: Instant,
+        started: Instant,
+        reason: PauseReason,
+        told: Option<Told>,
+    ) {
         self.judge.latest = reason;
         match reason.class {
             Class::Throttle => {
                 self.judge.doubt = false;
-                self.throttled(now, started);
+                self.throttled(now, started, told);
                 if self.judge.run >= RUN_LIMIT {
                     self.pause(now, started, reason);
                 }
@@ -145,19 +150,20 @@ impl Engine {
     /// A call that started at `started` cleared somebody: a witness.
     fn went_through(&mut self, now: Instant, started: Instant) {
         self.judge.record.through.add(started);
-        self.judge.works(now);
-        self.end_pause(now, started);
+        self.let_in(now, started);
     }
 
     /// A call that started at `started` found no such account: a witness against rejections.
-    pub(super) fn found_nobody(&mut self, now: Instant, started: Instant) {
+    fn found_nobody(&mut self, started: Instant) {
         self.judge.record.found_nobody.add(started);
         // Whatever a key or a setting has to do with, that was in order.
         self.judge.doubt = false;
-        if self.judge.latest.class == Class::Reject {
-            self.judge.works(now);
-            self.end_pause(now, started);
-        }
+    }
+
+    /// The API has dealt with a call that started at `started`.
+    pub(super) fn let_in(&mut self, now: Instant, started: Instant) {
+        self.judge.works(now);
+        self.end_pause(now, started);
     }
 
     /// Ends a pause. What failed during it is due at once; suspects keep the time between two attempts.
@@ -181,14 +187,19 @@ impl Engine {
 
     /// The call cleared all users of the window.
     fn cleared(&mut self, now: Instant, window: Window) {
-        self.went_through(now, window.started(now));
+        let started = window.started(now);
+        self.went_through(now, started);
+        self.judge.cleared(started, now);
         self.tally.users_cleared += window.claims.len() as u64;
         self.all_over(now, window, None);
     }
 
     /// The call found no account for any user of the window.
     pub(super) fn missing(&mut self, now: Instant, window: Window, code: i64) {
-        self.found_nobody(now, window.started(now));
+        let started = window.started(now);
+        self.found_nobody(started);
+        // Unlike the control user, these are users of the app: it has looked for them.
+        self.let_in(now, started);
         let failure = match self.settings.missing_account {
             MissingAccount::Done => None,
             MissingAccount::DeadLetter => Some((Reason::UnknownAccount, Some(code))),
@@ -233,6 +244,28 @@ impl Engine {
             }
             Some(_) => window.history.explain(),
         }
+    }
+}
+
+/// When an answer tells to come again.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Told {
+    pub wait: Duration,
+    /// It is said to this client, not by one server of several that is in trouble.
+    pub to_us: bool,
+}
+
+impl Told {
+    fn by(answer: &Answer) -> Option<Told> {
+        let Answer::Http {
+            status,
+            retry_after: Some(wait),
+        } = *answer
+        else {
+            return None;
+        };
+        let to_us = status == TOO_MANY_REQUESTS;
+        (http_status(status, true).class == Class::Throttle).then_some(Told { wait, to_us })
     }
 }
 

@@ -3,10 +3,13 @@
 
 use std::time::{Duration, Instant};
 
+use super::answers::Told;
 use super::codes::Class;
 use super::control::Measure;
 use super::pause::PauseReason;
+use super::suspects::Suspect;
 use super::{RENEW_AGAIN, RUN_LIMIT};
+use crate::engine::pace::LONGEST_HOLD;
 use crate::engine::window::{Place, Window};
 use crate::engine::{Action, Engine, Notice, Reason, Trigger};
 
@@ -16,14 +19,28 @@ const THROTTLE_WAIT: Duration = Duration::from_secs(2);
 const LATELY: Duration = Duration::from_secs(10);
 /// How long a window waits for an ordinary call to succeed if control calls prove nothing.
 const UNTOLD: Duration = Duration::from_secs(60);
+/// If a call succeeded this short a time ago, one server of several is in trouble, not the API.
+const JUST_NOW: Duration = Duration::from_secs(1);
+/// So many users are a crowd.
+const CROWD: usize = 8;
+/// How long a crowd waits for somebody to be cleared, and if nobody else can come before they are judged.
+const CROWD_WAITS: Duration = Duration::from_secs(30 * 60);
+const CROWD_IN_THE_WAY: Duration = Duration::from_secs(3 * 60);
 /// Failures while others succeeded, after which a window is split.
 const STRIKES: u32 = 2;
 
 impl Engine {
     /// The call was refused for all users of the window.
-    pub(super) fn refused(&mut self, now: Instant, mut window: Window, reason: PauseReason) {
+    pub(super) fn refused(
+        &mut self,
+        now: Instant,
+        mut window: Window,
+        reason: PauseReason,
+        told: Option<Told>,
+    ) {
         let started = window.started(now);
         if reason.class == Class::Missing {
+            self.let_in(now, started);
             // One of the accounts does not exist: with a single user that is the end of it.
             return match reason.code {
                 Some(code) if window.is_alone() => self.missing(now, window, code),
@@ -33,7 +50,7 @@ impl Engine {
         self.judge.run += 1;
         self.judge.latest = reason;
         match reason.class {
-            Class::Throttle => self.slow_down(now, started, window),
+            Class::Throttle => self.slow_down(now, started, window, told),
             Class::AuthRefresh | Class::Ambiguous if self.renews(now, started) => {
                 self.wait(window, now);
             }
@@ -55,15 +72,25 @@ impl Engine {
 
     /// Waits, and makes all others wait as well, unless those went through since the window was throttled before:
     /// then the cause is a user of its own. He is split off, tried more and more seldom, and never condemned for it.
-    fn slow_down(&mut self, now: Instant, started: Instant, mut window: Window) {
+    /// Nor do others wait for one server of several that asks for time.
+    fn slow_down(
+        &mut self,
+        now: Instant,
+        started: Instant,
+        mut window: Window,
+        told: Option<Told>,
+    ) {
         let before = window.throttled.replace(now);
         // Whoever is told that there is no such account was let in, too.
-        let is_its_own = before.is_some() && self.judge.record.witness(true) > before;
+        let others_pass = before.is_some() && self.judge.record.witness(true) > before;
+        let just_now = |worked: Instant| now < worked + JUST_NOW;
+        let is_its_own = others_pass
+            || told.is_some_and(|told| !told.to_us) && self.judge.worked.is_some_and(just_now);
         // Where nobody else calls, a control call shows whether anybody is let in.
         let asks = self.judge.control.measure != Measure::None;
         self.judge.doubt |= before.is_some() && asks && self.judge.pauses.current.is_none();
         if !is_its_own {
-            self.throttled(now, started);
+            self.throttled(now, started, told);
         } else if window.strikes >= STRIKES && !window.is_alone() {
             return self.split(window);
         } else {
@@ -71,11 +98,18 @@ impl Engine {
         }
         let wait = THROTTLE_WAIT * (1 << window.strikes.min(16));
         let longest = self.settings.backoff_max.max(THROTTLE_WAIT);
-        let due = now + self.jitter.spread(wait.min(longest));
-        self.wait(window, due);
+        let wait = self.jitter.spread(wait.min(longest));
+        // Another server may take the next call.
+        let told = told.filter(|told| told.to_us || !is_its_own);
+        let told = told.map_or(Duration::ZERO, |told| told.wait.min(LONGEST_HOLD));
+        self.wait(window, now + wait.max(told));
     }
 
-    pub(super) fn throttled(&mut self, now: Instant, started: Instant) {
+    /// Everybody waits.
+    pub(super) fn throttled(&mut self, now: Instant, started: Instant, told: Option<Told>) {
+        if let Some(told) = told {
+            self.pace.hold(told.wait, now);
+        }
         if self.pace.throttled(started, now) {
             let calls_per_second = self.pace.rate.at(now);
             self.tell(Notice::Throttled { calls_per_second });
@@ -174,14 +208,53 @@ impl Engine {
         };
         suspect.refusals.add(reject);
         let tried = reject || suspect.refusals.of(false) >= self.settings.max_attempts;
-        if !tried || !self.judge.record.condemns(suspect, reject, now) {
+        let (since, started) = (suspect.since, window.called);
+        if !tried
+            || !self.judge.record.condemns(suspect, reject, now)
+            || !reject && self.is_of_a_crowd(since, started, now)
+        {
             return self.windows.wait(window);
         }
+        self.judge.unseen += usize::from(!reject);
         let reason = match reject {
             true => Reason::RejectedByApi,
             false => Reason::RetriesExhausted,
         };
         self.all_over(now, window, Some((reason, code)));
+    }
+
+    /// Whether many users are refused since then, and only the control user is not: more likely the API fails for all
+    /// but this one. So their verdicts wait for somebody to be cleared, or for long; not for so long where they keep all
+    /// others out. Once users were condemned while others were cleared, the API is known to tell them apart.
+    fn is_of_a_crowd(&mut self, since: Instant, started: Option<Instant>, now: Instant) -> bool {
+        if self.judge.crowd_over > started {
+            // Refused while it lasted: one call shows whether still.
+            return true;
+        }
+        let cleared = self.judge.record.cleared;
+        let patience = match self.ledger.unsettled() >= self.settings.prefetch {
+            true => CROWD_IN_THE_WAY,
+            false => CROWD_WAITS,
+        };
+        if cleared > Some(since) {
+            self.judge.told_apart = Some(now);
+        }
+        let known = self.judge.told_apart;
+        if known.is_some_and(|at| now < at + CROWD_WAITS) || now >= since + patience {
+            return false;
+        }
+        let is_alike = |suspect: &Suspect| cleared <= Some(suspect.since);
+        let suspects = self
+            .windows
+            .all()
+            .filter_map(|window| window.suspect.as_ref());
+        let alike = suspects.filter(|suspect| is_alike(suspect)).count();
+        let is_crowd = alike + self.judge.unseen >= CROWD;
+        if is_crowd && self.judge.crowd.is_none() {
+            self.judge.crowd = Some(now);
+            self.tell(Notice::NobodyCleared { users: alike });
+        }
+        is_crowd
     }
 
     fn split(&mut self, window: Window) {

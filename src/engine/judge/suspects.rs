@@ -46,6 +46,8 @@ pub(in super::super) struct Record {
     pub through: Passed,
     /// Calls that found no such account: the API took them, but may not have looked far.
     pub found_nobody: Passed,
+    /// The latest start of a call that cleared a user of an event.
+    pub cleared: Option<Instant>,
     /// Refusals of users that succeeded afterwards, including the control user.
     wronged: VecDeque<(Instant, Refusals)>,
 }
@@ -70,7 +72,7 @@ pub(in super::super) struct Suspect {
     /// Refusals that have a witness.
     pub refusals: Refusals,
     /// When it was refused alone for the first time.
-    since: Instant,
+    pub since: Instant,
     /// The successes before that: they say nothing about now.
     through: u64,
     found_nobody: u64,

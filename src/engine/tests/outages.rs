@@ -236,3 +236,42 @@ fn after_a_long_outage_the_first_call_goes_through_within_the_probe_interval() {
     world.settle_within(MINUTE * 5);
     assert_eq!(world.dead_lettered().len(), 1_000);
 }
+
+/// An API that works knows none of these accounts, the control user's neither: all were deleted there first.
+fn everybody_is_gone(outage: Answer, of: impl Fn(&World) -> bool + 'static) -> World {
+    let mut world = World::new(settings(), move |world, users| match of(world) {
+        true => outage.clone(),
+        false => Answer::Done {
+            failed: users.iter().map(|id| (*id, 70107)).collect(),
+        },
+    });
+    for second in 0..300 {
+        world.run_until(world.start + SECOND * second);
+        for user in 0..3 {
+            world.publish([second as usize * 3 + user]);
+        }
+    }
+    world
+}
+
+#[test]
+fn a_pause_ends_though_all_accounts_are_gone() {
+    let codes = [91000, 70009, 90045, 60007, 12345].map(Answer::Refused);
+    for outage in codes.into_iter().chain([Answer::Fault, Answer::Unclear]) {
+        let told = format!("{outage:?}");
+        let mut world = everybody_is_gone(outage, |world| {
+            (SECOND * 30..SECOND * 90).contains(&world.elapsed())
+        });
+        let paused = |notice: &Notice| matches!(notice, Notice::Paused { .. });
+        assert!(world.notices.iter().any(paused), "{told}");
+        world.settle_within(SECOND * 5);
+        assert_eq!(world.dead_lettered(), [""; 0], "{told}");
+    }
+}
+
+#[test]
+fn single_failures_among_accounts_that_are_gone_pause_nothing() {
+    let mut world = everybody_is_gone(Answer::Fault, |world| world.calls.len() % 6 == 0);
+    world.settle_within(SECOND * 30);
+    assert_eq!(world.notices, []);
+}

@@ -109,3 +109,87 @@ fn an_error_list_that_names_nearly_everybody_for_minutes_condemns_nobody() {
         assert_eq!(world.dead_lettered(), [""; 0], "{code}");
     }
 }
+
+#[test]
+fn an_outage_that_spares_the_control_user_alone_condemns_next_to_nobody_and_is_said() {
+    for answer in [
+        Answer::Refused(91000),
+        Answer::Refused(70009),
+        Answer::Unclear,
+    ] {
+        let told = format!("{answer:?}");
+        let healed = MINUTE * 20;
+        let mut world = World::new(settings(), move |world, users| {
+            let is_control = users[0].as_str() == "control";
+            match world.elapsed() > MINUTE && world.elapsed() < healed && !is_control {
+                true => answer.clone(),
+                false => ok(),
+            }
+        });
+        for second in 0..1_200 {
+            world.run_until(world.start + SECOND * second);
+            world.publish([second as usize]);
+        }
+        let said = |notice: &&Notice| matches!(notice, Notice::NobodyCleared { .. });
+        assert_eq!(world.notices.iter().filter(said).count(), 1, "{told}");
+        assert!(world.engine.status(world.now).nobody_cleared.is_some());
+        world.settle_within(MINUTE * 3);
+        assert_eq!(world.dead_lettered(), [""; 0], "{told}");
+        assert_eq!(world.engine.status(world.now).nobody_cleared, None);
+    }
+}
+
+#[test]
+fn a_crowd_that_only_the_control_user_speaks_against_is_condemned_at_last() {
+    let mut world = World::new(settings(), |_, users| match users[0].as_str() {
+        "control" => ok(),
+        _ => Answer::Refused(91000),
+    });
+    for user in 0..50 {
+        world.publish([user]);
+    }
+    world.run_for(MINUTE * 29);
+    assert_eq!(world.dead_lettered(), [""; 0]);
+    world.settle_within(MINUTE * 4);
+    assert_eq!(world.dead_lettered().len(), 50);
+}
+
+#[test]
+fn one_server_of_eight_that_asks_for_two_minutes_holds_up_its_own_callers_only() {
+    let rng = RefCell::new(fastrand::Rng::with_seed(3));
+    let mut world = World::new(settings(), move |_, _| match rng.borrow_mut().u32(..8) {
+        0 => Answer::Http {
+            status: 503,
+            retry_after: Some(SECOND * 120),
+        },
+        _ => ok(),
+    });
+    for user in 0..20_000 {
+        world.publish([user]);
+    }
+    world.run_for(SECOND * 30);
+    let cleared = world.engine.status(world.now).tally.users_cleared;
+    assert_eq!(cleared, 20_000);
+    assert_eq!(world.dead_lettered(), [""; 0]);
+}
+
+#[test]
+fn one_user_for_whom_the_api_asks_for_two_minutes_holds_up_nobody_else_for_longer() {
+    let mut world = World::new(settings(), |_, users| {
+        match users.iter().any(|id| *id == user(5)) {
+            true => Answer::Http {
+                status: 429,
+                retry_after: Some(SECOND * 120),
+            },
+            false => ok(),
+        }
+    });
+    for second in 0..900 {
+        world.run_until(world.start + SECOND * second);
+        world.publish([second as usize]);
+    }
+    // Its own companions wait for a split.
+    let cleared = world.engine.status(world.now).tally.users_cleared;
+    assert!(cleared > 890, "{cleared}");
+    assert_eq!(world.dead_lettered(), [""; 0]);
+}

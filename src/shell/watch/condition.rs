@@ -307,6 +307,12 @@ impl Condition {
                 "no call may start for {since} s: the broker answers too late to show that no other worker has the queue; set a longer heartbeat in rabbitmq.url (?heartbeat=60)"
             ));
         }
+        if let Some(since) = engine.nobody_cleared.filter(|_| waits) {
+            let since = since.as_secs();
+            return Some(format!(
+                "no user was cleared for {since} s, and only calls for im.control_user succeed"
+            ));
+        }
         let letters = engine.refused_letters;
         let refusal = self.refusal.filter(|_| letters > 0);
         let failed = engine.failed_calls;

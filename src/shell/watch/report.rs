@@ -270,6 +270,12 @@ impl Report {
                     "paused for longer than rabbitmq.hold_limit: events returned to the queue, consuming stops until the API recovers"
                 );
             }
+            Notice::NobodyCleared { users } => {
+                tracing::warn!(
+                    users,
+                    "no user is cleared, only calls for im.control_user succeed: nobody is dead-lettered for 30 minutes, or until a user is cleared"
+                );
+            }
             Notice::ControlRefused { code } => {
                 tracing::warn!(
                     code,

@@ -25,6 +25,7 @@ fn idle() -> Status {
         unsettled_deliveries: 0,
         told_to_wait: None,
         without_lease: None,
+        nobody_cleared: None,
         failed_calls: 0,
         refused_letters: 0,
         calls_per_second: 100.0,
