@@ -235,7 +235,10 @@ impl Worker {
             && let Some(message) = self.held.message(delivery)
         {
             let read = read(message, &self.rules);
-            self.held.keep_read(delivery, read);
+            // Who is in a body that was not understood whole, nothing else would tell.
+            if read.is_understood() {
+                self.held.keep_read(delivery, read);
+            }
         }
         let input = Input::Delivered {
             delivery,

@@ -106,12 +106,15 @@ impl Judge {
         self.away.remove(user)
     }
 
-    /// The user's delivery went back to the broker.
+    /// The user's delivery went back to the broker. If several do, what is known for longest counts.
     pub(super) fn remember(&mut self, user: UserId, suspect: Suspect) {
         if self.away.len() >= MOST_AWAY {
             self.away.clear();
         }
-        self.away.insert(user, suspect);
+        let known = self.away.entry(user).or_insert_with(|| suspect.clone());
+        if suspect.since < known.since {
+            *known = suspect;
+        }
     }
 
     /// A control call succeeded: earlier refusals of the control user were wrong.

@@ -1,7 +1,7 @@
 //! The unacknowledged messages: a dead letter needs the original.
 //!
-//! They are bounded by bytes, not by number: beyond [`ROOM`] a body is decoded on arrival, and only what is needed
-//! of it is kept. Its dead letter then has hash and size instead.
+//! They are bounded by bytes, not by number: beyond [`ROOM`] a body is decoded on arrival, and if it was understood whole,
+//! only what is needed of it is kept. Its dead letter then has hash and size instead.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::SystemTime;
@@ -56,6 +56,17 @@ pub(super) struct Read {
     pub(super) invalid: u32,
     /// Users that a redriven event is to be done for, and does not name as it is read now.
     pub(super) absent: Vec<String>,
+}
+
+impl Read {
+    /// Whether what was read is all that a letter needs of the body.
+    pub(super) fn is_understood(&self) -> bool {
+        let is_known = match self.decoded {
+            Decoded::Event(_) | Decoded::NotForUs(_) => true,
+            Decoded::Malformed(_) | Decoded::Unrecognised => false,
+        };
+        is_known && self.invalid == 0 && self.absent.is_empty()
+    }
 }
 
 /// Start of an event's age.

@@ -13,6 +13,11 @@ use crate::weather::{Code, Reach, Weather};
 /// twelve, within five minutes.
 const TRIES: u32 = 20;
 const ONE_JUDGEMENT: Duration = secs(330);
+/// Many users that only the control user speaks against may be let alone for so long, and if they keep out others.
+const CROWD: usize = 8;
+const CROWD_WAITS: Duration = secs(32 * 60);
+const CROWD_IN_THE_WAY: Duration = secs(5 * 60);
+const CROWD_TRIES: u32 = 32;
 /// What is made of the pace after one halving, at the least.
 const OVERLOADED: f64 = 0.4;
 
@@ -118,9 +123,23 @@ impl Plan {
         self.settings.max_ids.next_power_of_two().ilog2()
     }
 
+    /// Whether so many users are bad, and not by a code that accuses a user, that it looks like an outage.
+    fn is_crowded(&self) -> bool {
+        let accused = |bad: &Bad| {
+            let meaning = bad.code().map(codes::meaning);
+            matches!(meaning, Some(Meaning::Reject | Meaning::Missing))
+        };
+        self.named_bad()
+            .values()
+            .filter(|bad| !accused(bad))
+            .count()
+            >= CROWD
+    }
+
     /// Calls that a bad user costs: two halves for each step of a split, and its tries alone.
     fn calls_of_bad(&self) -> u32 {
-        2 * self.levels() + TRIES
+        let crowd = if self.is_crowded() { CROWD_TRIES } else { 0 };
+        2 * self.levels() + TRIES + crowd
     }
 
     /// How long the calls of all bad users take at half the pace.
@@ -136,7 +155,21 @@ impl Plan {
     /// As many as are in our hands are judged at the same time.
     fn judging(&self) -> Duration {
         let hands = self.bad_named().count().div_ceil(self.settings.prefetch);
-        self.calling_bad() + ONE_JUDGEMENT * (hands as u32 + 1)
+        let crowd = if self.is_crowded() {
+            CROWD_IN_THE_WAY
+        } else {
+            Duration::ZERO
+        };
+        self.calling_bad() + (ONE_JUDGEMENT + crowd) * (hands as u32 + 1)
+    }
+
+    /// How long those of them may be let alone who keep nobody out.
+    fn crowd_waits(&self) -> Duration {
+        if self.is_crowded() {
+            CROWD_WAITS
+        } else {
+            Duration::ZERO
+        }
     }
 
     /// When the last planned thing is over.
@@ -152,7 +185,8 @@ impl Plan {
     /// in bad weather is forgotten.
     pub fn patience(&self) -> Duration {
         let hold_limit = self.settings.hold_limit;
-        let handfuls = self.judging().as_secs() / hold_limit.as_secs();
+        let judging = self.judging() + self.crowd_waits();
+        let handfuls = judging.as_secs() / hold_limit.as_secs();
         // A control user that the API has never taken is trusted for an hour of a pause, by the default limit.
         let trusted = match self.control {
             Control::Refused(_) => 6,
@@ -164,7 +198,7 @@ impl Plan {
         secs(1_800) * slow
             + 3 * self.work()
             + ms(50) * self.publications.len() as u32
-            + 2 * self.judging()
+            + 2 * (self.judging() + self.crowd_waits())
             + hold_limit * holds as u32
     }
 
@@ -239,12 +273,13 @@ impl Plan {
     /// Under the same conditions every event is settled within this time, bad users and all.
     pub fn longest_judgement(&self) -> Duration {
         // Whoever goes back meanwhile is split off its company once more.
-        let times = if self.judging() > self.settings.hold_limit {
+        let judging = self.judging() + self.crowd_waits();
+        let times = if judging > self.settings.hold_limit {
             3
         } else {
             1
         };
-        secs(75) + 2 * self.settings.max_wait + 4 * self.work() + times * self.judging()
+        secs(75) + 2 * self.settings.max_wait + 4 * self.work() + times * judging
     }
 
     /// Calls that a good user may be in for one event that names it, where nothing is disturbed, and the control

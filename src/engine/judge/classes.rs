@@ -26,6 +26,8 @@ const CROWD: usize = 8;
 /// How long a crowd waits for somebody to be cleared, and if nobody else can come before they are judged.
 const CROWD_WAITS: Duration = Duration::from_secs(30 * 60);
 const CROWD_IN_THE_WAY: Duration = Duration::from_secs(3 * 60);
+/// How long one of a crowd waits between two calls, which are many together.
+const CROWD_AGAIN: Duration = Duration::from_secs(2 * 60);
 /// Failures while others succeeded, after which a window is split.
 const STRIKES: u32 = 2;
 
@@ -209,10 +211,11 @@ impl Engine {
         suspect.refusals.add(reject);
         let tried = reject || suspect.refusals.of(false) >= self.settings.max_attempts;
         let (since, started) = (suspect.since, window.called);
-        if !tried
-            || !self.judge.record.condemns(suspect, reject, now)
-            || !reject && self.is_of_a_crowd(since, started, now)
-        {
+        if !tried || !self.judge.record.condemns(suspect, reject, now) {
+            return self.windows.wait(window);
+        }
+        if !reject && self.is_of_a_crowd(since, started, now) {
+            window.due = window.due.max(Some(now + self.jitter.spread(CROWD_AGAIN)));
             return self.windows.wait(window);
         }
         self.judge.unseen += usize::from(!reject);
