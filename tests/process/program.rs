@@ -67,7 +67,9 @@ impl Program {
             .iter()
             .map(|argument| format!(" '{argument}'"));
         let arguments: String = quoted.collect();
-        format!("exec {}{arguments}", env!("CARGO_BIN_EXE_tagsweep"))
+        // Tests that run in the background of a shell ignore SIGINT, and so would all that they start.
+        let program = concat!("env --default-signal=INT ", env!("CARGO_BIN_EXE_tagsweep"));
+        format!("exec {program}{arguments}")
     }
 
     /// Another program with this one's environment, to start this one.

@@ -1,7 +1,6 @@
 //! A program at a terminal, as somebody types at it.
 
 use std::fs::File;
-use std::path::Path;
 use std::process::Stdio;
 
 use tempfile::NamedTempFile;
@@ -45,7 +44,8 @@ impl Terminal {
     }
 
     pub fn screen(&self) -> String {
-        read(self.screen.path())
+        let screen = std::fs::read(self.screen.path()).unwrap();
+        String::from_utf8_lossy(&screen).into_owned()
     }
 
     /// Waits until this text is on the screen.
@@ -62,17 +62,10 @@ impl Terminal {
 
     /// Waits for the end and gives the exit code, as a shell sees it, and all that was on the screen.
     pub async fn ended(mut self) -> (Option<i32>, String) {
-        // On a busy machine `script` may miss the end of its program, and notices it with the end of its own input.
-        drop(self.keys);
         let status = tokio::time::timeout(PATIENCE, self.script.wait()).await;
-        let screen = read(self.screen.path());
+        let screen = self.screen();
         let status = status.unwrap_or_else(|_| panic!("it does not end\n{screen}"));
         secrets::assert_clean_text("the screen", &screen);
         (status.unwrap().code(), screen)
     }
-}
-
-fn read(screen: &Path) -> String {
-    let screen = std::fs::read(screen).unwrap();
-    String::from_utf8_lossy(&screen).into_owned()
 }
