@@ -143,16 +143,16 @@ NOW = [
         text="name",
     ),
     stat(
-        "Live",
-        "Normal: live. What /livez says, of all replicas the worst. Stuck: events are in hand and none gets "
-        "done, with no error that explains it; a restart loses nothing.",
+        "Health",
+        "Normal: ready. What /readyz and /livez say, of all replicas the worst. Not ready: /readyz says why. Stuck: "
+        "events are in hand and none gets done, with no error that explains it; a restart loses nothing.",
         "none",
-        ("min(tagsweep_live{@})", "live"),
+        ("min(tagsweep_live{@} * (1 + tagsweep_ready{@}))", "health"),
         width=3,
         defaults={
-            "mappings": texts((0, "stuck", RED), (1, "live", GREEN)),
+            "mappings": texts((0, "stuck", RED), (1, "not ready", ORANGE), (2, "ready", GREEN)),
             "noValue": "nothing answers",
-            **thresholds(RED, (1, GREEN)),
+            **thresholds(RED, (1, ORANGE), (2, GREEN)),
         },
     ),
     stat(

@@ -37,11 +37,17 @@ async fn readyz(State(inquirer): State<Inquirer>) -> Response {
     let view = inquirer.view().await;
     let trouble = view.as_ref().ok().and_then(|view| view.trouble.clone());
     let hindrance = view.as_ref().ok().and_then(|view| view.hindrance.clone());
+    let queue = view.as_ref().ok().and_then(|view| view.queue);
+    let others_have_the_queue = queue.is_some_and(|queue| queue.ready > 0 && queue.consumers > 1);
     match view.as_ref().map(|view| view.state) {
         Ok(Is::Consuming | Is::Standby) if let Some(why) = hindrance => {
             unwell(&format!("not ready: {why}"))
         }
         Ok(Is::Consuming) => health(StatusCode::OK, "ready: consuming"),
+        Ok(Is::Standby) if others_have_the_queue => health(
+            StatusCode::OK,
+            "ready: standby, another consumer has the queue",
+        ),
         Ok(Is::Standby) => health(StatusCode::OK, "ready: idle, no messages yet"),
         Ok(Is::Connecting) => {
             let why = view.ok().and_then(|view| view.unconnected);

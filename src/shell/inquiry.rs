@@ -42,6 +42,13 @@ pub struct View {
     pub recent: Recent,
 }
 
+impl View {
+    /// Whether the worker could process an event now, as `/readyz` has it.
+    pub fn is_ready(&self) -> bool {
+        matches!(self.state, State::Consuming | State::Standby) && self.hindrance.is_none()
+    }
+}
+
 /// Extreme values over the unacknowledged events.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct InHand {

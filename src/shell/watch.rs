@@ -84,6 +84,8 @@ impl Watch {
     pub(super) fn summary(&mut self, now: Instant, status: &Status) {
         self.unexpected.tell_ignored(now);
         self.report.summary(now, status);
+        let hindrance = self.condition.hindrance(status, now);
+        self.report.held_up(hindrance);
     }
 
     pub(super) fn calling(&mut self, users: &[UserId], trigger: Trigger) -> Option<OpenWindow> {
@@ -173,11 +175,9 @@ impl Watch {
                 }
             }
             Event::LetterRefused(_, reason) => self.condition.letter_refused(*reason),
-            Event::LetterConfirmed(_)
-            | Event::LetterReduced(_)
-            | Event::InTouch(_)
-            | Event::Blocked
-            | Event::Unblocked => {}
+            Event::Blocked => self.condition.blocked(true),
+            Event::Unblocked => self.condition.blocked(false),
+            Event::LetterConfirmed(_) | Event::LetterReduced(_) | Event::InTouch(_) => {}
         }
     }
 

@@ -25,7 +25,7 @@ MINUTE = float(os.environ.get("SOAK_MINUTE", "60"))
 PATIENCE = 60
 
 # These may stand still: nothing in ten minutes has to change them.
-STEADY = {"tagsweep_broker_sessions_total", "tagsweep_build_info", "tagsweep_highest_delivery_count", "tagsweep_live",
+STEADY = {"tagsweep_broker_sessions_total", "tagsweep_build_info", "tagsweep_highest_delivery_count", "tagsweep_live", "tagsweep_ready",
           "tagsweep_log_lines_dropped_total", "tagsweep_queue_consumers", "tagsweep_quota_limit_calls_per_second"}
 
 HEAD = """# A soak

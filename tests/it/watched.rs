@@ -213,6 +213,7 @@ async fn every_delivery_and_every_user_is_counted_exactly_once() {
         (r#"tagsweep_state{state="paused"}"#, 0.0),
         (r#"tagsweep_pause_reason{class="config"}"#, 0.0),
         ("tagsweep_live", 1.0),
+        ("tagsweep_ready", 1.0),
         ("tagsweep_oldest_event_seconds", 0.0),
         ("tagsweep_quota_limit_calls_per_second", 100.0),
         ("tagsweep_broker_sessions_total", 2.0),

@@ -10,7 +10,7 @@ use crate::letter::{DROPPED, Marks, ONLY_USERS};
 use crate::rabbitmq::{
     LetterRefusal, Loss, Message, Options,
     connection::Link,
-    publish::{Lanes, Outgoing, Refused, letter_properties, room},
+    publish::{Lanes, Outgoing, PUBLISH, Refused, letter_properties, room},
     topology::Scratch,
 };
 
@@ -105,7 +105,7 @@ impl Republisher {
         let limit = self.link.timing.confirm;
         let next = tokio::time::timeout(limit, self.lanes.next()).await;
         let silent = || Loss::Silent {
-            operation: "a publish",
+            operation: PUBLISH,
             limit,
         };
         let next = next.unwrap_or_else(|_| Err(silent()));

@@ -23,6 +23,7 @@ use lapin::{
     types::ShortString,
 };
 
+use super::PUBLISH;
 use crate::rabbitmq::{
     LetterRefusal, Loss, Timing,
     connection::{
@@ -122,7 +123,7 @@ impl Lanes {
             |since: &Instant| (*since).max(self.flowing_since).elapsed() > self.timing.confirm;
         if !self.blocked && in_flight.any(overdue) {
             return Err(Loss::Silent {
-                operation: "a publish",
+                operation: PUBLISH,
                 limit: self.timing.confirm,
             });
         }

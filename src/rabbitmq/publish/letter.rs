@@ -37,7 +37,7 @@ pub enum LetterRefusal {
     #[error("the target exchange no longer exists")]
     ExchangeGone,
     #[error(
-        "the broker's user lacks permissions on the target exchange, or for this routing key: grant it the write permission"
+        "the broker's user lacks permissions on the target exchange (for a queue: amq.default), or for this routing key: grant it the write permission"
     )]
     Denied,
     #[error("it is larger than the broker's max_message_size")]

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use lapin::{BasicProperties, types::ShortString};
 
-use super::{Lanes, LetterRefusal, Outgoing};
+use super::{Lanes, LetterRefusal, Outgoing, PUBLISH};
 use crate::rabbitmq::{Loss, Options, connection::Link};
 
 /// Events between publish and confirm at the same time.
@@ -94,7 +94,7 @@ impl Publisher {
         let limit = self.link.timing.confirm;
         let next = tokio::time::timeout(limit, self.lanes.next()).await;
         let (number, outcome) = next.map_err(|_| Loss::Silent {
-            operation: "a publish",
+            operation: PUBLISH,
             limit,
         })??;
         outcome.map_err(|refused| PublishError::Refused {

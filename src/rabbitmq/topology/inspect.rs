@@ -1,6 +1,9 @@
 //! The broker checks of `tagsweep check`.
 
+use std::time::Duration;
+
 use bytes::Bytes;
+use futures_util::StreamExt;
 use lapin::{
     BasicProperties,
     types::{AMQPValue, FieldTable},
@@ -32,12 +35,15 @@ pub enum Outcome {
 const LOGIN: &str = "broker login";
 const BINDINGS: &str = "bindings";
 const DEAD_LETTER_ROUTE: &str = "dead-letter route";
+/// How long after a message its alarm may come.
+const ALARM: Duration = Duration::from_millis(300);
 
 /// Tries the login, each exchange and queue, the bindings, and the dead-letter route.
 ///
 /// Only `declare` changes anything: it creates and binds what the worker would. The route is tested with a message
 /// that expires at once and carries the header `tagsweep-check`.
 pub async fn inspect(options: &Options, declare: bool) -> Vec<Finding> {
+    let unusable = unusable_urls(options).await;
     // Two, as the worker has: a limit may let in one only.
     let opened = async {
         let link = Link::open_any(options, "tagsweep check").await?;
@@ -54,11 +60,32 @@ pub async fn inspect(options: &Options, declare: bool) -> Vec<Finding> {
         declare,
         findings: vec![finding(LOGIN, Ok::<_, Loss>(link.login.clone()))],
     };
+    inspection.findings.extend(unusable);
     inspection.run(&publish).await;
     let findings = inspection.findings;
     // Everything is known by now; how the goodbye goes changes nothing.
     let _ = tokio::join!(link.close(), publish.close());
     findings
+}
+
+/// Of several URLs, those that would not help if the others failed. Each is closed before the next is tried: a limit
+/// may let in few.
+async fn unusable_urls(options: &Options) -> Vec<Finding> {
+    let mut found = Vec::new();
+    if options.urls.len() == 1 {
+        return found;
+    }
+    for position in 0..options.urls.len() {
+        match Link::open(options, position, "tagsweep check").await {
+            Ok(link) => drop(link.close().await),
+            Err(loss) => found.push(Finding {
+                what: LOGIN,
+                outcome: Outcome::Warn,
+                detail: format!("URL {}: {loss}", position + 1),
+            }),
+        }
+    }
+    found
 }
 
 struct Inspection<'a> {
@@ -217,6 +244,7 @@ async fn try_dead_letter_route(link: &Link, options: &Options) -> Result<(), Str
     let mut lane = opened.map_err(|error| text(error.into()))?;
     let mut headers = FieldTable::default();
     headers.insert(CHECK.into(), AMQPValue::Boolean(true));
+    let mut events = link.events();
     lane.push(
         0,
         Outgoing {
@@ -237,6 +265,12 @@ async fn try_dead_letter_route(link: &Link, options: &Options) -> Result<(), Str
     let (_, outcome) = confirmed
         .map_err(|_| "no confirm in time: the broker may block publishers".to_owned())?
         .map_err(text)?;
+    // A broker with an alarm says so after the first message, and takes no more.
+    while let Ok(Some(event)) = tokio::time::timeout(ALARM, events.next()).await {
+        if matches!(event, lapin::Event::ConnectionBlocked(_)) {
+            return Err("the broker has a memory or disk alarm and takes no messages: see rabbitmqctl status".to_owned());
+        }
+    }
     outcome.map_err(|Refused { why, .. }| {
         format!(
             "exchange {:?}: {why}; see that queue {:?} is bound to it and not full",

@@ -24,7 +24,7 @@ pub enum Warning {
     )]
     ForeignDeadLetters { name: String, exchange: String },
     #[error(
-        "queue {name:?} was declared without a dead-letter exchange: RabbitMQ drops an event that is returned more often than the delivery limit (20 by default since RabbitMQ 4; a policy can set another). Unless a policy sets one already: rabbitmqctl set_policy --apply-to queues tagsweep '^{name}$' '{{\"dead-letter-exchange\":\"{exchange}\",\"dead-letter-strategy\":\"at-least-once\",\"overflow\":\"reject-publish\"}}', or move to a new queue (docs/OPERATIONS.md, Moving to a new queue)"
+        "queue {name:?} was declared without a dead-letter exchange: RabbitMQ drops an event that is returned more often than the delivery limit (20 by default since RabbitMQ 4; a policy can set another). Unless a policy sets one already: rabbitmqctl set_policy --vhost VHOST --apply-to queues tagsweep-events '^{name}$' '{{\"dead-letter-exchange\":\"{exchange}\",\"dead-letter-strategy\":\"at-least-once\",\"overflow\":\"reject-publish\"}}', or move to a new queue (docs/OPERATIONS.md, Moving to a new queue)"
     )]
     Drops { name: String, exchange: String },
     #[error(

@@ -157,6 +157,8 @@ pub(super) struct Condition {
     trouble: Option<String>,
     /// Why the broker refused a dead letter last.
     refusal: Option<LetterRefusal>,
+    /// The broker takes no messages because of an alarm.
+    blocked: bool,
 }
 
 impl Condition {
@@ -177,6 +179,7 @@ impl Condition {
             queue: None,
             trouble: None,
             refusal: None,
+            blocked: false,
         }
     }
 
@@ -200,6 +203,11 @@ impl Condition {
         self.starving = None;
         self.active = false;
         self.queue = None;
+        self.blocked = false;
+    }
+
+    pub(super) fn blocked(&mut self, blocked: bool) {
+        self.blocked = blocked;
     }
 
     pub(super) fn consume(&mut self, now: Instant, wanted: bool) {
@@ -287,9 +295,12 @@ impl Condition {
     }
 
     /// What prevents events from being processed although there is a session and no pause.
-    fn hindrance(&self, engine: &Status, now: Instant) -> Option<String> {
+    pub(super) fn hindrance(&self, engine: &Status, now: Instant) -> Option<String> {
         if self.broker_fails(now) {
             return Some(Cause::Internal.to_string());
+        }
+        if self.blocked {
+            return Some("a memory or disk alarm of the broker: dead letters wait".to_owned());
         }
         let waits = engine.pending_ids > 0;
         if let Some(wait) = engine.told_to_wait.filter(|_| waits) {

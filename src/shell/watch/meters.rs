@@ -47,6 +47,7 @@ pub(super) struct Meters {
     state: IntGaugeVec,
     pause_reason: IntGaugeVec,
     live: IntGauge,
+    ready: IntGauge,
     in_flight_calls: IntGauge,
     pending_ids: IntGauge,
     unsettled_deliveries: IntGauge,
@@ -163,6 +164,11 @@ impl Meters {
                 of,
                 "tagsweep_live",
                 "1 while /livez says that the worker gets on.",
+            ),
+            ready: gauge(
+                of,
+                "tagsweep_ready",
+                "1 while /readyz says that the worker could process an event.",
             ),
             in_flight_calls: gauge(of, "tagsweep_in_flight_calls", "Calls in flight."),
             pending_ids: gauge(of, "tagsweep_pending_ids", "User IDs that wait for a call."),
@@ -313,6 +319,7 @@ impl Meters {
             self.pause_reason.with_label_values(&[class]).set(is.into());
         }
         self.live.set(view.stall.is_none().into());
+        self.ready.set(view.is_ready().into());
         self.in_flight_calls.set(view.engine.in_flight_calls as i64);
         self.pending_ids.set(view.engine.pending_ids as i64);
         self.unsettled_deliveries

@@ -122,6 +122,8 @@ pub(super) struct Report {
     summed_up: Option<Instant>,
     /// When the warning about `im.max_in_flight` was last logged.
     held_up: Option<Instant>,
+    /// At the last summary something else held the work up.
+    hindered: bool,
 }
 
 impl Report {
@@ -304,6 +306,16 @@ impl Report {
         match self.is_list {
             true => list_progress(status, &before),
             false => progress(status, &before),
+        }
+    }
+
+    /// Logs, once a minute at most, when something begins to hold the work up, and when nothing does any more.
+    pub(super) fn held_up(&mut self, hindrance: Option<String>) {
+        let before = std::mem::replace(&mut self.hindered, hindrance.is_some());
+        match hindrance {
+            Some(reason) if !before => tracing::warn!(reason, "held up"),
+            None if before => tracing::info!("no longer held up"),
+            _ => {}
         }
     }
 
