@@ -344,6 +344,7 @@ impl Engine {
         let failure = Failure {
             reason,
             code: None,
+            http: None,
             user: None,
             invalid,
             attempts: 0,

@@ -114,6 +114,7 @@ fn due(reason: Reason, users: &[UserId]) -> Letter {
         delivery: Delivery { session, tag: 1 },
         reason,
         code: (reason == Reason::RejectedByApi).then_some(90_001),
+        http: None,
         users: users.iter().take(MOST_USERS).copied().collect(),
         invalid: 0,
         attempts: 3,

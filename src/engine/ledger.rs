@@ -22,6 +22,8 @@ const PATIENCE: Duration = Duration::from_secs(1);
 pub(super) struct Failure {
     pub reason: Reason,
     pub code: Option<i64>,
+    /// The HTTP status, if something other than the API answered.
+    pub http: Option<u16>,
     /// The user that failed; none if the event is malformed, or its IDs are invalid.
     pub user: Option<UserId>,
     /// Number of invalid IDs.

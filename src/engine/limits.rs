@@ -16,6 +16,7 @@ impl Engine {
         let failures = users.map(|user| Failure {
             reason: Reason::ReturnedTooOften,
             code: None,
+            http: None,
             user: Some(user),
             invalid: 0,
             attempts: 0,

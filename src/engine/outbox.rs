@@ -29,6 +29,8 @@ pub struct Letter {
     pub delivery: Delivery,
     pub reason: Reason,
     pub code: Option<i64>,
+    /// The HTTP status, if something other than the API answered.
+    pub http: Option<u16>,
     /// The users that failed for this reason; empty where no ID could be read.
     pub users: Vec<UserId>,
     /// Number of invalid or absent IDs, if that is the reason.
@@ -60,10 +62,14 @@ impl Letters {
     ) -> u32 {
         let mut letters: Vec<Letter> = Vec::new();
         for failure in failures {
-            let Failure { reason, code, .. } = failure;
-            let same = letters.iter_mut().find(|letter| {
-                letter.reason == reason && letter.code == code && letter.users.len() < MAX_USERS
-            });
+            let Failure {
+                reason, code, http, ..
+            } = failure;
+            let is_same = |letter: &&mut Letter| {
+                (letter.reason, letter.code, letter.http) == (reason, code, http)
+                    && letter.users.len() < MAX_USERS
+            };
+            let same = letters.iter_mut().find(is_same);
             if let Some(letter) = same {
                 letter.users.extend(failure.user);
                 letter.invalid += failure.invalid;
@@ -76,6 +82,7 @@ impl Letters {
                 delivery,
                 reason,
                 code,
+                http,
                 users: failure.user.into_iter().collect(),
                 invalid: failure.invalid,
                 attempts: failure.attempts,

@@ -106,9 +106,13 @@ pub(super) fn detail(due: &engine::Letter, fault: &Fault) -> String {
         Reason::InvalidUserId => "not 1 to 32 bytes of printable ASCII".to_owned(),
         Reason::RejectedByApi => known.unwrap_or("the API rejects this user").to_owned(),
         Reason::UnknownAccount => "the API does not know this user".to_owned(),
-        Reason::RetriesExhausted => known
-            .unwrap_or("no usable answer, while other calls succeeded")
-            .to_owned(),
+        Reason::RetriesExhausted => match (known, due.http) {
+            (Some(known), _) => known.to_owned(),
+            (None, Some(status)) => {
+                format!("HTTP status {status}, while other calls succeeded")
+            }
+            (None, None) => "no usable answer, while other calls succeeded".to_owned(),
+        },
         Reason::UnrecognisedEvent => {
             "no rule holds, and neither a form nor a type was recognised".to_owned()
         }

@@ -202,7 +202,9 @@ impl Engine {
         self.let_in(now, started);
         let failure = match self.settings.missing_account {
             MissingAccount::Done => None,
-            MissingAccount::DeadLetter => Some((Reason::UnknownAccount, Some(code))),
+            MissingAccount::DeadLetter => {
+                Some((Reason::UnknownAccount, PauseReason::of_code(code)))
+            }
         };
         if failure.is_none() {
             self.tally.users_missing += window.claims.len() as u64;
@@ -210,23 +212,24 @@ impl Engine {
         self.all_over(now, window, failure);
     }
 
-    /// All users of the window are done, or have failed with this reason and code.
+    /// All users of the window are done, or have failed with this reason, and were refused so.
     pub(super) fn all_over(
         &mut self,
         now: Instant,
         window: Window,
-        failure: Option<(Reason, Option<i64>)>,
+        failure: Option<(Reason, PauseReason)>,
     ) {
         let attempts = window.calls;
         for claim in &window.claims {
             let user = Some(claim.user);
             for delivery in &claim.waiters {
-                if let Some((reason, code)) = failure {
+                if let Some((reason, refusal)) = failure {
                     self.ledger.fail(
                         *delivery,
                         Failure {
                             reason,
-                            code,
+                            code: refusal.code,
+                            http: refusal.http,
                             user,
                             invalid: 0,
                             attempts,

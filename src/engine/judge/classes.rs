@@ -197,12 +197,12 @@ impl Engine {
     /// Another call succeeded after the window was refused: the refusal counts.
     fn witnessed(&mut self, now: Instant, mut window: Window) {
         window.unwitnessed = None;
-        let PauseReason { class, code, .. } = window.refusal;
-        let reject = class == Class::Reject;
+        let refusal = window.refusal;
+        let reject = refusal.class == Class::Reject;
         let Some(suspect) = window.suspect.as_mut() else {
             window.strikes += 1;
             // A setting that others do not meet with is this window's own.
-            let own = matches!(class, Class::Config | Class::AuthRefresh);
+            let own = matches!(refusal.class, Class::Config | Class::AuthRefresh);
             return match own || window.strikes >= STRIKES {
                 true => self.split(window),
                 false => self.windows.wait(window),
@@ -223,7 +223,7 @@ impl Engine {
             true => Reason::RejectedByApi,
             false => Reason::RetriesExhausted,
         };
-        self.all_over(now, window, Some((reason, code)));
+        self.all_over(now, window, Some((reason, refusal)));
     }
 
     /// Whether many users are refused since then, and only the control user is not: more likely the API fails for all

@@ -4,6 +4,7 @@ fn failure(reason: Reason, code: Option<i64>, user: &str) -> Failure {
     Failure {
         reason,
         code,
+        http: None,
         user: UserId::parse(user).ok(),
         invalid: 0,
         attempts: 1,
