@@ -235,8 +235,9 @@ impl Worker {
             && let Some(message) = self.held.message(delivery)
         {
             let read = read(message, &self.rules);
-            // Who is in a body that was not understood whole, nothing else would tell.
-            if read.is_understood() {
+            // Who is in a body that was not understood whole, nothing else would tell: only one that does not fit into
+            // our memory is given up.
+            if read.is_understood() || message.size() > LIMIT {
                 self.held.keep_read(delivery, read);
             }
         }
