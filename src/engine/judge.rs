@@ -5,13 +5,15 @@
 //! - *Verdict.* Who stands alone and was refused so often that an innocent user would meet that less than once
 //!   in a billion times is dead-lettered. Both in [`suspects`].
 //!
-//! [`codes`] says which class a code has, [`classes`] what follows from each class, and [`answers`] reads an
-//! answer, so that a code means the same for a whole call and for one user of an `ErrorList`.
+//! Where only the control user speaks against many users, verdicts wait: [`crowd`]. [`codes`] says which class a code has,
+//! [`classes`] what follows from each class, and [`answers`] reads an answer, so that a code means the same for a whole
+//! call and for one user of an `ErrorList`.
 
 mod answers;
 mod classes;
 mod codes;
 mod control;
+mod crowd;
 mod http;
 mod pause;
 mod suspects;
@@ -22,6 +24,7 @@ use std::time::{Duration, Instant};
 pub use codes::{Class, ErrorCode, class, error_code, error_codes};
 use control::Control;
 pub(super) use control::Measure;
+use crowd::Crowd;
 pub use http::{HttpStatus, http_status};
 pub use pause::PauseReason;
 use pause::Pauses;
@@ -55,13 +58,7 @@ pub(super) struct Judge {
     /// A call was refused with class config, or throttled again.
     doubt: bool,
     renewed: Option<Instant>,
-    /// Users condemned since one was cleared, and since when the verdicts on more wait for that.
-    unseen: usize,
-    pub crowd: Option<Instant>,
-    /// When such a wait ended.
-    crowd_over: Option<Instant>,
-    /// When a user was last condemned while others were cleared.
-    told_apart: Option<Instant>,
+    pub crowd: Crowd,
     /// Suspects whose deliveries went back to the broker: when redelivered, they are called alone, and keep their
     /// refusals.
     away: HashMap<UserId, Suspect>,
@@ -78,10 +75,7 @@ impl Judge {
             worked: None,
             doubt: false,
             renewed: None,
-            unseen: 0,
-            crowd: None,
-            crowd_over: None,
-            told_apart: None,
+            crowd: Crowd::default(),
             away: HashMap::new(),
         }
     }
@@ -126,10 +120,7 @@ impl Judge {
     /// A call that started at `started` cleared a user of an event.
     fn cleared(&mut self, started: Instant, now: Instant) {
         self.record.cleared = self.record.cleared.max(Some(started));
-        self.unseen = 0;
-        if self.crowd.take().is_some() {
-            self.crowd_over = Some(now);
-        }
+        self.crowd.cleared(now);
     }
 
     fn works(&mut self, now: Instant) {

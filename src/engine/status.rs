@@ -27,6 +27,7 @@ impl Engine {
             nobody_cleared: self
                 .judge
                 .crowd
+                .since
                 .map(|since| now.saturating_duration_since(since)),
             failed_calls: self.judge.run,
             refused_letters: self.letters.refused_count(),

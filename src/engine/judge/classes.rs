@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use super::answers::Told;
 use super::codes::Class;
 use super::control::Measure;
+use super::crowd::AGAIN;
 use super::pause::PauseReason;
-use super::suspects::Suspect;
 use super::{RENEW_AGAIN, RUN_LIMIT};
 use crate::engine::pace::LONGEST_HOLD;
 use crate::engine::window::{Place, Window};
@@ -21,13 +21,6 @@ const LATELY: Duration = Duration::from_secs(10);
 const UNTOLD: Duration = Duration::from_secs(60);
 /// If a call succeeded this short a time ago, one server of several is in trouble, not the API.
 const JUST_NOW: Duration = Duration::from_secs(1);
-/// So many users are a crowd.
-const CROWD: usize = 8;
-/// How long a crowd waits for somebody to be cleared, and if nobody else can come before they are judged.
-const CROWD_WAITS: Duration = Duration::from_secs(30 * 60);
-const CROWD_IN_THE_WAY: Duration = Duration::from_secs(3 * 60);
-/// How long one of a crowd waits between two calls, which are many together.
-const CROWD_AGAIN: Duration = Duration::from_secs(2 * 60);
 /// Failures while others succeeded, after which a window is split.
 const STRIKES: u32 = 2;
 
@@ -210,54 +203,20 @@ impl Engine {
         };
         suspect.refusals.add(reject);
         let tried = reject || suspect.refusals.of(false) >= self.settings.max_attempts;
-        let (since, started) = (suspect.since, window.called);
+        let since = suspect.since;
         if !tried || !self.judge.record.condemns(suspect, reject, now) {
             return self.windows.wait(window);
         }
-        if !reject && self.is_of_a_crowd(since, started, now) {
-            window.due = window.due.max(Some(now + self.jitter.spread(CROWD_AGAIN)));
+        if !reject && self.is_of_a_crowd(since, window.started(now), now) {
+            window.due = window.due.max(Some(now + self.jitter.spread(AGAIN)));
             return self.windows.wait(window);
         }
-        self.judge.unseen += usize::from(!reject);
+        self.judge.crowd.condemned += usize::from(!reject);
         let reason = match reject {
             true => Reason::RejectedByApi,
             false => Reason::RetriesExhausted,
         };
         self.all_over(now, window, Some((reason, refusal)));
-    }
-
-    /// Whether many users are refused since then, and only the control user is not: more likely the API fails for all
-    /// but this one. So their verdicts wait for somebody to be cleared, or for long; not for so long where they keep all
-    /// others out. Once users were condemned while others were cleared, the API is known to tell them apart.
-    fn is_of_a_crowd(&mut self, since: Instant, started: Option<Instant>, now: Instant) -> bool {
-        if self.judge.crowd_over > started {
-            // Refused while it lasted: one call shows whether still.
-            return true;
-        }
-        let cleared = self.judge.record.cleared;
-        let patience = match self.ledger.unsettled() >= self.settings.prefetch {
-            true => CROWD_IN_THE_WAY,
-            false => CROWD_WAITS,
-        };
-        if cleared > Some(since) {
-            self.judge.told_apart = Some(now);
-        }
-        let known = self.judge.told_apart;
-        if known.is_some_and(|at| now < at + CROWD_WAITS) || now >= since + patience {
-            return false;
-        }
-        let is_alike = |suspect: &Suspect| cleared <= Some(suspect.since);
-        let suspects = self
-            .windows
-            .all()
-            .filter_map(|window| window.suspect.as_ref());
-        let alike = suspects.filter(|suspect| is_alike(suspect)).count();
-        let is_crowd = alike + self.judge.unseen >= CROWD;
-        if is_crowd && self.judge.crowd.is_none() {
-            self.judge.crowd = Some(now);
-            self.tell(Notice::NobodyCleared { users: alike });
-        }
-        is_crowd
     }
 
     fn split(&mut self, window: Window) {
