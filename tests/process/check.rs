@@ -214,6 +214,16 @@ async fn check_names_the_remedy_of_what_is_wrong_and_ends_with_1() {
         "broker login",
         "cannot connect to 127.0.0.1:1: connection refused",
     );
+
+    // One of two is enough for a worker, but the other one would not help it.
+    let both = format!("{url},amqp://127.0.0.1:1");
+    let ended = wrong("rabbitmq.url", &both).run().await;
+    assert_eq!(
+        (ended.code, line(&ended, "broker login").0),
+        (Some(0), "ok")
+    );
+    let warned = "URL 2: cannot connect to 127.0.0.1:1: connection refused";
+    assert!(ended.stdout.contains(warned), "{ended:?}");
 }
 
 #[tokio::test]

@@ -222,3 +222,16 @@ fn a_wait_that_the_api_asked_for_and_a_slow_broker_are_a_hindrance_while_users_w
         assert!(why.contains(wanted), "{why}");
     }
 }
+
+#[test]
+fn an_alarm_of_the_broker_is_a_hindrance_until_it_ends_or_the_session_does() {
+    let (mut condition, now) = connected();
+    condition.blocked(true);
+    let why = condition.hindrance(&idle(), now).expect("a hindrance");
+    assert!(why.contains("alarm"), "{why}");
+    condition.blocked(false);
+    assert_eq!(condition.hindrance(&idle(), now), None);
+    condition.blocked(true);
+    condition.lost(now, &Loss::Cancelled);
+    assert_eq!(condition.hindrance(&idle(), now), None);
+}
