@@ -14,6 +14,7 @@
 
 mod consistency;
 mod interface;
+mod jitter;
 mod judge;
 mod ledger;
 mod limits;
@@ -31,13 +32,14 @@ mod tests;
 mod window;
 
 use std::collections::VecDeque;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::event::{EventKey, UserId};
 pub use interface::{
     Action, Answer, Delivery, Ending, Input, MissingAccount, Notice, Reason, Settings, Settlement,
     Status, Tally, Trigger,
 };
+use jitter::Jitter;
 use judge::Judge;
 pub use judge::{
     Class, ErrorCode, HttpStatus, PauseReason, class, error_code, error_codes, http_status,
@@ -96,7 +98,7 @@ pub struct Engine {
 impl Engine {
     pub fn new(settings: Settings, now: Instant) -> Engine {
         Engine {
-            jitter: Jitter(settings.seed),
+            jitter: Jitter::new(settings.seed),
             ledger: Ledger::new(settings.out_of_order, settings.hold_limit),
             pending: Pending::default(),
             pace: Pace::new(
@@ -431,21 +433,5 @@ impl Engine {
 
     fn waiting_ids(&self) -> usize {
         self.pending.len() + self.windows.waiting_users()
-    }
-}
-
-/// A small generator for the backoff's jitter (splitmix64), so that the same seed gives the same run.
-#[derive(Debug)]
-struct Jitter(u64);
-
-impl Jitter {
-    /// A random time between half of `wait` and all of it.
-    fn spread(&mut self, wait: Duration) -> Duration {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^= mixed >> 31;
-        wait.mul_f64(0.5 + (mixed >> 11) as f64 / (1u64 << 53) as f64 / 2.0)
     }
 }

@@ -272,14 +272,13 @@ impl Plan {
 
     /// Under the same conditions every event is settled within this time, bad users and all.
     pub fn longest_judgement(&self) -> Duration {
-        // Whoever goes back meanwhile is split off its company once more.
         let judging = self.judging() + self.crowd_waits();
-        let times = if judging > self.settings.hold_limit {
-            3
-        } else {
-            1
+        // Whoever goes back meanwhile is split off its company once more.
+        let again = match judging > self.settings.hold_limit {
+            true => 2 * judging + self.settings.hold_limit,
+            false => Duration::ZERO,
         };
-        secs(75) + 2 * self.settings.max_wait + 4 * self.work() + times * judging
+        secs(75) + 2 * self.settings.max_wait + 4 * self.work() + judging + again
     }
 
     /// Calls that a good user may be in for one event that names it, where nothing is disturbed, and the control
