@@ -275,7 +275,7 @@ impl Plan {
         let judging = self.judging() + self.crowd_waits();
         // Whoever goes back meanwhile is split off its company once more.
         let again = match judging > self.settings.hold_limit {
-            true => 2 * judging + self.settings.hold_limit,
+            true => 2 * judging,
             false => Duration::ZERO,
         };
         secs(75) + 2 * self.settings.max_wait + 4 * self.work() + judging + again
