@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use crate::names::LONG;
-use crate::plan::{Backoff, Body, Overload, Plan, Publication, secs};
+use crate::plan::{Backoff, Overload, Plan, Publication, secs};
 
 /// Events that a worker keeps in a long outage, to probe with.
 const KEPT_AT_HAND: u32 = 8;
@@ -213,9 +213,7 @@ impl Account {
     /// And nobody who is bad keeps an event for ever.
     pub fn waits(&self, now: Duration, number: usize, event: &Publication) -> Result<(), String> {
         let waited = now.saturating_sub(event.at);
-        // What was done of it is kept by its key: without one, it begins anew each time that it goes back.
-        let begins_anew = event.body == Body::WithoutKey && self.returns.contains_key(&number);
-        if self.is_counted && !begins_anew && waited > self.longest_judgement {
+        if self.is_counted && waited > self.longest_judgement {
             return Err(format!(
                 "an event waits for too long: event {number} for {waited:?}, {:?} are allowed",
                 self.longest_judgement

@@ -325,6 +325,13 @@ impl Plan {
             plan.settings.prefetch = plan.settings.prefetch.max(room);
             plan.settings.calls_per_second = plan.settings.calls_per_second.max(5);
         }
+        if plan.calling_bad() > plan.settings.hold_limit / 4 {
+            // The limit that OPERATIONS.md names: an event without a key begins anew each time that it goes back.
+            let keyless = |event: &&mut Publication| event.body == Body::WithoutKey;
+            for event in plan.publications.iter_mut().filter(keyless) {
+                event.body = Body::Event;
+            }
+        }
         plan.delivery_limit = match day {
             Day::Losses => Some(rng.u32(3..=5)),
             _ => (rng.u32(..5) == 0).then(|| rng.u32(3..=20)),

@@ -143,7 +143,7 @@ impl Plan {
     }
 
     /// How long the calls of all bad users take at half the pace.
-    fn calling_bad(&self) -> Duration {
+    pub(super) fn calling_bad(&self) -> Duration {
         let named = self.bad_named().count() as u32;
         let hanging = self.bad_named().filter(|bad| *bad == Bad::Hangs).count() as u32;
         let pace = calls_a_second(&self.settings, self.latency + self.jitter);
