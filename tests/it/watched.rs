@@ -414,8 +414,11 @@ async fn a_standby_is_ready_and_takes_over() {
     .await;
     let takeover = stage.last_line("first delivery, leaving standby");
     assert!(takeover["standby_seconds"].is_number(), "{takeover}");
-    // Each of both says once that it has cleared somebody.
-    assert_eq!(stage.said("first users cleared"), 2);
+    // Each of both says once that it has cleared somebody, when it has read the answer.
+    eventually(PATIENCE, "both say so", async || {
+        (stage.said("first users cleared") == 2).then_some(())
+    })
+    .await;
     stage.finish(second).await;
 }
 
