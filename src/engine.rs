@@ -85,7 +85,7 @@ pub struct Engine {
     ours: bool,
     /// When the broker was last known to be in touch.
     in_touch: Option<Instant>,
-    /// When this worker last owned the queue for certain.
+    /// When a sign of life last showed that this worker owns the queue.
     leased: Instant,
     /// The last turn, and since when turns have followed each other without a long gap.
     last_turn: Instant,
@@ -201,7 +201,12 @@ impl Engine {
                         .retain(|action| !matches!(action, Action::Decode(_)));
                 }
             }
-            Input::InTouch { since } => self.in_touch = self.in_touch.max(Some(since)),
+            Input::InTouch { since } => {
+                self.in_touch = self.in_touch.max(Some(since));
+                if self.has_lease(now) {
+                    self.leased = now;
+                }
+            }
             Input::Unconsumed { since } => self.unconsumed = Some(since),
             Input::TookOver => {
                 self.ours = true;
@@ -279,9 +284,6 @@ impl Engine {
             && now > self.last_turn + lease / 2
         {
             self.awake_since = now;
-        }
-        if self.has_lease(now) {
-            self.leased = now;
         }
         self.tally.held_up += self.held_up(now);
         self.last_turn = now;

@@ -85,7 +85,7 @@ impl Watch {
         self.unexpected.tell_ignored(now);
         self.report.summary(now, status);
         let hindrance = self.condition.hindrance(status, now);
-        self.report.held_up(hindrance);
+        self.report.hindered(hindrance);
     }
 
     pub(super) fn calling(&mut self, users: &[UserId], trigger: Trigger) -> Option<OpenWindow> {

@@ -310,7 +310,7 @@ impl Report {
     }
 
     /// Logs, once a minute at most, when something begins to hold the work up, and when nothing does any more.
-    pub(super) fn held_up(&mut self, hindrance: Option<String>) {
+    pub(super) fn hindered(&mut self, hindrance: Option<String>) {
         let before = std::mem::replace(&mut self.hindered, hindrance.is_some());
         match hindrance {
             Some(reason) if !before => tracing::warn!(reason, "held up"),
