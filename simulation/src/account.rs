@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use crate::names::LONG;
-use crate::plan::{Backoff, Overload, Plan, Publication, secs};
+use crate::plan::{Backoff, Fewest, Plan, Publication, secs};
 
 /// Events that a worker keeps in a long outage, to probe with.
 const KEPT_AT_HAND: u32 = 8;
@@ -39,12 +39,12 @@ pub struct Account {
     /// Of each bad user that was called alone: when the last such call was over, and how many there were.
     alone: HashMap<u32, (Duration, u32)>,
     backoff: Backoff,
-    overload: Option<Overload>,
+    fewest: Option<Fewest>,
     /// Until then good users show again and again that only the control user is refused.
     contradicted_until: Option<Duration>,
     pauses: u32,
-    /// Calls that the API counted while it had just called them too many, and there were more to make.
-    after_overload: u64,
+    /// Calls within the time of that.
+    meanwhile: u64,
 }
 
 impl Account {
@@ -66,10 +66,10 @@ impl Account {
             returns_in_outage: HashMap::new(),
             alone: HashMap::new(),
             backoff: plan.backoff(),
-            overload: plan.overload(),
+            fewest: plan.fewest_calls(),
             contradicted_until: plan.contradicted_until(),
             pauses: 0,
-            after_overload: 0,
+            meanwhile: 0,
         }
     }
 
@@ -84,9 +84,8 @@ impl Account {
 
     pub fn called(&mut self, now: Duration, users: &[u32]) -> Result<(), String> {
         self.calls += 1;
-        if self.overload.is_some_and(|overload| overload.counts(now)) {
-            self.after_overload += 1;
-        }
+        let counts = |fewest: &Fewest| fewest.within.contains(&now);
+        self.meanwhile += u64::from(self.fewest.as_ref().is_some_and(counts));
         for user in users {
             if let Some(calls) = self.calls_of.get_mut(*user as usize) {
                 *calls += 1;
@@ -224,12 +223,12 @@ impl Account {
 
     /// What all of it has cost, once everything is settled.
     pub fn close(&self, took: Duration, plan: &Plan) -> Result<(), String> {
-        if let Some(overload) = self.overload
-            && self.after_overload < overload.fewest
+        if let Some(Fewest { within, calls }) = &self.fewest
+            && self.meanwhile < *calls
         {
             return Err(format!(
-                "too few calls are made after a short overload: {}, {} are the fewest",
-                self.after_overload, overload.fewest
+                "too few calls are made though there is enough to do: {} within {within:?}, {calls} are the fewest",
+                self.meanwhile
             ));
         }
         if !self.is_counted {

@@ -122,6 +122,13 @@ impl Api {
                 let has_account = users != [CONTROL] || self.control == Control::Known;
                 has_account.then_some(Some(Answer::Refused(code)))
             }
+            Weather::SparesControl(code) => {
+                (users != [CONTROL]).then_some(Some(Answer::Refused(code)))
+            }
+            Weather::Gateway(status, retry_after) => Some(Some(Answer::Http {
+                status,
+                retry_after,
+            })),
             Weather::Lists(code, listed) => {
                 let share = listed.share(users.len());
                 let named = users.iter().filter(|_| rng.f64() < share).copied();

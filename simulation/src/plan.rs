@@ -4,17 +4,17 @@ mod bad;
 mod bounds;
 mod disturbances;
 mod publications;
+mod settings;
 mod staged;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::engine::{MissingAccount, Settings};
-pub use bounds::{Backoff, Overload};
+use crate::engine::Settings;
+pub use bounds::{Backoff, Fewest};
 use fastrand::Rng;
 
 use crate::codes::{self, Meaning};
-use crate::names::{CONTROL, user};
 use crate::weather::{Reach, Weather};
 
 pub const fn ms(millis: u64) -> Duration {
@@ -238,12 +238,18 @@ enum Day {
     OutOfReach,
     /// The broker goes away again and again, and drops what comes back often.
     Losses,
+    /// An outage of all accounts but the control user's.
+    Spared,
+    /// One of the API's servers asks for time, again and again.
+    BusyServer,
+    /// Nobody has an account any more, and the API fails now and then.
+    Gone,
 }
 
 impl Plan {
     pub fn from_seed(seed: u64) -> Plan {
         let mut rng = Rng::with_seed(seed);
-        let day = match rng.u32(..200) {
+        let day = match rng.u32(..208) {
             0..103 => Day::Ordinary,
             103..105 => Day::Losses,
             105..108 => Day::Seldom,
@@ -255,9 +261,12 @@ impl Plan {
             185..189 => Day::LongEvent,
             189..194 => Day::Relapses,
             194..197 => Day::Throttled,
-            _ => Day::CutOff,
+            197..200 => Day::CutOff,
+            200..203 => Day::Spared,
+            203..205 => Day::BusyServer,
+            _ => Day::Gone,
         };
-        let settings = settings(&mut rng, day);
+        let settings = settings::draw(&mut rng, day);
         let latency = match day {
             Day::Throttled => ms(400),
             _ => ms(*pick(&mut rng, &[1, 20, 20, 90, 400])),
@@ -274,6 +283,9 @@ impl Plan {
             Day::Losses => staged::losses(&mut rng),
             Day::Seldom => staged::seldom(&mut rng, &bad),
             Day::OutOfReach => staged::out_of_reach(&mut rng, &settings),
+            Day::Spared => staged::spared(&mut rng, &settings, &bad),
+            Day::BusyServer => staged::busy_server(&mut rng, &settings),
+            Day::Gone => staged::gone(&mut rng),
             _ => {
                 let publications = publications::draw(&mut rng, day, &settings, capacity, &bad);
                 let horizon = publications.last().map_or(secs(10), |last| last.at) + secs(20);
@@ -314,6 +326,7 @@ impl Plan {
         let often = secs(1).max(secs(4) / plan.settings.calls_per_second);
         plan.trickle = match rng.u32(..4) {
             _ if day == Day::Seldom => Some(secs(20)),
+            _ if day == Day::Gone => None,
             _ if !plan.is_measured() => Some(often),
             0 => Some(often),
             1 => Some(secs(20)),
@@ -363,70 +376,6 @@ impl Plan {
     pub fn is_innocent(&self, user: u32) -> bool {
         self.bad.get(&user).is_none_or(|bad| bad.is_missing())
     }
-}
-
-fn settings(rng: &mut Rng, day: Day) -> Settings {
-    let (quotas, windows, in_flight): (&[u32], &[usize], &[usize]) = match day {
-        Day::LongEvent => (&[1, 2, 2, 5], &[7, 20], &[1, 2, 16, 16, 32]),
-        Day::Relapses => (&[20, 50, 100, 100], &[1, 1, 2, 7], &[16, 32]),
-        Day::Throttled => (&[20, 50], &[1, 2], &[32]),
-        Day::CutOff => (&[2, 5, 20], &[1, 2, 7], &[2, 16]),
-        Day::LongJudged => (&[5, 20, 100], &[1, 7, 100], &[16, 32]),
-        Day::OutOfReach => (&[20, 50, 100], &[1, 7, 100], &[16, 32]),
-        _ => (
-            &[1, 2, 5, 20, 50, 100, 100, 100],
-            &[1, 2, 7, 20, 100, 100, 100],
-            &[1, 2, 16, 16, 32],
-        ),
-    };
-    let max_ids = *pick(rng, windows);
-    let max_in_flight = *pick(rng, in_flight);
-    let mut settings = Settings {
-        max_ids,
-        max_wait: ms(*pick(rng, &[1, 50, 500, 500, 5_000])),
-        max_in_flight,
-        calls_per_second: *pick(rng, quotas),
-        quota_margin: ms(20),
-        prefetch: match rng.u32(..4) {
-            0 => rng.usize(10..100),
-            _ => (max_ids * (max_in_flight + 2)).min(2_000),
-        },
-        out_of_order: 0,
-        lease: Some(LEASE),
-        // Long enough for all tries of a window.
-        hold_limit: secs(*pick(rng, &[240, 240, 600, 600])),
-        max_attempts: *pick(rng, &[1, 2, 3, 8, 8, 8]),
-        backoff_min: ms(*pick(rng, &[20, 500, 500])),
-        backoff_max: secs(*pick(rng, &[1, 30, 30])),
-        missing_account: *pick(
-            rng,
-            &[
-                MissingAccount::Done,
-                MissingAccount::Done,
-                MissingAccount::DeadLetter,
-            ],
-        ),
-        control_user: user(CONTROL),
-        seed: rng.u64(..),
-    };
-    // Without a draw of its own, which would change what all other seeds mean.
-    if !settings.seed.is_multiple_of(4) {
-        settings.out_of_order = settings.prefetch / 4;
-    }
-    if day == Day::LongJudged {
-        // So many tries, half a minute apart at most, take longer than that.
-        settings.hold_limit = secs(240);
-        settings.max_attempts = 18;
-        settings.backoff_min = ms(500);
-        settings.backoff_max = secs(30);
-    }
-    if day == Day::Seldom {
-        // Its calls follow each other at once, up to the hold limit.
-        settings.hold_limit = secs(60);
-        settings.max_attempts = 8;
-        settings.backoff_min = ms(20);
-    }
-    settings
 }
 
 fn pick<'a, T>(rng: &mut Rng, from: &'a [T]) -> &'a T {

@@ -19,6 +19,10 @@ pub enum Weather {
     Mixed(Code),
     /// Every call that needs an account's data is refused. A user without an account needs none.
     StoreFails(i64),
+    /// Every call is refused, but not the control user's: its account lies elsewhere.
+    SparesControl(i64),
+    /// Something before the API answers with an HTTP status, and perhaps says when to come again.
+    Gateway(u16, Option<Duration>),
     /// The answer contradicts itself.
     Unclear,
     /// No connection: the API never sees the call.
@@ -102,11 +106,22 @@ impl Reach {
 }
 
 impl Weather {
+    pub fn gateway(rng: &mut Rng) -> Weather {
+        let statuses = [200, 302, 403, 404, 429, 429, 500, 502, 503, 503, 504];
+        let status = statuses[rng.usize(..statuses.len())];
+        let retry_after = rng.bool().then(|| Duration::from_secs(rng.u64(1..60)));
+        Weather::Gateway(status, retry_after)
+    }
+
     /// Whether the API says anything in it.
     pub fn has_code(self) -> bool {
         matches!(
             self,
-            Weather::Refuses(_) | Weather::Lists(..) | Weather::Mixed(_) | Weather::StoreFails(_)
+            Weather::Refuses(_)
+                | Weather::Lists(..)
+                | Weather::Mixed(_)
+                | Weather::StoreFails(_)
+                | Weather::SparesControl(_)
         )
     }
 
@@ -118,6 +133,7 @@ impl Weather {
             Weather::Refuses(Code::Any)
             | Weather::Lists(Code::Any, Listed::Everybody)
             | Weather::Unclear
+            | Weather::Gateway(..)
             | Weather::Unreachable
             | Weather::Hangs
             | Weather::AnswerLost

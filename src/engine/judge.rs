@@ -118,9 +118,9 @@ impl Judge {
     }
 
     /// A call that started at `started` cleared a user of an event.
-    fn cleared(&mut self, started: Instant, now: Instant) {
+    fn cleared(&mut self, started: Instant) {
         self.record.cleared = self.record.cleared.max(Some(started));
-        self.crowd.cleared(now);
+        self.crowd.cleared();
     }
 
     fn works(&mut self, now: Instant) {

@@ -12,8 +12,11 @@ use crate::names::{AHEAD, USERS};
 /// "No such account" is what the API of most apps says: nobody has imported that user.
 pub(super) fn control(rng: &mut Rng, day: Day) -> Control {
     match rng.u32(..10) {
-        _ if day == Day::OutOfReach => Control::Known,
+        _ if matches!(day, Day::OutOfReach | Day::Spared) => Control::Known,
+        _ if day == Day::Gone => Control::Unknown { listed: rng.bool() },
         0..=3 if day == Day::Seldom => Control::Refused(code(rng)),
+        // Its pauses are counted on other days.
+        9 if day == Day::BusyServer => Control::Known,
         0..=3 => Control::Known,
         4..=8 => Control::Unknown { listed: rng.bool() },
         _ => Control::Refused(code(rng)),
@@ -28,8 +31,21 @@ pub(super) fn users(rng: &mut Rng, day: Day, settings: &Settings) -> BTreeMap<u3
             .unwrap_or_else(|| quick(rng))
     };
     match day {
-        Day::Relapses | Day::Throttled | Day::CutOff | Day::OutOfReach | Day::Losses => {
-            BTreeMap::new()
+        Day::Relapses
+        | Day::Throttled
+        | Day::CutOff
+        | Day::OutOfReach
+        | Day::Losses
+        | Day::BusyServer => BTreeMap::new(),
+        Day::Spared if rng.bool() => BTreeMap::new(),
+        Day::Spared => BTreeMap::from([(AHEAD.start, crowd(rng))]),
+        Day::Gone => {
+            let listed = rng.bool();
+            let bad = match listed {
+                true => Bad::Listed(NO_SUCH_ACCOUNT),
+                false => Bad::Refused(NO_SUCH_ACCOUNT),
+            };
+            USERS.map(|user| (user, bad)).collect()
         }
         Day::Seldom => BTreeMap::from([(AHEAD.start, Bad::Hangs)]),
         Day::LongJudged => {

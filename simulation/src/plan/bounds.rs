@@ -1,6 +1,7 @@
 //! Upper bounds for the duration and the calls of a plan, from its work, its bad users and the
 //! contract.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use crate::engine::Settings;
@@ -18,7 +19,7 @@ const CROWD: usize = 8;
 const CROWD_WAITS: Duration = secs(32 * 60);
 const CROWD_IN_THE_WAY: Duration = secs(5 * 60);
 const CROWD_TRIES: u32 = 32;
-/// What is made of the pace after one halving, at the least.
+/// What is made of the pace after one halving, or beside a server that asks for time, at the least.
 const OVERLOADED: f64 = 0.4;
 
 /// Users a second that such a worker can do, calls that take up to twice as long included.
@@ -47,21 +48,15 @@ impl Backoff {
     }
 }
 
-/// The API says for a moment that calls come too often, and there are a lot more to make.
-#[derive(Clone, Copy, Debug)]
-pub struct Overload {
-    end: Duration,
-    /// So many calls are to be made soon after it.
-    pub fewest: u64,
+/// While there are a lot more to make, so many calls are to be made within a time, whatever a part of the answers says.
+#[derive(Clone, Debug)]
+pub struct Fewest {
+    pub within: Range<Duration>,
+    pub calls: u64,
 }
 
-impl Overload {
-    const SOON: Duration = secs(10);
-
-    pub fn counts(self, now: Duration) -> bool {
-        (self.end..self.end + Overload::SOON).contains(&now)
-    }
-}
+/// How soon after an overload.
+const SOON: Duration = secs(10);
 
 impl Plan {
     pub fn backoff(&self) -> Backoff {
@@ -72,28 +67,33 @@ impl Plan {
     }
 
     /// An overload so short that no call is made after the first answer of it is one and the same overload: half
-    /// of the pace is left, and grows again.
-    pub fn overload(&self) -> Option<Overload> {
+    /// of the pace is left, and grows again. One server of several that asks for time holds up nobody else.
+    pub fn fewest_calls(&self) -> Option<Fewest> {
         let [only] = self.disturbances.as_slice() else {
             return None;
         };
-        let Kind::Api(Weather::Refuses(Code::Always(code)), Reach::All) = only.kind else {
-            return None;
-        };
         let end = only.at + only.lasts;
+        let within = match only.kind {
+            Kind::Api(Weather::Refuses(Code::Always(code)), Reach::All)
+                if codes::meaning(code) == Meaning::Throttle && only.lasts <= self.latency =>
+            {
+                end..end + SOON
+            }
+            Kind::Api(Weather::Gateway(503, Some(_)), Reach::FrontEnd { of: 4.. }) => only.at..end,
+            _ => return None,
+        };
         let quota = self.settings.calls_per_second;
-        let by_then = self.publications.iter().filter(|event| event.at <= only.at);
-        let users: usize = by_then.map(|event| event.users.len()).sum();
-        let soon = (end + Overload::SOON).as_secs_f64() + 1.0;
-        let is_enough = users as f64 >= soon * f64::from(quota) * self.settings.max_ids as f64;
-        let is_short = codes::meaning(code) == Meaning::Throttle && only.lasts <= self.latency;
+        let early = self.publications.iter().filter(|event| event.at <= only.at);
+        let users: usize = early.map(|event| event.users.len()).sum();
+        let by_then = within.end.as_secs_f64() + 1.0;
+        let is_enough = users as f64 >= by_then * f64::from(quota) * self.settings.max_ids as f64;
         let call = self.latency + self.jitter;
         // Of events for one user each.
         let in_hand = self.settings.prefetch.div_ceil(self.settings.max_ids) as f64;
         let pace = calls_a_second(&self.settings, call).min(in_hand / (2 * call).as_secs_f64());
-        let fewest = (Overload::SOON.as_secs_f64() * pace * OVERLOADED) as u64;
-        let overload = Overload { end, fewest };
-        (is_enough && is_short).then_some(overload)
+        let lasts = within.end - within.start;
+        let calls = (lasts.as_secs_f64() * pace * OVERLOADED) as u64;
+        is_enough.then_some(Fewest { within, calls })
     }
 
     /// How long the calls for all users take at the full pace, if none fails.
@@ -275,7 +275,7 @@ impl Plan {
         let judging = self.judging() + self.crowd_waits();
         // Whoever goes back meanwhile is split off its company once more.
         let again = match judging > self.settings.hold_limit {
-            true => 2 * judging,
+            true => 4 * judging,
             false => Duration::ZERO,
         };
         secs(75) + 2 * self.settings.max_wait + 4 * self.work() + judging + again

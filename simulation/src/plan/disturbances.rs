@@ -127,7 +127,8 @@ fn reach(rng: &mut Rng) -> Reach {
 
 fn weather(rng: &mut Rng) -> Weather {
     match rng.u32(..20) {
-        0..=4 => Weather::Refuses(code(rng)),
+        0..=3 => Weather::Refuses(code(rng)),
+        4 => Weather::gateway(rng),
         5..=6 => Weather::Lists(
             code(rng),
             *pick(

@@ -61,7 +61,10 @@ pub(super) fn draw(
         | Day::LongJudged
         | Day::Seldom
         | Day::OutOfReach
-        | Day::Losses => {}
+        | Day::Losses
+        | Day::Spared
+        | Day::BusyServer
+        | Day::Gone => {}
     }
     all
 }

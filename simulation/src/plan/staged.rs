@@ -57,9 +57,10 @@ fn refuses_all(rng: &mut Rng) -> Weather {
             Meaning::Transient | Meaning::Unknown | Meaning::Reject
         )
     };
-    match rng.u32(..6) {
+    match rng.u32(..7) {
         0 => Weather::Unreachable,
         1 => Weather::Unclear,
+        2 => Weather::gateway(rng),
         _ => Weather::Refuses(Code::Always(codes::draw(rng, says_nothing_of_settings))),
     }
 }
@@ -124,6 +125,7 @@ pub(super) fn out_of_reach(rng: &mut Rng, settings: &Settings) -> Day {
         Weather::AnswerLost,
         Weather::Unclear,
         Weather::NoCredential,
+        Weather::Gateway(503, Some(secs(rng.u64(20..120)))),
     ];
     let weather = *pick(rng, &weathers);
     let count = rng.u64(1..200);
@@ -148,6 +150,74 @@ pub(super) fn losses(rng: &mut Rng) -> Day {
         at += secs(rng.u64(15..35));
     }
     (events, disturbances)
+}
+
+/// The API fails for everybody but the control user, while many are called. For three minutes, or for half an hour where
+/// they leave room for others, this must not cost anybody a letter; not even where it has condemned a bad user before, for
+/// something else.
+pub(super) fn spared(rng: &mut Rng, settings: &Settings, bad: &BTreeMap<u32, Bad>) -> Day {
+    let users = rng.u32(20..200);
+    let leaves_room = settings.prefetch > 2 * users as usize;
+    let lasts = match leaves_room && rng.bool() {
+        true => secs(rng.u64(170..1_700)),
+        false => secs(rng.u64(10..170)),
+    };
+    let at = match bad.is_empty() {
+        true => secs(rng.u64(0..3)),
+        false => secs(rng.u64(60..600)),
+    };
+    let mut events: Vec<Publication> = bad.keys().map(|user| event(secs(0), vec![*user])).collect();
+    let early = (0..at.as_secs()).map(|number| event(secs(number), vec![rng.u32(0..20)]));
+    events.extend(early);
+    events.extend((20..20 + users).map(|user| event(at, vec![user])));
+    let accuses_nobody = |meaning| {
+        matches!(
+            meaning,
+            Meaning::Transient | Meaning::Unknown | Meaning::Config
+        )
+    };
+    let known: Vec<Option<i64>> = bad.values().map(|bad| bad.code()).collect();
+    let code = loop {
+        let code = codes::draw(rng, accuses_nobody);
+        if !known.contains(&Some(code)) {
+            break code;
+        }
+    };
+    (events, vec![spell(at, lasts, Weather::SparesControl(code))])
+}
+
+/// The queue is full, and one server of several asks to be left alone for a while, whoever calls it.
+pub(super) fn busy_server(rng: &mut Rng, settings: &Settings) -> Day {
+    let at = ms(rng.u64(3_000..6_000));
+    let lasts = secs(rng.u64(60..150));
+    let seconds = (at + lasts).as_secs() as usize + 15;
+    let users = settings.calls_per_second as usize * seconds * settings.max_ids;
+    let events = LONG
+        .take(users)
+        .map(|user| event(Duration::ZERO, vec![user]));
+    let busy = Disturbance {
+        at,
+        lasts,
+        kind: Kind::Api(
+            Weather::Gateway(503, Some(secs(rng.u64(5..60)))),
+            Reach::FrontEnd { of: rng.u32(4..=8) },
+        ),
+    };
+    (events.collect(), vec![busy])
+}
+
+/// The accounts were deleted before their events came, and the API fails for everybody now and then.
+pub(super) fn gone(rng: &mut Rng) -> Day {
+    let events = (0..rng.u64(20..600)).map(|number| event(ms(number * 200), vec![rng.u32(USERS)]));
+    let events: Vec<Publication> = events.collect();
+    let mut spells = Vec::new();
+    let mut at = secs(rng.u64(0..20));
+    for _ in 0..rng.u32(1..5) {
+        let lasts = secs(rng.u64(1..120));
+        spells.push(spell(at, lasts, refuses_all(rng)));
+        at += lasts + secs(rng.u64(5..60));
+    }
+    (events, spells)
 }
 
 fn spell(at: Duration, lasts: Duration, weather: Weather) -> Disturbance {

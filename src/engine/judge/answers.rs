@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::classes::LATELY;
 use super::codes::Class;
 use super::control::Measure;
 use super::http::http_status;
@@ -117,8 +118,13 @@ impl Engine {
         match reason.class {
             Class::Throttle => {
                 self.judge.doubt = false;
-                self.throttled(now, started, told);
-                if self.judge.run >= RUN_LIMIT {
+                if !self.is_of_one_server(told, now) {
+                    self.throttled(now, started, told);
+                }
+                // Nobody may call until then, and nobody could for long.
+                let lately = |worked: Instant| now < worked + LATELY;
+                let is_closed = told.is_some() && !self.judge.worked.is_some_and(lately);
+                if is_closed || self.judge.run >= RUN_LIMIT {
                     self.pause(now, started, reason);
                 }
                 return;
@@ -189,7 +195,7 @@ impl Engine {
     fn cleared(&mut self, now: Instant, window: Window) {
         let started = window.started(now);
         self.went_through(now, started);
-        self.judge.cleared(started, now);
+        self.judge.cleared(started);
         self.tally.users_cleared += window.claims.len() as u64;
         self.all_over(now, window, None);
     }

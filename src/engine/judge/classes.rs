@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 use super::answers::Told;
 use super::codes::Class;
 use super::control::Measure;
-use super::crowd::AGAIN;
 use super::pause::PauseReason;
 use super::{RENEW_AGAIN, RUN_LIMIT};
 use crate::engine::pace::LONGEST_HOLD;
@@ -15,12 +14,14 @@ use crate::engine::{Action, Engine, Notice, Reason, Trigger};
 
 /// How long a throttled window waits, at most; the pace itself is halved besides.
 const THROTTLE_WAIT: Duration = Duration::from_secs(2);
-/// A call that succeeded within this time contradicts a refusal of class config.
-const LATELY: Duration = Duration::from_secs(10);
+/// A call that succeeded within this time contradicts a refusal of class config, or that the API is closed.
+pub(super) const LATELY: Duration = Duration::from_secs(10);
 /// How long a window waits for an ordinary call to succeed if control calls prove nothing.
 const UNTOLD: Duration = Duration::from_secs(60);
-/// If a call succeeded this short a time ago, one server of several is in trouble, not the API.
+/// If a call succeeded this short a time ago, or in the time of so few calls, one server of several is in trouble, not the
+/// API.
 const JUST_NOW: Duration = Duration::from_secs(1);
+const FEW_CALLS: u32 = 4;
 /// Failures while others succeeded, after which a window is split.
 const STRIKES: u32 = 2;
 
@@ -35,12 +36,14 @@ impl Engine {
     ) {
         let started = window.started(now);
         if reason.class == Class::Missing {
-            self.let_in(now, started);
             // One of the accounts does not exist: with a single user that is the end of it.
-            return match reason.code {
-                Some(code) if window.is_alone() => self.missing(now, window, code),
-                _ => self.split(window),
-            };
+            if let Some(code) = reason.code
+                && window.is_alone()
+            {
+                return self.missing(now, window, code);
+            }
+            self.let_in(now, started);
+            return self.split(window);
         }
         self.judge.run += 1;
         self.judge.latest = reason;
@@ -78,9 +81,7 @@ impl Engine {
         let before = window.throttled.replace(now);
         // Whoever is told that there is no such account was let in, too.
         let others_pass = before.is_some() && self.judge.record.witness(true) > before;
-        let just_now = |worked: Instant| now < worked + JUST_NOW;
-        let is_its_own = others_pass
-            || told.is_some_and(|told| !told.to_us) && self.judge.worked.is_some_and(just_now);
+        let is_its_own = others_pass || self.is_of_one_server(told, now);
         // Where nobody else calls, a control call shows whether anybody is let in.
         let asks = self.judge.control.measure != Measure::None;
         self.judge.doubt |= before.is_some() && asks && self.judge.pauses.current.is_none();
@@ -98,6 +99,13 @@ impl Engine {
         let told = told.filter(|told| told.to_us || !is_its_own);
         let told = told.map_or(Duration::ZERO, |told| told.wait.min(LONGEST_HOLD));
         self.wait(window, now + wait.max(told));
+    }
+
+    /// Whether it is one server of several that asks for time.
+    pub(super) fn is_of_one_server(&self, told: Option<Told>, now: Instant) -> bool {
+        let just_now = JUST_NOW.max(self.pace.rate.gap(now) * FEW_CALLS);
+        let worked = self.judge.worked;
+        told.is_some_and(|told| !told.to_us) && worked.is_some_and(|worked| now < worked + just_now)
     }
 
     /// Everybody waits.
@@ -143,8 +151,10 @@ impl Engine {
         window
             .history
             .refused(self.judge.latest.class == Class::Reject);
-        if window.is_alone() && window.suspect.is_none() {
-            window.suspect = Some(self.judge.record.suspect(now));
+        if window.is_alone() {
+            let record = &self.judge.record;
+            let suspect = window.suspect.get_or_insert_with(|| record.suspect(now));
+            suspect.others_cleared = record.cleared;
         }
         let wait = self.settings.backoff_min * (1 << window.failures.min(16));
         window.failures += 1;
@@ -203,15 +213,14 @@ impl Engine {
         };
         suspect.refusals.add(reject);
         let tried = reject || suspect.refusals.of(false) >= self.settings.max_attempts;
-        let since = suspect.since;
         if !tried || !self.judge.record.condemns(suspect, reject, now) {
             return self.windows.wait(window);
         }
-        if !reject && self.is_of_a_crowd(since, window.started(now), now) {
-            window.due = window.due.max(Some(now + self.jitter.spread(AGAIN)));
+        let (user, suspect) = (window.claims[0].user, suspect.clone());
+        if !reject && let Some(wait) = self.verdict_waits(user, &suspect, refusal, now) {
+            window.due = window.due.max(Some(now + wait));
             return self.windows.wait(window);
         }
-        self.judge.crowd.condemned += usize::from(!reject);
         let reason = match reject {
             true => Reason::RejectedByApi,
             false => Reason::RetriesExhausted,

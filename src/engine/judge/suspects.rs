@@ -73,6 +73,8 @@ pub(in super::super) struct Suspect {
     pub refusals: Refusals,
     /// When it was refused alone for the first time.
     pub since: Instant,
+    /// The latest start of a call that cleared somebody, when it was refused for the last time.
+    pub others_cleared: Option<Instant>,
     /// The successes before that: they say nothing about now.
     through: u64,
     found_nobody: u64,
@@ -108,6 +110,7 @@ impl Record {
         Suspect {
             refusals: Refusals::default(),
             since: now,
+            others_cleared: self.cleared,
             through: self.through.calls,
             found_nobody: self.found_nobody.calls,
         }

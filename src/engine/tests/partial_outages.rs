@@ -140,6 +140,49 @@ fn an_outage_that_spares_the_control_user_alone_condemns_next_to_nobody_and_is_s
 }
 
 #[test]
+fn a_bad_user_does_not_speak_against_those_whom_an_outage_refuses_after_it() {
+    let (began, healed) = (MINUTE * 5, MINUTE * 15);
+    let mut world = World::new(settings(), move |world, users| {
+        let is_outage = world.elapsed() > began && world.elapsed() < healed;
+        match users {
+            _ if users.contains(&user(7_777)) => Answer::Refused(12345),
+            [id, ..] if is_outage && id.as_str() != "control" => Answer::Refused(91000),
+            _ => ok(),
+        }
+    });
+    world.publish([7_777]);
+    for second in 0..900 {
+        world.run_until(world.start + SECOND * second);
+        world.publish([second as usize]);
+    }
+    world.settle_within(MINUTE * 3);
+    assert_eq!(world.dead_lettered(), [user(7_777).as_str()]);
+}
+
+#[test]
+fn an_api_that_asks_everybody_for_time_for_hours_costs_each_event_one_return() {
+    let mut world = World::new(settings(), |world, _| {
+        match world.elapsed() < MINUTE * 600 {
+            true => Answer::Http {
+                status: 503,
+                retry_after: Some(SECOND * 120),
+            },
+            false => ok(),
+        }
+    });
+    for number in 0..50 {
+        world.publish([number]);
+    }
+    world.run_for(MINUTE * 10);
+    assert!(world.engine.status(world.now).paused.is_some());
+    world.run_for(MINUTE * 580);
+    let returned = world.engine.status(world.now).tally.events[Ending::Returned as usize];
+    assert!(returned <= 50, "{returned}");
+    world.settle_within(MINUTE * 25);
+    assert_eq!(world.dead_lettered(), [""; 0]);
+}
+
+#[test]
 fn a_crowd_that_only_the_control_user_speaks_against_is_condemned_at_last() {
     let mut world = World::new(settings(), |_, users| match users[0].as_str() {
         "control" => ok(),
