@@ -18,6 +18,8 @@ const CROWD: usize = 8;
 const PATIENCE: Duration = Duration::from_secs(30 * 60);
 /// And how long if nobody else can come before it is judged.
 const IN_THE_WAY: Duration = Duration::from_secs(3 * 60);
+/// How long it counts that a code was one user's own.
+const TOLD_APART: Duration = Duration::from_secs(3 * 60);
 /// Between two calls of one of a crowd, which are many together.
 const AGAIN: Duration = Duration::from_secs(2 * 60);
 
@@ -61,7 +63,7 @@ impl Engine {
             true => IN_THE_WAY,
             false => PATIENCE,
         };
-        let is_known = |(at, known)| now < at + PATIENCE && known == refusal;
+        let is_known = |(at, known)| now < at + TOLD_APART && known == refusal;
         if crowd.told_apart.is_some_and(is_known) || now >= suspect.since + patience {
             return None;
         }
