@@ -350,7 +350,7 @@ impl Session {
     /// connections end after that changes nothing.
     async fn close(mut self) -> Result<(), Loss> {
         self.consume.backlog.lift();
-        self.acks.send().await?;
+        self.acks.finish().await?;
         answered(self.changing).await?;
         // lapin takes a connection for broken that closes while a channel on it opens.
         let _ = answered(self.counting).await;

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use tagsweep::rabbitmq::{Broker, Event, HeaderValue, Settlement};
+use tagsweep::rabbitmq::{Broker, Event, HeaderValue, Options, Settlement};
 
 use lapin::{
     BasicProperties,
@@ -150,4 +150,26 @@ async fn a_close_is_orderly_at_whatever_moment_of_a_count_it_comes() {
             closed.expect("an orderly close");
         }
     }
+}
+
+/// A quorum queue forgets the acknowledgements that wait in a channel for those before them when it closes
+/// (rabbitmq-server#10327).
+#[tokio::test]
+async fn no_acknowledgement_is_lost_however_many_are_sent_just_before_the_end() {
+    let vhost = shared_vhost().await;
+    let mut broker = Broker::new(Options {
+        prefetch: 2_000,
+        ..options(vhost.url())
+    });
+    opened(&mut broker).await;
+    let (_client, channel) = client(&vhost.url()).await;
+    publish_events(&channel, 2_000).await;
+
+    let deliveries = delivered_many(&mut broker, 2_000).await;
+    for delivery in deliveries.iter().rev() {
+        broker.settle(Settlement::One(delivery.tag));
+    }
+    broker.close().await.expect("an orderly close");
+
+    until_ready(&vhost, QUEUE, 0).await;
 }

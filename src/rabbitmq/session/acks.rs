@@ -10,6 +10,8 @@ use std::{
 };
 
 use futures_util::future::FusedFuture;
+use tokio::time::{Instant, sleep_until};
+
 use lapin::{
     Channel,
     options::{BasicAckOptions, BasicNackOptions},
@@ -17,6 +19,10 @@ use lapin::{
 
 use super::{Call, call};
 use crate::rabbitmq::{DeliveryTag, Loss, connection::loss::within};
+
+/// How long the channel stays open after the last settlement. A quorum queue works on some dozens at a time; more of them
+/// wait in the channel, and are lost with it (rabbitmq-server#10327): their messages would be delivered again.
+const LINGER: Duration = Duration::from_secs(1);
 
 /// How deliveries are settled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,6 +125,7 @@ pub(crate) struct Acks {
     limit: Duration,
     settlements: Settlements,
     sending: Call<()>,
+    latest: Option<Instant>,
 }
 
 impl Acks {
@@ -128,6 +135,7 @@ impl Acks {
             limit,
             settlements: Settlements::default(),
             sending: Call::terminated(),
+            latest: None,
         }
     }
 
@@ -144,8 +152,18 @@ impl Acks {
             let Some(frame) = self.settlements.pop() else {
                 return Ok(());
             };
+            self.latest = Some(Instant::now());
             self.sending = call(send(self.channel.clone(), frame, self.limit));
         }
+    }
+
+    /// Sends what is left, and waits until the broker has worked on all of it.
+    pub(crate) async fn finish(&mut self) -> Result<(), Loss> {
+        self.send().await?;
+        if let Some(latest) = self.latest {
+            sleep_until(latest + LINGER).await;
+        }
+        Ok(())
     }
 }
 
