@@ -88,7 +88,9 @@ impl Judge {
     /// Whether ordinary calls wait for the control call, at a pace of one call in such a `gap`.
     pub(super) fn holds_calls(&self, gap: Duration, now: Instant) -> bool {
         let fresh = FRESH.max(gap * FRESH_CALLS);
-        self.is_in_doubt() && self.worked.is_none_or(|worked| now > worked + fresh)
+        self.is_in_doubt()
+            && self.control.measure != Measure::None
+            && self.worked.is_none_or(|worked| now > worked + fresh)
     }
 
     /// The refusals of a user that is delivered again.
@@ -119,8 +121,8 @@ impl Judge {
 
     /// A call that started at `started` cleared a user of an event.
     fn cleared(&mut self, started: Instant) {
-        self.record.cleared = self.record.cleared.max(Some(started));
-        self.crowd.cleared();
+        self.record.cleared.add(started);
+        self.crowd.since = None;
     }
 
     fn works(&mut self, now: Instant) {

@@ -10,6 +10,7 @@ mod many_bad;
 mod operator;
 mod outages;
 mod partial_outages;
+mod recoveries;
 mod returns;
 mod verdicts;
 mod world;

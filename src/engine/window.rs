@@ -70,6 +70,7 @@ impl Window {
     pub(super) fn of_suspect(user: UserId, delivery: Delivery, suspect: Suspect) -> Window {
         let waiters = smallvec![delivery];
         Window {
+            history: History::of(suspect.refusals),
             suspect: Some(suspect),
             ..Window::new(vec![Claim { user, waiters }], Trigger::Retry)
         }
@@ -124,6 +125,14 @@ struct Refused {
 }
 
 impl History {
+    fn of(calls: Refusals) -> History {
+        History(Some(Arc::new(Refused {
+            calls,
+            explained: AtomicBool::new(false),
+            before: History::default(),
+        })))
+    }
+
     /// One more call was refused, for all who share this history from now on.
     pub(super) fn refused(&mut self, reject: bool) {
         if let Some(refused) = self.0.as_mut().and_then(Arc::get_mut)

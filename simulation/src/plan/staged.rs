@@ -157,14 +157,15 @@ pub(super) fn losses(rng: &mut Rng) -> Day {
 /// something else.
 pub(super) fn spared(rng: &mut Rng, settings: &Settings, bad: &BTreeMap<u32, Bad>) -> Day {
     let users = rng.u32(20..200);
-    let leaves_room = settings.prefetch > 2 * users as usize;
-    let lasts = match leaves_room && rng.bool() {
-        true => secs(rng.u64(170..1_700)),
-        false => secs(rng.u64(10..170)),
-    };
     let at = match bad.is_empty() {
         true => secs(rng.u64(0..3)),
         false => secs(rng.u64(60..600)),
+    };
+    // An operator's pause may keep the early ones back.
+    let leaves_room = settings.prefetch as u64 > u64::from(users) + at.as_secs() + 10;
+    let lasts = match leaves_room && rng.bool() {
+        true => secs(rng.u64(170..1_700)),
+        false => secs(rng.u64(10..170)),
     };
     let mut events: Vec<Publication> = bad.keys().map(|user| event(secs(0), vec![*user])).collect();
     let early = (0..at.as_secs()).map(|number| event(secs(number), vec![rng.u32(0..20)]));
@@ -183,7 +184,17 @@ pub(super) fn spared(rng: &mut Rng, settings: &Settings, bad: &BTreeMap<u32, Bad
             break code;
         }
     };
-    (events, vec![spell(at, lasts, Weather::SparesControl(code))])
+    let weather = Weather::SparesControl(code);
+    if rng.bool() {
+        return (events, vec![spell(at, lasts, weather)]);
+    }
+    // It works again for a moment in between.
+    let (first, works) = (lasts.mul_f64(rng.f64()), ms(rng.u64(200..3_000)));
+    let spells = vec![
+        spell(at, first, weather),
+        spell(at + first + works, lasts - first, weather),
+    ];
+    (events, spells)
 }
 
 /// The queue is full, and one server of several asks to be left alone for a while, whoever calls it.

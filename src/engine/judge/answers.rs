@@ -34,7 +34,9 @@ impl Engine {
             (Some(reason), _) => self.refused(now, window, reason, told),
         }
         // One that went through has ended the pause.
-        self.judge.pauses.probe_over(id, false, now);
+        self.judge
+            .pauses
+            .probe_over(id, false, &mut self.jitter, now);
     }
 
     /// An `ErrorList` is taken as correct for each user that it names. Each code in it is judged as if the named
@@ -103,7 +105,9 @@ impl Engine {
         }
         // It may be the control user alone that is refused: a real one is asked at once.
         let real = self.waiting_ids() > 0;
-        self.judge.pauses.probe_over(id, real, now);
+        self.judge
+            .pauses
+            .probe_over(id, real, &mut self.jitter, now);
     }
 
     /// The API is at fault, not a user; unless it still accepts others.

@@ -7,7 +7,7 @@ use super::answers::Told;
 use super::codes::Class;
 use super::control::Measure;
 use super::pause::PauseReason;
-use super::{RENEW_AGAIN, RUN_LIMIT};
+use super::{Judge, RENEW_AGAIN, RUN_LIMIT};
 use crate::engine::pace::LONGEST_HOLD;
 use crate::engine::window::{Place, Window};
 use crate::engine::{Action, Engine, Notice, Reason, Trigger};
@@ -18,9 +18,9 @@ const THROTTLE_WAIT: Duration = Duration::from_secs(2);
 pub(super) const LATELY: Duration = Duration::from_secs(10);
 /// How long a window waits for an ordinary call to succeed if control calls prove nothing.
 const UNTOLD: Duration = Duration::from_secs(60);
-/// If a call succeeded this short a time ago, or in the time of so few calls, one server of several is in trouble, not the
-/// API.
+/// If a call succeeded this short a time ago, or so few calls ago, one server of several is in trouble, not the API.
 const JUST_NOW: Duration = Duration::from_secs(1);
+const JUST_NOW_IF_QUIET: Duration = Duration::from_secs(5 * 60);
 const FEW_CALLS: u32 = 4;
 /// Failures while others succeeded, after which a window is split.
 const STRIKES: u32 = 2;
@@ -103,7 +103,10 @@ impl Engine {
 
     /// Whether it is one server of several that asks for time.
     pub(super) fn is_of_one_server(&self, told: Option<Told>, now: Instant) -> bool {
-        let just_now = JUST_NOW.max(self.pace.rate.gap(now) * FEW_CALLS);
+        let just_now = match self.judge.run <= FEW_CALLS {
+            true => JUST_NOW_IF_QUIET,
+            false => JUST_NOW.max(self.pace.rate.gap(now) * FEW_CALLS),
+        };
         let worked = self.judge.worked;
         told.is_some_and(|told| !told.to_us) && worked.is_some_and(|worked| now < worked + just_now)
     }
@@ -152,9 +155,9 @@ impl Engine {
             .history
             .refused(self.judge.latest.class == Class::Reject);
         if window.is_alone() {
-            let record = &self.judge.record;
+            let Judge { record, latest, .. } = &self.judge;
             let suspect = window.suspect.get_or_insert_with(|| record.suspect(now));
-            suspect.others_cleared = record.cleared;
+            suspect.refused(*latest, record);
         }
         let wait = self.settings.backoff_min * (1 << window.failures.min(16));
         window.failures += 1;

@@ -16,6 +16,9 @@ const DECOYS: [u32; 3] = [0, 1, 2];
 /// no pause any more.
 const CONTRADICTED: u32 = 2;
 
+/// How often a control user that proves nothing is tried all the same, where others do not show whether the API works.
+const USELESS: Duration = Duration::from_secs(10 * 60);
+
 #[derive(Debug)]
 pub(in super::super) struct Control {
     pub user: UserId,
@@ -29,6 +32,8 @@ pub(in super::super) struct Control {
     is_decoy: bool,
     passes: usize,
     pub measure: Measure,
+    /// Since when control calls prove nothing, or when one was made all the same.
+    useless: Option<Instant>,
     /// The refusals of the control user itself: the API may refuse this ID permanently.
     suspect: Option<Refused>,
 }
@@ -76,13 +81,15 @@ impl Control {
             is_decoy: false,
             passes: 0,
             measure: Measure::Unknown,
+            useless: None,
             suspect: None,
         }
     }
 
     /// When a control call may start. None while one is in flight, or if it would show nothing.
     pub(in super::super) fn next(&self, now: Instant) -> Option<Instant> {
-        let usable = !self.is_out && self.measure != Measure::None;
+        let is_useless = self.useless.is_some_and(|since| now < since + USELESS);
+        let usable = !self.is_out && !is_useless;
         usable.then(|| self.next.map_or(now, |next| next.max(now)))
     }
 
@@ -90,6 +97,7 @@ impl Control {
     pub(in super::super) fn call(&mut self, gap: Duration, is_decoy: bool, now: Instant) {
         self.next = Some(now + APART.max(gap * SHARE));
         self.is_out = true;
+        self.useless = self.useless.map(|_| now);
         self.is_decoy = is_decoy;
         self.decoys = self.decoys.saturating_sub(1);
     }
@@ -111,6 +119,7 @@ impl Control {
     /// A control call succeeded. Returns its earlier refusals.
     pub(super) fn passed(&mut self, measure: Measure) -> Refusals {
         self.measure = measure;
+        self.useless = None;
         let refused = self.suspect.take();
         refused.map(|refused| refused.times).unwrap_or_default()
     }
@@ -139,7 +148,7 @@ impl Control {
         refused.is_some_and(|times| times.of(true) + times.of(false) >= CONTRADICTED)
     }
 
-    /// A control call was refused. It is judged like any other user: true if control calls now prove nothing.
+    /// A control call was refused. It is judged like any other user: true if control calls prove nothing from now on.
     pub(super) fn refused(&mut self, why: PauseReason, record: &Record, now: Instant) -> bool {
         let reject = why.class == Class::Reject;
         let refused = self.suspect.get_or_insert_with(|| Refused {
@@ -158,6 +167,6 @@ impl Control {
         if useless {
             self.measure = Measure::None;
         }
-        useless
+        useless && self.useless.replace(now).is_none()
     }
 }

@@ -1,11 +1,13 @@
 //! Many users are refused at once, and only calls for the control user succeed.
 //!
-//! More likely the API fails for all accounts but that one. So the verdicts wait for a user to be cleared; for half an
+//! More likely the API fails for all accounts but that one. So the verdicts wait for users to be cleared; for half an
 //! hour only, as a queue may hold nothing but bad users. Codes of class reject accuse a user: no crowd waits for them.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
+use super::Judge;
+use super::codes::Class;
 use super::pause::PauseReason;
 use super::suspects::Suspect;
 use crate::engine::window::Window;
@@ -14,7 +16,7 @@ use crate::event::UserId;
 
 /// So many users are a crowd.
 const CROWD: usize = 8;
-/// How long a crowd waits for somebody to be cleared.
+/// How long a user of a crowd waits for others to be cleared.
 const PATIENCE: Duration = Duration::from_secs(30 * 60);
 /// And how long if nobody else can come before it is judged.
 const IN_THE_WAY: Duration = Duration::from_secs(3 * 60);
@@ -22,22 +24,35 @@ const IN_THE_WAY: Duration = Duration::from_secs(3 * 60);
 const TOLD_APART: Duration = Duration::from_secs(3 * 60);
 /// Between two calls of one of a crowd, which are many together.
 const AGAIN: Duration = Duration::from_secs(2 * 60);
+/// And while many are still in company, whose calls must not wait for his.
+const SOON: Duration = Duration::from_secs(20);
+/// Maximum number of users that are remembered.
+const MOST: usize = 10_000;
 
 #[derive(Debug, Default)]
 pub(in super::super) struct Crowd {
     /// Since when verdicts wait.
     pub since: Option<Instant>,
-    /// Users condemned since one was cleared.
-    condemned: HashSet<UserId>,
-    /// When and for what a user was last condemned while others were cleared: by that the API tells users apart.
+    /// Users that only the control user spoke against: since when, and when it last did. They are kept when their
+    /// deliveries go back, and several deliveries may name one.
+    doubted: HashMap<UserId, (Instant, Instant)>,
+    /// When and for what a user was last condemned by what others were told: by that the API tells users apart.
     told_apart: Option<(Instant, PauseReason)>,
+    /// When it was last said that verdicts wait.
+    told: Option<Instant>,
 }
 
 impl Crowd {
-    /// A user of an event was cleared.
-    pub(super) fn cleared(&mut self) {
-        self.condemned.clear();
-        self.since = None;
+    /// Only the control user speaks against the user. Returns since when.
+    fn doubt(&mut self, user: UserId, suspect: &Suspect, now: Instant) -> Instant {
+        if self.doubted.len() >= MOST {
+            self.doubted.clear();
+        }
+        self.doubted
+            .retain(|_, (_, latest)| now < *latest + PATIENCE);
+        let (since, latest) = self.doubted.entry(user).or_insert((suspect.since, now));
+        *latest = now;
+        *since
     }
 }
 
@@ -50,39 +65,46 @@ impl Engine {
         refusal: PauseReason,
         now: Instant,
     ) -> Option<Duration> {
-        let cleared = self.judge.record.cleared;
+        let Judge { record, crowd, .. } = &mut self.judge;
+        let cleared = record.cleared.latest;
         let since = Some(suspect.since);
-        let crowd = &mut self.judge.crowd;
-        if suspect.others_cleared > since {
-            crowd.told_apart = Some((now, refusal));
-        } else if cleared > since {
+        if suspect.others_cleared <= since && cleared > since {
             // Refused while nobody was cleared: one more call shows whether still.
             return Some(Duration::ZERO);
         }
+        if record.tells_apart(suspect, now) {
+            crowd.told_apart = Some((now, refusal));
+        }
+        let is_known = |(at, known)| now < at + TOLD_APART && known == refusal;
+        if crowd.told_apart.is_some_and(is_known) {
+            return None;
+        }
+        let since = crowd.doubt(user, suspect, now);
         let patience = match self.ledger.unsettled() >= self.settings.prefetch {
             true => IN_THE_WAY,
             false => PATIENCE,
         };
-        let is_known = |(at, known)| now < at + TOLD_APART && known == refusal;
-        if crowd.told_apart.is_some_and(is_known) || now >= suspect.since + patience {
+        if now >= since + patience {
             return None;
         }
-        // Where calls are few, most are still in company when the first is judged.
-        let is_alike = |window: &&Window| match &window.suspect {
-            Some(suspect) => cleared <= Some(suspect.since),
-            None => window.strikes > 0 && cleared <= window.called,
-        };
+        let is_alike =
+            |window: &&Window| window.suspect.is_some() && window.refusal.class != Class::Reject;
         let alike = self.windows.all().filter(is_alike);
-        let alike: Vec<usize> = alike.map(|window| window.claims.len()).collect();
-        let condemned = crowd.condemned.iter().filter(|other| **other != user);
-        // The one in question is in no window now. Of those in company one at least is bad, if it is not an outage.
-        if 1 + alike.len() + condemned.count() < CROWD {
-            crowd.condemned.insert(user);
-            return None;
+        let alike = alike.flat_map(|window| &window.claims);
+        let users = alike.map(|claim| &claim.user).chain(crowd.doubted.keys());
+        let users: HashSet<&UserId> = users.collect();
+        if users.len() < CROWD {
+            // Where calls are few, most are still in company when the first is judged.
+            let is_open = |window: &&Window| window.strikes > 0 && cleared <= window.called;
+            let companies = self.windows.all().filter(|window| !window.is_alone());
+            let open = companies.filter(is_open).map(|window| window.claims.len());
+            let is_soon_known = users.len() + open.sum::<usize>() >= CROWD;
+            return is_soon_known.then(|| self.jitter.spread(SOON));
         }
-        if crowd.since.is_none() {
-            crowd.since = Some(now);
-            let users = 1 + alike.iter().sum::<usize>();
+        crowd.since = crowd.since.or(Some(now));
+        if crowd.told.is_none_or(|told| now >= told + PATIENCE) {
+            crowd.told = Some(now);
+            let users = users.len();
             self.tell(Notice::NobodyCleared { users });
         }
         Some(self.jitter.spread(AGAIN))

@@ -8,11 +8,14 @@ use std::time::{Duration, Instant};
 use super::codes::{Class, class, error_code};
 use super::http::http_status;
 use crate::engine::WindowId;
+use crate::engine::jitter::Jitter;
 
 const PROBE_MIN: Duration = Duration::from_secs(1);
 const PROBE_MAX: Duration = Duration::from_secs(60);
-/// A pause that starts this soon after another continues with its probe interval.
+/// A pause that starts this soon after another continues with such a part of its probe interval: where a half of all calls
+/// fails, it must not grow with each.
 const AGAIN: Duration = Duration::from_secs(10);
+const SHORTER: u32 = 4;
 
 /// Why the worker is paused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,7 +101,7 @@ impl Pauses {
             return None;
         }
         let again = self.last.filter(|(ended, _)| now < *ended + AGAIN);
-        let wait = again.map_or(PROBE_MIN, |(_, wait)| wait);
+        let wait = again.map_or(PROBE_MIN, |(_, wait)| (wait / SHORTER).max(PROBE_MIN));
         self.current = Some(Pause {
             reason,
             since: now,
@@ -115,7 +118,13 @@ impl Pauses {
 
     /// Notes a finished call. If it was the probe, the next one waits twice as long, unless `real` requests one
     /// with a real user first.
-    pub(super) fn probe_over(&mut self, id: WindowId, real: bool, now: Instant) {
+    pub(super) fn probe_over(
+        &mut self,
+        id: WindowId,
+        real: bool,
+        jitter: &mut Jitter,
+        now: Instant,
+    ) {
         if let Some(pause) = &mut self.current
             && pause.probe.take_if(|probe| *probe == id).is_some()
         {
@@ -123,7 +132,8 @@ impl Pauses {
             pause.probe_at = now;
             if !real {
                 pause.wait = (pause.wait * 2).min(PROBE_MAX);
-                pause.probe_at += pause.wait;
+                // What fails once a minute must not meet each probe.
+                pause.probe_at += jitter.spread(pause.wait);
             }
         }
     }

@@ -7,12 +7,14 @@ use std::collections::VecDeque;
 use std::ops::AddAssign;
 use std::time::{Duration, Instant};
 
+use super::pause::PauseReason;
+
 /// How long a wrong refusal tells how the API is at this time; and for how long it is kept for those who were
 /// suspected by then.
 const LATELY: Duration = Duration::from_secs(5 * 60);
-const KEPT: Duration = Duration::from_secs(60 * 60);
+const KEPT: Duration = Duration::from_secs(24 * 60 * 60);
 /// Wrong refusals within this time are counted together, to keep few numbers.
-const COUNTED_TOGETHER: Duration = Duration::from_secs(10);
+const COUNTED_TOGETHER: Duration = Duration::from_secs(60);
 /// A user is condemned when a good user would get so many refusals with a lower probability than this.
 const BEYOND_DOUBT: f64 = 1e-9;
 
@@ -46,8 +48,8 @@ pub(in super::super) struct Record {
     pub through: Passed,
     /// Calls that found no such account: the API took them, but may not have looked far.
     pub found_nobody: Passed,
-    /// The latest start of a call that cleared a user of an event.
-    pub cleared: Option<Instant>,
+    /// Those of them that cleared users of events.
+    pub cleared: Passed,
     /// Refusals of users that succeeded afterwards, including the control user.
     wronged: VecDeque<(Instant, Refusals)>,
 }
@@ -56,7 +58,7 @@ pub(in super::super) struct Record {
 pub(in super::super) struct Passed {
     calls: u64,
     /// The latest start of such a call.
-    latest: Option<Instant>,
+    pub latest: Option<Instant>,
 }
 
 impl Passed {
@@ -73,11 +75,27 @@ pub(in super::super) struct Suspect {
     pub refusals: Refusals,
     /// When it was refused alone for the first time.
     pub since: Instant,
-    /// The latest start of a call that cleared somebody, when it was refused for the last time.
+    /// The latest start of a call that had cleared users when it was refused for the last time.
     pub others_cleared: Option<Instant>,
-    /// The successes before that: they say nothing about now.
+    /// Refusals for one and the same reason, before each of which such a call was made.
+    apart: u32,
+    why: Option<PauseReason>,
+    /// The successes before the first refusal: they say nothing about now.
     through: u64,
     found_nobody: u64,
+    cleared: u64,
+}
+
+impl Suspect {
+    /// It was refused, once more or for the first time.
+    pub(super) fn refused(&mut self, why: PauseReason, record: &Record) {
+        let cleared = record.cleared.latest;
+        match self.why.replace(why) == Some(why) {
+            true => self.apart += u32::from(cleared > self.others_cleared),
+            false => self.apart = 0,
+        }
+        self.others_cleared = cleared;
+    }
 }
 
 impl Record {
@@ -110,26 +128,44 @@ impl Record {
         Suspect {
             refusals: Refusals::default(),
             since: now,
-            others_cleared: self.cleared,
+            others_cleared: self.cleared.latest,
+            apart: 0,
+            why: None,
             through: self.through.calls,
             found_nobody: self.found_nobody.calls,
+            cleared: self.cleared.calls,
         }
     }
 
     /// Whether the probability that a good user gets this many refusals of a kind is below one in a billion.
     pub(super) fn condemns(&self, suspect: &Suspect, reject: bool, now: Instant) -> bool {
-        let counts = |at: Instant| at >= suspect.since || now <= at + LATELY;
-        let wronged = self
-            .wronged
-            .iter()
-            .filter(|(at, _)| counts(*at + COUNTED_TOGETHER));
-        let wronged: u32 = wronged.map(|(_, refusals)| refusals.of(reject)).sum();
         let nobody = match reject {
             true => self.found_nobody.calls - suspect.found_nobody,
             false => 0,
         };
         let through = self.through.calls - suspect.through + nobody;
-        let chance = f64::from(wronged + 1) / (through as f64 + f64::from(wronged) + 2.0);
-        f64::from(suspect.refusals.of(reject)) * chance.ln() < BEYOND_DOUBT.ln()
+        let wronged = self.wronged_since(suspect, reject, now);
+        is_beyond_doubt(suspect.refusals.of(reject), wronged, through)
     }
+
+    /// The same by users of events alone, whatever the control user is told.
+    pub(super) fn tells_apart(&self, suspect: &Suspect, now: Instant) -> bool {
+        let cleared = self.cleared.calls - suspect.cleared;
+        let wronged = self.wronged_since(suspect, false, now);
+        is_beyond_doubt(suspect.apart, wronged, cleared)
+    }
+
+    fn wronged_since(&self, suspect: &Suspect, reject: bool, now: Instant) -> u32 {
+        let counts = |at: Instant| at >= suspect.since || now <= at + LATELY;
+        let wronged = self
+            .wronged
+            .iter()
+            .filter(|(at, _)| counts(*at + COUNTED_TOGETHER));
+        wronged.map(|(_, refusals)| refusals.of(reject)).sum()
+    }
+}
+
+fn is_beyond_doubt(refusals: u32, wronged: u32, through: u64) -> bool {
+    let chance = f64::from(wronged + 1) / (through as f64 + f64::from(wronged) + 2.0);
+    f64::from(refusals) * chance.ln() < BEYOND_DOUBT.ln()
 }

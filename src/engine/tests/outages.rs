@@ -17,7 +17,7 @@ fn a_wrong_key_pauses_dead_letters_nothing_and_goes_on_when_the_key_is_right() {
     }
     world.run_for(recovered);
     let probes = world.calls.len();
-    assert!(probes < 16 + 12, "{probes} calls with a wrong key");
+    assert!(probes < 16 + 18, "{probes} calls with a wrong key");
     assert!(world.renewals > 5, "a probe tries the key anew");
     world.run_for(Duration::from_secs(65));
     world.assert_all_settled();
