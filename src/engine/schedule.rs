@@ -4,7 +4,7 @@
 use std::ops::RangeInclusive;
 use std::time::{Duration, Instant};
 
-use super::judge::Class;
+use super::judge::{Class, Measure};
 use super::window::{Place, Window};
 use super::{Action, Engine, Trigger};
 use crate::event::UserId;
@@ -151,8 +151,12 @@ impl Engine {
             return None;
         }
         let real = self.waiting_ids() > 0;
+        let proves = self.judge.control.measure != Measure::None;
         match self.judge.control.next(now) {
-            Some(at) if !(pause.real_turn && real) => Some((pause.probe_at.max(at), Next::Control)),
+            // One that proves nothing is tried again, but not waited for.
+            Some(at) if !real || !pause.real_turn && (proves || at <= now) => {
+                Some((pause.probe_at.max(at), Next::Control))
+            }
             _ if real => Some((pause.probe_at, Next::Probe)),
             _ => None,
         }

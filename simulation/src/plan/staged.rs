@@ -162,7 +162,7 @@ pub(super) fn spared(rng: &mut Rng, settings: &Settings, bad: &BTreeMap<u32, Bad
         false => secs(rng.u64(60..600)),
     };
     // An operator's pause may keep the early ones back.
-    let leaves_room = settings.prefetch as u64 > u64::from(users) + at.as_secs() + 10;
+    let leaves_room = settings.prefetch as u64 > 2 * u64::from(users) + at.as_secs() + 10;
     let lasts = match leaves_room && rng.bool() {
         true => secs(rng.u64(170..1_700)),
         false => secs(rng.u64(10..170)),
@@ -188,11 +188,13 @@ pub(super) fn spared(rng: &mut Rng, settings: &Settings, bad: &BTreeMap<u32, Bad
     if rng.bool() {
         return (events, vec![spell(at, lasts, weather)]);
     }
-    // It works again for a moment in between.
+    // It works again for a moment in between, and then many more are called.
     let (first, works) = (lasts.mul_f64(rng.f64()), ms(rng.u64(200..3_000)));
+    let again = at + first + works;
+    events.extend((220..220 + users).map(|user| event(again, vec![user])));
     let spells = vec![
         spell(at, first, weather),
-        spell(at + first + works, lasts - first, weather),
+        spell(again, lasts - first, weather),
     ];
     (events, spells)
 }

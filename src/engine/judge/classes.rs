@@ -20,7 +20,7 @@ pub(super) const LATELY: Duration = Duration::from_secs(10);
 const UNTOLD: Duration = Duration::from_secs(60);
 /// If a call succeeded this short a time ago, or so few calls ago, one server of several is in trouble, not the API.
 const JUST_NOW: Duration = Duration::from_secs(1);
-const JUST_NOW_IF_QUIET: Duration = Duration::from_secs(5 * 60);
+const JUST_NOW_IF_QUIET: Duration = Duration::from_secs(60);
 const FEW_CALLS: u32 = 4;
 /// Failures while others succeeded, after which a window is split.
 const STRIKES: u32 = 2;

@@ -86,11 +86,11 @@ impl Control {
         }
     }
 
-    /// When a control call may start. None while one is in flight, or if it would show nothing.
+    /// When a control call may start. None while one is in flight.
     pub(in super::super) fn next(&self, now: Instant) -> Option<Instant> {
-        let is_useless = self.useless.is_some_and(|since| now < since + USELESS);
-        let usable = !self.is_out && !is_useless;
-        usable.then(|| self.next.map_or(now, |next| next.max(now)))
+        let useful = self.useless.map(|since| since + USELESS);
+        let next = self.next.max(useful).max(Some(now));
+        next.filter(|_| !self.is_out)
     }
 
     /// A control call starts, at a pace of one call in such a `gap`.

@@ -95,9 +95,9 @@ impl Engine {
         let users: HashSet<&UserId> = users.collect();
         if users.len() < CROWD {
             // Where calls are few, most are still in company when the first is judged.
-            let is_open = |window: &&Window| window.strikes > 0 && cleared <= window.called;
-            let companies = self.windows.all().filter(|window| !window.is_alone());
-            let open = companies.filter(is_open).map(|window| window.claims.len());
+            let is_open = |window: &&Window| window.strikes > 0 && !window.is_alone();
+            let open = self.windows.all().filter(is_open);
+            let open = open.map(|window| window.claims.len());
             let is_soon_known = users.len() + open.sum::<usize>() >= CROWD;
             return is_soon_known.then(|| self.jitter.spread(SOON));
         }
