@@ -48,7 +48,7 @@ pub(in super::super) struct Record {
     pub through: Passed,
     /// Calls that found no such account: the API took them, but may not have looked far.
     pub found_nobody: Passed,
-    /// Those of them that cleared users of events.
+    /// Calls that cleared users of events: control calls are not among them.
     pub cleared: Passed,
     /// Refusals of users that succeeded afterwards, including the control user.
     wronged: VecDeque<(Instant, Refusals)>,
