@@ -39,6 +39,8 @@ const RUN_LIMIT: u32 = 16;
 /// ago, or in the time of so few calls.
 const FRESH: Duration = Duration::from_secs(2);
 const FRESH_CALLS: u32 = 10;
+/// A call that succeeded within this time contradicts a refusal of class config, or that the API is closed.
+const LATELY: Duration = Duration::from_secs(10);
 /// Minimum time between two renewals of the UserSig because of refusals.
 const RENEW_AGAIN: Duration = Duration::from_secs(60);
 
@@ -91,6 +93,10 @@ impl Judge {
         self.is_in_doubt()
             && self.control.measure != Measure::None
             && self.worked.is_none_or(|worked| now > worked + fresh)
+    }
+
+    fn worked_lately(&self, now: Instant) -> bool {
+        self.worked.is_some_and(|worked| now < worked + LATELY)
     }
 
     /// The refusals of a user that is delivered again.

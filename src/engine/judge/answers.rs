@@ -2,7 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use super::classes::LATELY;
 use super::codes::Class;
 use super::control::Measure;
 use super::http::http_status;
@@ -125,10 +124,7 @@ impl Engine {
                 if !self.is_of_one_server(told, now) {
                     self.throttled(now, started, told);
                 }
-                // Nobody may call until then, and nobody could for long.
-                let lately = |worked: Instant| now < worked + LATELY;
-                let is_closed = told.is_some() && !self.judge.worked.is_some_and(lately);
-                if is_closed || self.judge.run >= RUN_LIMIT {
+                if self.is_closed(told, now) || self.judge.run >= RUN_LIMIT {
                     self.pause(now, started, reason);
                 }
                 return;

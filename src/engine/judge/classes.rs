@@ -14,8 +14,6 @@ use crate::engine::{Action, Engine, Notice, Reason, Trigger};
 
 /// How long a throttled window waits, at most; the pace itself is halved besides.
 const THROTTLE_WAIT: Duration = Duration::from_secs(2);
-/// A call that succeeded within this time contradicts a refusal of class config, or that the API is closed.
-pub(super) const LATELY: Duration = Duration::from_secs(10);
 /// How long a window waits for an ordinary call to succeed if control calls prove nothing.
 const UNTOLD: Duration = Duration::from_secs(60);
 /// If a call succeeded this short a time ago, or so few calls ago, one server of several is in trouble, not the API.
@@ -83,8 +81,9 @@ impl Engine {
         let others_pass = before.is_some() && self.judge.record.witness(true) > before;
         let is_its_own = others_pass || self.is_of_one_server(told, now);
         // Where nobody else calls, a control call shows whether anybody is let in.
+        let is_alone = before.is_some() || self.is_closed(told, now);
         let asks = self.judge.control.measure != Measure::None;
-        self.judge.doubt |= before.is_some() && asks && self.judge.pauses.current.is_none();
+        self.judge.doubt |= is_alone && asks && self.judge.pauses.current.is_none();
         if !is_its_own {
             self.throttled(now, started, told);
         } else if window.strikes >= STRIKES && !window.is_alone() {
@@ -99,6 +98,11 @@ impl Engine {
         let told = told.filter(|told| told.to_us || !is_its_own);
         let told = told.map_or(Duration::ZERO, |told| told.wait.min(LONGEST_HOLD));
         self.wait(window, now + wait.max(told));
+    }
+
+    /// Whether nobody may call for a time, and nobody could for long.
+    pub(super) fn is_closed(&self, told: Option<Told>, now: Instant) -> bool {
+        told.is_some() && !self.judge.worked_lately(now)
     }
 
     /// Whether it is one server of several that asks for time.
@@ -139,10 +143,9 @@ impl Engine {
     /// The configuration, or the app's, is refused. Unless another call succeeds now, nothing can work: a control
     /// call shows it at once.
     fn misconfigured(&mut self, now: Instant, started: Instant, window: Window) {
-        let lately = |worked: Instant| now < worked + LATELY;
         if self.judge.control.measure != Measure::None {
             self.judge.doubt |= self.judge.pauses.current.is_none();
-        } else if !self.judge.worked.is_some_and(lately) {
+        } else if !self.judge.worked_lately(now) {
             self.pause(now, started, self.judge.latest);
         }
         self.try_again(now, window);

@@ -186,6 +186,29 @@ fn an_api_that_asks_everybody_for_time_for_hours_costs_each_event_one_return() {
 }
 
 #[test]
+fn an_api_that_begins_to_ask_everybody_for_time_is_a_pause_by_the_third_wait() {
+    for max_ids in [1, 100] {
+        let few = Settings {
+            max_ids,
+            ..settings()
+        };
+        let mut world = World::new(few, |world, _| match world.elapsed() < SECOND * 16 {
+            true => ok(),
+            false => Answer::Http {
+                status: 503,
+                retry_after: Some(SECOND * 83),
+            },
+        });
+        for second in 0..22 {
+            world.run_until(world.start + SECOND * second);
+            world.publish([second as usize]);
+        }
+        world.run_for(SECOND * 83 * 3);
+        assert!(world.engine.status(world.now).paused.is_some(), "{max_ids}");
+    }
+}
+
+#[test]
 fn a_crowd_that_only_the_control_user_speaks_against_is_condemned_at_last() {
     let mut world = World::new(settings(), |_, users| match users[0].as_str() {
         "control" => ok(),
