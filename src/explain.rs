@@ -117,8 +117,8 @@ pub fn of_status(name: String, status: u16) -> Explanation {
         meaning: Some(known.meaning),
         reaction: match throttled {
             true => {
-                "It repeats the call with backoff. With Retry-After, it halves its pace and makes no call before the \
-                 time that this names (2 minutes at most)."
+                "It repeats the call with backoff. With Retry-After, no call is made before the time that this names \
+                 (2 minutes at most), unless others show that it concerns one user or one server of several."
             }
             false => general.reaction,
         },

@@ -40,7 +40,7 @@ pub struct Settings {
     pub missing_account: MissingAccount,
     /// A user ID that belongs to nobody: a call for it shows whether the API accepts calls at all.
     pub control_user: UserId,
-    /// Seeds the jitter of the backoff.
+    /// Seeds all jitter.
     pub seed: u64,
 }
 
@@ -207,7 +207,7 @@ named! {
 /// A state change to report.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Notice {
-    /// Only probes from now on, the first after this time.
+    /// Only probes from now on, the first after this time and after all that the API asked to wait.
     Paused {
         reason: PauseReason,
         probe_in: Duration,
@@ -219,8 +219,8 @@ pub enum Notice {
     /// The pause outlasts the hold limit: this many events are returned to the queue, and consuming stops.
     /// `by_operator`: the pause is the operator's.
     Suspended { returned: usize, by_operator: bool },
-    /// So many users are refused again and again, none is cleared, and only calls for the control user succeed: nobody is
-    /// dead-lettered for it until one is cleared, or for long.
+    /// So many users are refused, few or no others are cleared, and calls for the control user succeed: their verdicts
+    /// wait, for half an hour at most.
     NobodyCleared { users: usize },
     /// The API refuses the control user but accepts others, so control calls prove nothing any more.
     ControlRefused { code: Option<i64> },
@@ -275,7 +275,7 @@ pub struct Status {
     pub told_to_wait: Option<Duration>,
     /// For how long no call may start, since another worker might own the queue.
     pub without_lease: Option<Duration>,
-    /// For how long nobody was dead-lettered because only calls for the control user succeed.
+    /// For how long no user was cleared, since a verdict began to wait for that.
     pub nobody_cleared: Option<Duration>,
     /// Failed calls since the last success.
     pub failed_calls: u32,

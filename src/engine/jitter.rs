@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-/// A small generator for the backoff's jitter (splitmix64), so that the same seed gives the same run.
+/// A small generator for all jitter (splitmix64), so that the same seed gives the same run.
 #[derive(Debug)]
 pub(super) struct Jitter(u64);
 

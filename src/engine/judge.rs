@@ -35,11 +35,11 @@ use crate::event::UserId;
 
 /// Failed calls in a row, for any reason, after which a control call checks for an outage.
 const RUN_LIMIT: u32 = 16;
-/// In doubt no other call is made until the control call is over, unless one went through this short a time
-/// ago, or in the time of so few calls.
+/// In doubt no other call is made until the control call is over, unless one worked this short a time ago, or in the
+/// time of so few calls, or control calls prove nothing.
 const FRESH: Duration = Duration::from_secs(2);
 const FRESH_CALLS: u32 = 10;
-/// A call that succeeded within this time contradicts a refusal of class config, or that the API is closed.
+/// Where a call worked within this time, neither an answer that asks for time nor one of class config closes the API.
 const LATELY: Duration = Duration::from_secs(10);
 /// Minimum time between two renewals of the UserSig because of refusals.
 const RENEW_AGAIN: Duration = Duration::from_secs(60);
@@ -57,7 +57,7 @@ pub(super) struct Judge {
     latest: PauseReason,
     /// When a call last showed that the API works.
     worked: Option<Instant>,
-    /// A call was refused with class config, or throttled again.
+    /// A call was refused with class config or auth-refresh, throttled again, or told to wait when none had worked lately.
     doubt: bool,
     renewed: Option<Instant>,
     pub crowd: Crowd,

@@ -36,7 +36,7 @@ enum Next {
     Probe,
 }
 
-/// The calls of so few suspects could keep step with those of the API's front ends. Those of more are in no order.
+/// The calls for so few suspects could alternate in step with the API's front ends. Those for more are in no fixed order.
 const FEW: RangeInclusive<usize> = 1..=4;
 
 impl Engine {

@@ -13,11 +13,11 @@ use super::remembered::Rest;
 use super::{Action, Delivery, Ending, Engine, Notice};
 use crate::event::UserId;
 
-/// Deliveries that are held for probes if control calls prove nothing.
+/// Deliveries that are held for probes where control calls are not enough, for each hold limit that has passed.
 const PROBES_HELD: usize = 8;
-/// For so many hold limits control calls alone may show that the API works again, before any went through.
+/// While no control call has ever succeeded, control calls alone probe for so many hold limits.
 const TRUSTED: u32 = 6;
-/// A control user that went through once is trusted for longer: others are tried at intervals that double, so that an
+/// If one has, they are trusted for longer: real users are probed only at intervals that double, so that an
 /// outage of a week costs few returns.
 fn is_seldom(holds: u32) -> bool {
     holds > TRUSTED && holds.is_power_of_two()

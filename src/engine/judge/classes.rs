@@ -12,11 +12,12 @@ use crate::engine::pace::LONGEST_HOLD;
 use crate::engine::window::{Place, Window};
 use crate::engine::{Action, Engine, Notice, Reason, Trigger};
 
-/// How long a throttled window waits, at most; the pace itself is halved besides.
+/// How long a throttled window waits; twice as long with each strike, up to `backoff_max`.
 const THROTTLE_WAIT: Duration = Duration::from_secs(2);
 /// How long a window waits for an ordinary call to succeed if control calls prove nothing.
 const UNTOLD: Duration = Duration::from_secs(60);
-/// If a call succeeded this short a time ago, or so few calls ago, one server of several is in trouble, not the API.
+/// If a call worked this short a time ago, or in the time of so few calls, one server of several is in trouble, not the
+/// API. With no more than so few failures since, a longer time counts.
 const JUST_NOW: Duration = Duration::from_secs(1);
 const JUST_NOW_IF_QUIET: Duration = Duration::from_secs(60);
 const FEW_CALLS: u32 = 4;
@@ -80,10 +81,10 @@ impl Engine {
         // Whoever is told that there is no such account was let in, too.
         let others_pass = before.is_some() && self.judge.record.witness(true) > before;
         let is_its_own = others_pass || self.is_of_one_server(told, now);
-        // Where nobody else calls, a control call shows whether anybody is let in.
-        let is_alone = before.is_some() || self.is_closed(told, now);
+        // A control call shows whether anybody is let in.
+        let again = before.is_some() || self.is_closed(told, now);
         let asks = self.judge.control.measure != Measure::None;
-        self.judge.doubt |= is_alone && asks && self.judge.pauses.current.is_none();
+        self.judge.doubt |= again && asks && self.judge.pauses.current.is_none();
         if !is_its_own {
             self.throttled(now, started, told);
         } else if window.strikes >= STRIKES && !window.is_alone() {
@@ -100,7 +101,7 @@ impl Engine {
         self.wait(window, now + wait.max(told));
     }
 
-    /// Whether nobody may call for a time, and nobody could for long.
+    /// Whether the answer asks for time, and no call has worked lately.
     pub(super) fn is_closed(&self, told: Option<Told>, now: Instant) -> bool {
         told.is_some() && !self.judge.worked_lately(now)
     }

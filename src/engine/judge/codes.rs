@@ -29,7 +29,7 @@ named! {
         Missing => "missing",
         /// Either the UserSig or an ID is wrong: renew the UserSig first, then as unknown.
         Ambiguous => "ambiguous",
-        /// Not in the table: as transient.
+        /// Not in the table, or nobody knows what it means: as transient.
         Unknown => "unknown",
     }
 }

@@ -13,10 +13,10 @@ const SHARE: u32 = 5;
 /// So many decoys, in turn, come between a control call and the suspect's.
 const DECOYS: [u32; 3] = [0, 1, 2];
 /// Refusals in a row, while others succeeded, after which the cause may be the control user itself, so they start
-/// no pause any more.
+/// a pause only after `RUN_LIMIT` failed calls in a row.
 const CONTRADICTED: u32 = 2;
 
-/// How often a control user that proves nothing is tried all the same, where others do not show whether the API works.
+/// How often a control user that proves nothing is tried all the same, in a pause.
 const USELESS: Duration = Duration::from_secs(10 * 60);
 
 #[derive(Debug)]

@@ -22,21 +22,21 @@ const PATIENCE: Duration = Duration::from_secs(30 * 60);
 const IN_THE_WAY: Duration = Duration::from_secs(3 * 60);
 /// How long it counts that a code was one user's own.
 const TOLD_APART: Duration = Duration::from_secs(3 * 60);
-/// Between two calls of one of a crowd, which are many together.
+/// Longest time between two calls for one user of a crowd, whose calls are many together.
 const AGAIN: Duration = Duration::from_secs(2 * 60);
-/// And while many are still in company, whose calls must not wait for his.
+/// The same while users in windows that were refused may still make it a crowd: their calls come first.
 const SOON: Duration = Duration::from_secs(20);
 /// Maximum number of users that are remembered.
 const MOST: usize = 10_000;
 
 #[derive(Debug, Default)]
 pub(in super::super) struct Crowd {
-    /// Since when verdicts wait.
+    /// When a verdict first waited since a user was last cleared.
     pub since: Option<Instant>,
     /// Users that only the control user spoke against: since when, and when it last did. They are kept when their
     /// deliveries go back, and several deliveries may name one.
     doubted: HashMap<UserId, (Instant, Instant)>,
-    /// When and for what a user was last condemned by what others were told: by that the API tells users apart.
+    /// When, and for which refusal, calls for other users alone last sufficed to condemn one: the API tells users apart.
     told_apart: Option<(Instant, PauseReason)>,
     /// When it was last said that verdicts wait.
     told: Option<Instant>,
@@ -57,7 +57,7 @@ impl Crowd {
 }
 
 impl Engine {
-    /// How long the verdict on a user waits at least who was refused with `refusal`; none: not at all.
+    /// The least time that the verdict on a user who was refused with `refusal` still waits; none if it does not.
     pub(super) fn verdict_waits(
         &mut self,
         user: UserId,

@@ -12,8 +12,8 @@ use crate::engine::jitter::Jitter;
 
 const PROBE_MIN: Duration = Duration::from_secs(1);
 const PROBE_MAX: Duration = Duration::from_secs(60);
-/// A pause that starts this soon after another continues with such a part of its probe interval: where a half of all calls
-/// fails, it must not grow with each.
+/// A pause that starts this soon after the last one ended begins with that one's interval, divided: where half of all
+/// calls fail, the intervals must not grow from pause to pause.
 const AGAIN: Duration = Duration::from_secs(10);
 const SHORTER: u32 = 4;
 
@@ -116,8 +116,8 @@ impl Pauses {
         Some(wait)
     }
 
-    /// Notes a finished call. If it was the probe, the next one waits twice as long, unless `real` requests one
-    /// with a real user first.
+    /// Notes a finished call. If it was the probe, the interval doubles, unless `real` requests one with a real
+    /// user first.
     pub(super) fn probe_over(
         &mut self,
         id: WindowId,

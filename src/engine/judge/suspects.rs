@@ -75,9 +75,9 @@ pub(in super::super) struct Suspect {
     pub refusals: Refusals,
     /// When it was refused alone for the first time.
     pub since: Instant,
-    /// The latest start of a call that had cleared users when it was refused for the last time.
-    pub others_cleared: Option<Instant>,
-    /// Refusals for one and the same reason, before each of which such a call was made.
+    /// When it was last refused: the latest start of a call that had cleared users of events.
+    others_cleared: Option<Instant>,
+    /// Refusals for the same reason as the one before, with such a call started in between.
     apart: u32,
     why: Option<PauseReason>,
     /// The successes before the first refusal: they say nothing about now.
@@ -148,7 +148,7 @@ impl Record {
         is_beyond_doubt(suspect.refusals.of(reject), wronged, through)
     }
 
-    /// The same by users of events alone, whatever the control user is told.
+    /// The same, but only calls that cleared users of events count as successes.
     pub(super) fn tells_apart(&self, suspect: &Suspect, now: Instant) -> bool {
         let cleared = self.cleared.calls - suspect.cleared;
         let wronged = self.wronged_since(suspect, false, now);

@@ -275,7 +275,7 @@ impl Report {
             Notice::NobodyCleared { users } => {
                 tracing::warn!(
                     users,
-                    "no user is cleared, only calls for im.control_user succeed: nobody is dead-lettered for 30 minutes, or until a user is cleared"
+                    "many users are refused while calls for im.control_user succeed: their dead letters wait for up to 30 minutes"
                 );
             }
             Notice::ControlRefused { code } => {
