@@ -46,9 +46,12 @@ struct Owner {
 impl Owner {
     fn start(user: Option<u32>) -> Self {
         let temporary = tempfile::tempdir().unwrap();
-        // A copy, as the build folder may be closed to other users.
+        // A copy, as the build folder may be closed to other users. Not by this process: another test may start a program
+        // meanwhile, which inherits the open file for a moment, and until then the copy cannot be run.
         let program = temporary.path().join("rabbitmq-node");
-        fs::copy(env!("CARGO_BIN_EXE_rabbitmq-node"), &program).unwrap();
+        let mut copy = std::process::Command::new("cp");
+        copy.arg(env!("CARGO_BIN_EXE_rabbitmq-node")).arg(&program);
+        assert!(copy.status().unwrap().success());
         let folder = temporary.path().join("tmp");
         fs::create_dir(&folder).unwrap();
         let mut command = std::process::Command::new(program);
