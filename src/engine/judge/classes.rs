@@ -206,7 +206,7 @@ impl Engine {
 
     /// Another call succeeded after the window was refused: the refusal counts.
     fn witnessed(&mut self, now: Instant, mut window: Window) {
-        window.unwitnessed = None;
+        let refused = window.unwitnessed.take().unwrap_or(now);
         let refusal = window.refusal;
         let reject = refusal.class == Class::Reject;
         let Some(suspect) = window.suspect.as_mut() else {
@@ -224,7 +224,7 @@ impl Engine {
             return self.windows.wait(window);
         }
         let (user, suspect) = (window.claims[0].user, suspect.clone());
-        if !reject && let Some(wait) = self.verdict_waits(user, &suspect, refusal, now) {
+        if !reject && let Some(wait) = self.verdict_waits(user, &suspect, (refusal, refused), now) {
             window.due = window.due.max(Some(now + wait));
             return self.windows.wait(window);
         }

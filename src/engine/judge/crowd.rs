@@ -57,12 +57,13 @@ impl Crowd {
 }
 
 impl Engine {
-    /// The least time that the verdict on a user who was refused with `refusal` still waits; none if it does not.
+    /// The least time that the verdict on a user who was refused with `refusal`, latest at `refused`, still waits; none
+    /// if it does not.
     pub(super) fn verdict_waits(
         &mut self,
         user: UserId,
         suspect: &Suspect,
-        refusal: PauseReason,
+        (refusal, refused): (PauseReason, Instant),
         now: Instant,
     ) -> Option<Duration> {
         let Judge { record, crowd, .. } = &mut self.judge;
@@ -78,7 +79,8 @@ impl Engine {
             true => IN_THE_WAY,
             false => PATIENCE,
         };
-        if now >= since + patience {
+        // Of a time without calls, such as a pause, nothing is known.
+        if refused >= since + patience {
             return None;
         }
         let is_alike =

@@ -209,6 +209,33 @@ fn an_api_that_begins_to_ask_everybody_for_time_is_a_pause_by_the_third_wait() {
 }
 
 #[test]
+fn the_time_of_an_operators_pause_is_no_time_in_which_a_crowd_was_refused() {
+    for paused in 8..20 {
+        let crowded = Settings {
+            prefetch: 40,
+            max_attempts: 3,
+            backoff_max: SECOND,
+            ..settings()
+        };
+        let mut world = World::new(crowded, |world, users| {
+            match world.elapsed() > MINUTE || users[0].as_str() == "control" {
+                true => ok(),
+                false => Answer::Refused(91000),
+            }
+        });
+        for user in 0..60 {
+            world.publish([user]);
+        }
+        world.run_for(SECOND * paused);
+        world.engine.handle(world.now, Input::OperatorPause);
+        world.run_for(MINUTE * 5);
+        world.engine.handle(world.now, Input::OperatorResume);
+        world.settle_within(MINUTE * 4);
+        assert_eq!(world.dead_lettered(), [""; 0], "{paused}");
+    }
+}
+
+#[test]
 fn a_crowd_that_only_the_control_user_speaks_against_is_condemned_at_last() {
     let mut world = World::new(settings(), |_, users| match users[0].as_str() {
         "control" => ok(),
