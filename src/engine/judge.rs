@@ -91,8 +91,13 @@ impl Judge {
     pub(super) fn holds_calls(&self, gap: Duration, now: Instant) -> bool {
         let fresh = FRESH.max(gap * FRESH_CALLS);
         self.is_in_doubt()
-            && self.control.measure != Measure::None
+            && self.control.proves()
             && self.worked.is_none_or(|worked| now > worked + fresh)
+    }
+
+    /// Lets a control call explain a refusal; in a pause the probes do.
+    fn ask(&mut self) {
+        self.doubt |= self.pauses.current.is_none();
     }
 
     fn worked_lately(&self, now: Instant) -> bool {

@@ -4,7 +4,7 @@
 use std::ops::RangeInclusive;
 use std::time::{Duration, Instant};
 
-use super::judge::{Class, Measure};
+use super::judge::Class;
 use super::window::{Place, Window};
 use super::{Action, Engine, Trigger};
 use crate::event::UserId;
@@ -151,7 +151,7 @@ impl Engine {
             return None;
         }
         let real = self.waiting_ids() > 0;
-        let proves = self.judge.control.measure != Measure::None;
+        let proves = self.judge.control.proves();
         match self.judge.control.next(now) {
             // One that proves nothing is tried again, but not waited for.
             Some(at) if !real || !pause.real_turn && (proves || at <= now) => {

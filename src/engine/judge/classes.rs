@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 
 use super::answers::Told;
 use super::codes::Class;
-use super::control::Measure;
 use super::pause::PauseReason;
 use super::{Judge, RENEW_AGAIN, RUN_LIMIT};
 use crate::engine::pace::LONGEST_HOLD;
@@ -59,7 +58,7 @@ impl Engine {
             _ => self.try_again(now, window),
         }
         // Without a control call nothing else can tell an outage.
-        if self.judge.run >= RUN_LIMIT && self.judge.control.measure == Measure::None {
+        if self.judge.run >= RUN_LIMIT && !self.judge.control.proves() {
             self.pause(now, started, self.judge.latest);
         }
         if let Some(pause) = self.judge.pauses.current.as_mut() {
@@ -82,9 +81,10 @@ impl Engine {
         let others_pass = before.is_some() && self.judge.record.witness(true) > before;
         let is_its_own = others_pass || self.is_of_one_server(told, now);
         // A control call shows whether anybody is let in.
-        let again = before.is_some() || self.is_closed(told, now);
-        let asks = self.judge.control.measure != Measure::None;
-        self.judge.doubt |= again && asks && self.judge.pauses.current.is_none();
+        let is_in_doubt = before.is_some() || self.is_closed(told, now);
+        if is_in_doubt && self.judge.control.proves() {
+            self.judge.ask();
+        }
         if !is_its_own {
             self.throttled(now, started, told);
         } else if window.strikes >= STRIKES && !window.is_alone() {
@@ -144,8 +144,8 @@ impl Engine {
     /// The configuration, or the app's, is refused. Unless another call succeeds now, nothing can work: a control
     /// call shows it at once.
     fn misconfigured(&mut self, now: Instant, started: Instant, window: Window) {
-        if self.judge.control.measure != Measure::None {
-            self.judge.doubt |= self.judge.pauses.current.is_none();
+        if self.judge.control.proves() {
+            self.judge.ask();
         } else if !self.judge.worked_lately(now) {
             self.pause(now, started, self.judge.latest);
         }
@@ -224,7 +224,7 @@ impl Engine {
             return self.windows.wait(window);
         }
         let (user, suspect) = (window.claims[0].user, suspect.clone());
-        if !reject && let Some(wait) = self.verdict_waits(user, &suspect, (refusal, refused), now) {
+        if !reject && let Some(wait) = self.verdict_waits(user, &suspect, refusal, refused, now) {
             window.due = window.due.max(Some(now + wait));
             return self.windows.wait(window);
         }

@@ -103,7 +103,7 @@ impl Control {
     }
 
     pub(in super::super) fn wants_decoy(&self) -> bool {
-        self.decoys > 0 && self.measure != Measure::None
+        self.decoys > 0 && self.proves()
     }
 
     /// The call has finished. Whether it counts: what a decoy is refused does not.
@@ -122,6 +122,11 @@ impl Control {
         self.useless = None;
         let refused = self.suspect.take();
         refused.map(|refused| refused.times).unwrap_or_default()
+    }
+
+    /// Whether control calls show anything.
+    pub(in super::super) fn proves(&self) -> bool {
+        self.measure != Measure::None
     }
 
     /// Whether a control call can be a witness against such refusals.

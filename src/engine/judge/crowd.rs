@@ -63,7 +63,8 @@ impl Engine {
         &mut self,
         user: UserId,
         suspect: &Suspect,
-        (refusal, refused): (PauseReason, Instant),
+        refusal: PauseReason,
+        refused: Instant,
         now: Instant,
     ) -> Option<Duration> {
         let Judge { record, crowd, .. } = &mut self.judge;
